@@ -1,0 +1,57 @@
+"""``toeplitz-theory inspect``: every Toeplitz layer of one checkpoint, as a table, JSON, a page and figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from toeplitz_theory.errors import ToeplitzTheoryError
+
+NAME = "inspect"
+EXAMPLE = "toeplitz-theory inspect models/tmm-next-token --json report.json --html report.html"
+
+Tolerance = Annotated[
+    float,
+    typer.Option(
+        help="Treat a symbol as zero on the circle below this modulus (see `min_modulus`); 0: exact zeros only.",
+        min=0.0,
+    ),
+]
+NullityTolerance = Annotated[
+    float,
+    typer.Option(
+        help="Count singular values at most this fraction of the largest.",
+        min=0.0,
+    ),
+]
+
+
+def command(
+    path: Annotated[
+        Path,
+        typer.Argument(help="A .safetensors, .bin or .pt file, or a folder holding one.", show_default=False),
+    ],
+    json: Annotated[Path | None, typer.Option(help="Write the report with its evidence here.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a self-contained page here.")] = None,
+    figures: Annotated[Path | None, typer.Option(help="Draw PNG and PDF figures into this folder.")] = None,
+    tol: Tolerance = 0.0,
+    nullity_rtol: NullityTolerance = 1e-6,
+) -> None:
+    """Say of each Toeplitz layer whether it is invertible, with proof, and how badly conditioned it is."""
+    from toeplitz_theory.reports import inspect
+    from toeplitz_theory.reports.text import print_report
+
+    report = inspect(path, progress=True, tol=tol, nullity_rtol=nullity_rtol)
+    print_report(report)
+    if json is not None:
+        report.save(json)
+    if html is not None:
+        report.to_html(html)
+    if figures is not None:
+        from toeplitz_theory.plots import save_report_figures
+
+        save_report_figures(report, figures)
+    if not any(row.analysed for row in report.rows):
+        raise ToeplitzTheoryError(f"{path}: no kernel could be analysed; the notes above say why")
