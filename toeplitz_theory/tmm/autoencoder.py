@@ -1,0 +1,109 @@
+"""The autoencoder of the same blocks: how much of the input one hidden vector can carry.
+
+A causal encoder reads n tokens; only the hidden vector of the last position is kept. It is unrolled
+over positions (position i sees the cyclic window of width d/2 that starts at channel i mod d, then a
+linear map back to d), and a decoder of the same depth gives all tokens back.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from transformers.utils import ModelOutput
+
+from toeplitz_theory.tmm.blocks import TMMBlock, build_norm
+from toeplitz_theory.tmm.config import TMMConfig
+from toeplitz_theory.tmm.inputs import check_ids, check_length, positions_and_mask
+from toeplitz_theory.tmm.modeling import TMMPreTrainedModel
+
+
+@dataclass
+class AutoencoderOutput(ModelOutput):
+    """Loss (nats per token), logits (B, t, V) and the hidden vector kept (B, d)."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    code: Tensor | None = None
+
+
+class TMMForAutoencoding(TMMPreTrainedModel):
+    """Encode a sequence into its last hidden vector, and decode all of it from there.
+
+    With ``labels`` (the tokens themselves, not shifted; -100 is ignored) the loss is the mean
+    cross-entropy of every position. Sequences have no padding: the code is the last position's.
+
+    Parameters
+    ----------
+    config : TMMConfig
+        ``num_hidden_layers`` blocks in the encoder and as many in the decoder.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from toeplitz_theory import TMMConfig, TMMForAutoencoding
+    >>> config = TMMConfig(vocab_size=50, hidden_size=16, num_hidden_layers=2, max_position_embeddings=8)
+    >>> output = TMMForAutoencoding(config)(torch.tensor([[1, 2, 3]]))
+    >>> output.logits.shape, output.code.shape
+    (torch.Size([1, 3, 50]), torch.Size([1, 16]))
+    """
+
+    base_model_prefix = ""
+
+    def __init__(self, config: TMMConfig):
+        super().__init__(config)
+        if config.hidden_size % 2:
+            raise ValueError(f"hidden_size={config.hidden_size} must be even: the code is unrolled in halves")
+        # The encoder is made first and in the language model's order: one seed gives both the same kernels.
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, config.pad_token_id)
+        self.encoderblocks = nn.ModuleList(TMMBlock(config) for _ in range(config.num_hidden_layers))
+        self.encoder_norm = build_norm(config)
+        self.unroll_proj = nn.Linear(config.hidden_size // 2, config.hidden_size)
+        self.decoderblocks = nn.ModuleList(TMMBlock(config) for _ in range(config.num_hidden_layers))
+        self.norm = build_norm(config) if config.final_norm else nn.Identity()
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.post_init()
+
+    def encode(self, input_ids: Tensor) -> Tensor:
+        """Return the code (B, d): the encoder's last hidden vector."""
+        check_ids(input_ids, self.config.vocab_size)
+        check_length(0, input_ids.shape[1], self.config.max_position_embeddings)
+        x = self.embed_tokens(input_ids)
+        positions, _ = positions_and_mask(None, 0, x.shape[1], x)
+        for block in self.encoderblocks:
+            x = block(x, positions)
+        return self.encoder_norm(x[:, -1])
+
+    def decode(self, code: Tensor, length: int) -> Tensor:
+        """Return logits (B, length, V) of every position, from the code (B, d) alone."""
+        x = self.unroll_proj(unroll(code, length))
+        positions, _ = positions_and_mask(None, 0, length, x)
+        for block in self.decoderblocks:
+            x = block(x, positions)
+        return self.lm_head(self.norm(x))
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        labels: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
+        **kwargs,
+    ) -> AutoencoderOutput:
+        if attention_mask is not None and not bool(attention_mask.bool().all()):
+            raise ValueError("the autoencoder takes sequences without padding: group them by length")
+        code = self.encode(input_ids)
+        logits = self.decode(code, input_ids.shape[1])
+        loss = None
+        if labels is not None:
+            total = cross_entropy(logits.float().flatten(0, 1), labels.flatten(), reduction="sum")
+            loss = total / ((labels != -100).sum() if num_items_in_batch is None else num_items_in_batch)
+        return AutoencoderOutput(loss=loss, logits=logits, code=code)
+
+
+def unroll(code: Tensor, length: int) -> Tensor:
+    """Return (B, length, d/2): at position i the cyclic window of the code that starts at i mod d."""
+    d = code.shape[-1]
+    starts = torch.arange(length, device=code.device)[:, None]
+    channels = (starts + torch.arange(d // 2, device=code.device)) % d
+    return code[:, channels]

@@ -1,0 +1,150 @@
+"""Configuration of the Toeplitz MLP Mixer family."""
+
+from dataclasses import fields
+
+from huggingface_hub.dataclasses import strict
+from transformers import PreTrainedConfig
+
+from toeplitz_theory.errors import InputError
+
+_CHOICES = {
+    "norm": ("layernorm", "rmsnorm"),
+    "block_order": ("mlp_first", "mixer_first"),
+    "hidden_act": ("silu", "gelu", "relu"),
+    "kernel_init": ("kaiming", "decaying"),
+    "product": ("auto", "fft", "dense"),
+}
+_POSITIVE = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_heads",
+    "expansion",
+    "max_position_embeddings",
+)
+_KNOWN_EXTRAS = {
+    # Written into config.json by transformers itself, or read by its older versions.
+    "model_type",
+    "torch_dtype",
+    "name_or_path",
+    "output_attentions",
+    "num_labels",
+    "attn_implementation",
+    "tie_last_hidden_states",
+}
+
+
+@strict
+class TMMConfig(PreTrainedConfig):
+    """Shape and variants of a Toeplitz MLP Mixer.
+
+    Parameters
+    ----------
+    vocab_size : int
+        Number of tokens V.
+    hidden_size : int
+        Width d of the residual stream.
+    num_hidden_layers : int
+        Number of blocks; in the autoencoder, of the encoder and of the decoder each.
+    num_heads : int
+        Toeplitz kernels per layer. 1 is the flat mixer (no projections); H > 1 projects to d/H
+        channels per head, mixes each head with a kernel of its own, concatenates and projects back.
+    expansion : int
+        Hidden width of the channel MLP over d.
+    max_position_embeddings : int
+        Sequence length n: the size of the Toeplitz matrices. Shorter sequences use the leading
+        n' taps; longer ones are an error.
+    hidden_act : {"silu", "gelu", "relu"}
+        Activation of the channel MLP.
+    norm : {"layernorm", "rmsnorm"}
+        Normalisation before each half of a block.
+    norm_eps : float
+        Added to the variance in the norm.
+    final_norm : bool
+        Whether a norm stands between the last block and the head.
+    block_order : {"mlp_first", "mixer_first"}
+        The paper's blocks run the channel MLP first.
+    kernel_init : {"kaiming", "decaying"}
+        Normal of standard deviation sqrt(2/n) for every tap (the paper's), or the same divided by
+        sqrt(1 + k) at lag k.
+    mixer_bias : bool
+        Whether each kernel comes with a bias per position, as in the paper's code.
+    product : {"auto", "fft", "dense"}
+        How ``T(w) x`` is computed; the result is the same to rounding.
+    initializer_range : float
+        Standard deviation of linear maps and embeddings at the start.
+    tie_word_embeddings : bool
+        Whether the head shares the embedding's weights.
+    use_cache : bool
+        Whether generation keeps the mixers' inputs.
+    pad_token_id, bos_token_id, eos_token_id : int, optional
+        Special tokens.
+
+    Raises
+    ------
+    InputError
+        When a field is unknown, out of range, or contradicts another.
+
+    Examples
+    --------
+    >>> from toeplitz_theory import TMMConfig
+    >>> config = TMMConfig(vocab_size=512, hidden_size=64, num_heads=4, max_position_embeddings=256)
+    >>> config.head_size
+    16
+    """
+
+    model_type = "tmm"
+    keys_to_ignore_at_inference = ("past_key_values",)
+
+    vocab_size: int = 1024
+    hidden_size: int = 128
+    num_hidden_layers: int = 4
+    num_heads: int = 1
+    expansion: int = 4
+    max_position_embeddings: int = 256
+    hidden_act: str = "silu"
+    norm: str = "layernorm"
+    norm_eps: float = 1e-5
+    final_norm: bool = True
+    block_order: str = "mlp_first"
+    kernel_init: str = "kaiming"
+    mixer_bias: bool = True
+    product: str = "auto"
+    initializer_range: float = 0.02
+    tie_word_embeddings: bool = False
+    use_cache: bool = True
+    pad_token_id: int | None = None
+    bos_token_id: int | None = None
+    eos_token_id: int | list[int] | None = None
+
+    def __post_init__(self, **kwargs):
+        self._refuse_unknown(kwargs)
+        self._refuse_impossible()
+        super().__post_init__(**kwargs)
+
+    @property
+    def head_size(self) -> int:
+        """Channels per head, d/H."""
+        return self.hidden_size // self.num_heads
+
+    def _refuse_unknown(self, extras):
+        # transformers keeps unknown keywords as attributes, so a misspelt field would train the wrong model.
+        known = {field.name for field in fields(self)} | _KNOWN_EXTRAS
+        unknown = sorted(name for name in extras if name not in known and not name.startswith("_"))
+        if unknown:
+            raise InputError(f"TMMConfig has no field {unknown[0]!r}; the fields are listed in its docstring")
+
+    def _refuse_impossible(self):
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                listed = ", ".join(map(repr, choices))
+                raise InputError(f"TMMConfig: {name}={getattr(self, name)!r} is not one of {listed}")
+        for name in _POSITIVE:
+            if getattr(self, name) < 1:
+                raise InputError(f"TMMConfig: {name}={getattr(self, name)} must be at least 1")
+        if self.hidden_size % self.num_heads:
+            raise InputError(
+                f"TMMConfig: hidden_size={self.hidden_size} is not divisible by num_heads={self.num_heads}"
+            )
+        if not (self.norm_eps > 0 and self.initializer_range > 0):
+            raise InputError("TMMConfig: norm_eps and initializer_range must be positive")

@@ -1,0 +1,171 @@
+"""The causal Toeplitz MLP Mixer: stack of blocks, and language model."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from transformers import GenerationMixin, PreTrainedModel
+from transformers import initialization as init
+from transformers.cache_utils import DynamicCache
+from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
+
+from toeplitz_theory.tmm.blocks import TMMBlock, build_norm
+from toeplitz_theory.tmm.config import TMMConfig
+from toeplitz_theory.tmm.inputs import check_ids, check_length, positions_and_mask
+from toeplitz_theory.tmm.mixers import MixerHistory, ToeplitzKernel
+
+
+class TMMPreTrainedModel(PreTrainedModel):
+    """Initialisation and flags shared by the models of the family."""
+
+    config_class = TMMConfig
+    base_model_prefix = "model"
+    supports_gradient_checkpointing = True
+    _no_split_modules = ("TMMBlock",)
+
+    @torch.no_grad()
+    def _init_weights(self, module):
+        if isinstance(module, ToeplitzKernel):
+            n = module.weight.shape[1]
+            init.normal_(module.weight, mean=0.0, std=math.sqrt(2 / n))  # kaiming, fan-in n
+            if self.config.kernel_init == "decaying":
+                init.copy_(module.weight, module.weight / torch.arange(1, n + 1).sqrt())
+            if module.bias is not None:
+                init.zeros_(module.bias)
+        elif isinstance(module, (nn.LayerNorm, nn.RMSNorm)):
+            init.ones_(module.weight)
+            if getattr(module, "bias", None) is not None:
+                init.zeros_(module.bias)
+        else:
+            super()._init_weights(module)
+
+
+class TMMModel(TMMPreTrainedModel):
+    """Token embedding, blocks and final norm; returns the hidden states (B, t, d).
+
+    Parameters
+    ----------
+    config : TMMConfig
+        Shape of the model.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from toeplitz_theory.tmm import TMMConfig, TMMModel
+    >>> model = TMMModel(TMMConfig(vocab_size=50, hidden_size=16, num_hidden_layers=2, max_position_embeddings=8))
+    >>> model(torch.tensor([[1, 2, 3]])).last_hidden_state.shape
+    torch.Size([1, 3, 16])
+    """
+
+    def __init__(self, config: TMMConfig):
+        super().__init__(config)
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, config.pad_token_id)
+        self.mixer_blocks = nn.ModuleList(TMMBlock(config) for _ in range(config.num_hidden_layers))
+        self.norm = build_norm(config) if config.final_norm else nn.Identity()
+        self.gradient_checkpointing = False
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        past_key_values=None,
+        inputs_embeds: Tensor | None = None,
+        use_cache: bool | None = None,
+        output_hidden_states: bool | None = None,
+        **kwargs,
+    ) -> BaseModelOutputWithPast:
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("give either input_ids or inputs_embeds")
+        if input_ids is not None:
+            check_ids(input_ids, self.config.vocab_size)
+            inputs_embeds = self.embed_tokens(input_ids)
+        assert inputs_embeds is not None
+        use_cache = self.config.use_cache and not self.training if use_cache is None else use_cache
+        if use_cache and past_key_values is None:
+            past_key_values = DynamicCache(config=self.config)
+        start = past_key_values.get_seq_length() if past_key_values is not None else 0
+        check_length(start, inputs_embeds.shape[1], self.config.max_position_embeddings)
+        positions, mask = positions_and_mask(attention_mask, start, inputs_embeds.shape[1], inputs_embeds)
+
+        x, states = inputs_embeds, [inputs_embeds]
+        for index, block in enumerate(self.mixer_blocks):
+            history = None if past_key_values is None else MixerHistory(past_key_values, index)
+            x = block(x, positions, mask, history)
+            states.append(x)
+        x = self.norm(x)
+        keep = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        return BaseModelOutputWithPast(
+            last_hidden_state=x,
+            past_key_values=past_key_values,
+            hidden_states=(*states[:-1], x) if keep else None,
+        )
+
+
+class TMMForCausalLM(TMMPreTrainedModel, GenerationMixin):
+    """Toeplitz MLP Mixer with a language-model head.
+
+    Follows transformers' conventions: ``from_pretrained``, ``save_pretrained``, ``generate``, and a
+    next-token loss when ``labels`` are given (labels are shifted inside; -100 is ignored).
+
+    Parameters
+    ----------
+    config : TMMConfig
+        Shape of the model.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from toeplitz_theory import TMMConfig, TMMForCausalLM
+    >>> config = TMMConfig(vocab_size=50, hidden_size=16, num_hidden_layers=2, max_position_embeddings=8)
+    >>> model = TMMForCausalLM(config).eval()
+    >>> ids = torch.tensor([[1, 2, 3]])
+    >>> model(ids, labels=ids).logits.shape
+    torch.Size([1, 3, 50])
+    >>> model.generate(ids, max_new_tokens=2, do_sample=False, pad_token_id=0).shape
+    torch.Size([1, 5])
+    """
+
+    _tied_weights_keys = {"lm_head.weight": "model.embed_tokens.weight"}  # noqa: RUF012 (read by transformers)
+
+    def __init__(self, config: TMMConfig):
+        super().__init__(config)
+        self.model = TMMModel(config)
+        self.vocab_size = config.vocab_size
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        past_key_values=None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        use_cache: bool | None = None,
+        output_hidden_states: bool | None = None,
+        logits_to_keep: int = 0,
+        **kwargs,
+    ) -> CausalLMOutputWithPast:
+        outputs = self.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            use_cache=use_cache,
+            output_hidden_states=output_hidden_states,
+        )
+        logits = self.lm_head(outputs.last_hidden_state[:, -logits_to_keep:])
+        loss = None
+        if labels is not None:
+            # The remaining keywords carry num_items_in_batch, which gradient accumulation needs.
+            kwargs.pop("return_dict", None)
+            loss = self.loss_function(
+                logits=logits, labels=labels, vocab_size=self.config.vocab_size, **kwargs
+            )
+        return CausalLMOutputWithPast(
+            loss=loss,
+            logits=logits,
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+        )
