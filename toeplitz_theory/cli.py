@@ -1,7 +1,7 @@
 """The command ``toeplitz-theory``: which commands exist, and what an error looks like to whoever typed one.
 
-Each command lives in its own module under ``toeplitz_theory.commands`` and imports what it needs when it runs, so that
-``--help`` and a typing error cost a tenth of a second.
+Each command lives in its own module under ``toeplitz_theory.commands`` and imports what it needs when it
+runs, so that ``--help`` and a typing error cost a tenth of a second.
 
 Exit codes: 0 fine; 1 the work failed; 2 bad usage or unreadable input (one line on stderr); 130 interrupted.
 """
@@ -17,7 +17,7 @@ import typer
 from toeplitz_theory.commands import compare, figures, inspect, models, train
 from toeplitz_theory.errors import InputError, ToeplitzTheoryError
 
-# Typer carries its own copy of Click in some releases and uses Click itself in others; these are the right classes in both.
+# Some releases of Typer carry a copy of Click, others use Click itself; these are the right classes in both.
 _UsageError = typer.BadParameter.__bases__[0]
 _ClickError = _UsageError.__bases__[0]
 

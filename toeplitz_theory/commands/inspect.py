@@ -1,4 +1,4 @@
-"""``toeplitz-theory inspect``: every Toeplitz layer of one checkpoint, as a table, JSON, a page and figures."""
+"""``toeplitz-theory inspect``: a checkpoint's layers as table, JSON, page and figures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ EXAMPLE = "toeplitz-theory inspect models/tmm-next-token --json report.json --ht
 Tolerance = Annotated[
     float,
     typer.Option(
-        help="Treat a symbol as zero on the circle below this modulus (see `min_modulus`); 0: exact zeros only.",
+        help="Not Fredholm where |a| falls to this fraction of its root mean square; 0: exact zeros only.",
         min=0.0,
     ),
 ]

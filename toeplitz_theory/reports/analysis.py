@@ -1,0 +1,180 @@
+"""One kernel to one row: asks the operators, keeps their evidence, notes what could not be had."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+
+from toeplitz_theory.errors import NumericalError
+from toeplitz_theory.operators import CausalToeplitz, Symbol
+from toeplitz_theory.reports.rows import Bracketed, Count, Index, Row
+from toeplitz_theory.reports.wording import degrees
+
+Result = TypeVar("Result")
+
+
+def analyse(layer: Any, tol: float, nullity_rtol: float) -> Row:
+    """Every number of one kernel.
+
+    Parameters
+    ----------
+    layer : ToeplitzLayer
+        The kernel and its place, from ``checkpoints.load``.
+    tol : float
+        Tolerance of the Fredholm index, as in ``Symbol.fredholm_index``.
+    nullity_rtol : float
+        Tolerance of the numerical nullity, as in ``CausalToeplitz.nullity``.
+
+    Returns
+    -------
+    Row
+        A row without numbers, and with a note, where the kernel cannot be analysed.
+
+    Examples
+    --------
+    >>> from toeplitz_theory.checkpoints import load
+    >>> shift = load({"blocks.0.mixer.weight": np.array([0.0, 1.0])}).layers[0]
+    >>> row = analyse(shift, tol=0.0, nullity_rtol=1e-6)
+    >>> row.index.value, row.nullity.value, row.jensen_deficit.value
+    (-1, 1, inf)
+    """
+    kernel = layer.kernel
+    place = {
+        "layer": layer.layer,
+        "head": layer.head,
+        "n": int(kernel.size),
+        "dtype": layer.dtype,
+        "key": layer.key,
+        "layout": layer.layout,
+        "kernel": kernel,
+        "w0": kernel[0].item() if kernel.size else None,
+    }
+    reason = _unusable(kernel)
+    if reason:
+        return Row(**place, note=_join([layer.note, reason]))
+    notes = [layer.note]
+    numbers = _numbers(kernel, tol, nullity_rtol, notes)
+    return Row(**place, **numbers, note=_join(notes))
+
+
+def _join(notes: list[str]) -> str:
+    return "; ".join(note for note in notes if note)
+
+
+def _unusable(kernel: np.ndarray) -> str:
+    """Why nothing can be computed for this kernel, or ""."""
+    if kernel.size == 0:
+        return "not analysed: the kernel is empty"
+    nan, inf = int(np.isnan(kernel).sum()), int(np.isinf(kernel).sum())
+    if nan or inf:
+        return f"not analysed: {nan} NaN and {inf} infinite of {kernel.size} taps"
+    if not kernel.any():
+        return (
+            "not analysed: all taps are 0, and T(a) = 0 has neither a Fredholm index nor a condition number"
+        )
+    return ""
+
+
+def _numbers(kernel: np.ndarray, tol: float, nullity_rtol: float, notes: list[str]) -> dict[str, Any]:
+    symbol, section = Symbol(kernel), CausalToeplitz(kernel)
+    index = _index(symbol, tol)
+    if index.value is None:
+        notes.append(_why_no_index("T(a)", index, tol))
+    cancels = kernel[0] == -1 and not kernel[1:].any()
+    index_residual = None if cancels else _index(symbol.residual(), tol)
+    if index_residual is None:
+        notes.append("I + T(a) = 0 has no Fredholm index")
+    elif index_residual.value is None:
+        notes.append(_why_no_index("I + T(a)", index_residual, tol))
+    near = symbol.zeros_near_circle()
+    if near is None:
+        notes.append("zeros_near_circle could not be certified: a zero lies on |z| = 1 - 1/n or 1 + 1/n")
+    leading = int(np.flatnonzero(kernel)[0])
+    if leading:
+        notes.append(
+            f"w[0] = 0: the n x n matrix is singular; in exact arithmetic its nullity is {leading}, "
+            "its leading zero taps"
+        )
+    deficit = _try("jensen_deficit", lambda: _jensen(symbol), notes)
+    if deficit is not None and not deficit.certified:
+        notes.append(f"jensen_deficit is an estimate ({deficit.method})")
+    nullity = _try("nullity", lambda: _nullity(section, nullity_rtol), notes)
+    if nullity is not None and nullity.lower != nullity.upper:
+        notes.append(f"nullity between {nullity.lower} and {nullity.upper}")
+    return {
+        "index": index,
+        "index_residual": index_residual,
+        "zeros_near_circle": near,
+        "min_modulus": _try("min_modulus", lambda: _modulus(symbol), notes),
+        "jensen_deficit": deficit,
+        "log10_condition": _try("log10_condition", lambda: _condition(section), notes),
+        "nullity": nullity,
+    }
+
+
+def _try(name: str, compute: Callable[[], Result], notes: list[str]) -> Result | None:
+    """The result, or None with a note saying why the operators refused it."""
+    try:
+        return compute()
+    except NumericalError as error:
+        notes.append(f"{name}: {error}")
+        return None
+
+
+def _index(symbol: Symbol, tol: float) -> Index:
+    found = symbol.fredholm_index(tol)
+    winding = found.winding
+    return Index(
+        value=None if found.value is None else int(found.value),
+        certified=bool(winding.certified),
+        margin=float(winding.margin),
+        on_circle=tuple(float(angle) for angle in winding.on_circle),
+        method=str(winding.method),
+    )
+
+
+def _why_no_index(operator: str, index: Index, tol: float) -> str:
+    if not index.on_circle:
+        return f"{operator}: index not certified ({index.method})"
+    return f"{operator} not Fredholm at tolerance {tol:g}, angles {degrees(index.on_circle)}"
+
+
+def _modulus(symbol: Symbol) -> Bracketed:
+    found = symbol.min_modulus()
+    lower, upper = float(found.lower), float(found.upper)
+    return Bracketed(float(found), lower, upper, certified=True, method=str(found.method))
+
+
+def _jensen(symbol: Symbol) -> Bracketed:
+    found = symbol.jensen_deficit()
+    value, error = float(found.value), float(found.error)
+    if math.isinf(value):
+        return Bracketed(value, value, value, bool(found.certified), str(found.method))
+    # J is a sum of terms log(1/|z|) >= 0, so a bracket below 0 is cut there.
+    return Bracketed(value, max(0.0, value - error), value + error, bool(found.certified), str(found.method))
+
+
+def _condition(section: CausalToeplitz) -> Bracketed:
+    found = section.log10_condition()
+    return Bracketed(
+        value=float(found.value),
+        lower=float(found.lower),
+        upper=float(found.upper),
+        certified=True,
+        method=str(getattr(found, "method", "")),
+    )
+
+
+def _nullity(section: CausalToeplitz, rtol: float) -> Count:
+    found = section.nullity(rtol)
+    value = int(found)
+    return Count(
+        value=value,
+        lower=int(getattr(found, "lower", value)),
+        upper=int(getattr(found, "upper", value)),
+        certified=bool(getattr(found, "certified", False)),
+        method=str(getattr(found, "method", "")),
+    )

@@ -1,0 +1,199 @@
+"""``compare``: several models side by side."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from toeplitz_theory.errors import InputError
+from toeplitz_theory.reports.files import replacing
+from toeplitz_theory.reports.inspection import inspect
+from toeplitz_theory.reports.report import Report
+from toeplitz_theory.reports.wording import number
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from toeplitz_theory.plots import Drawing
+
+# The columns whose medians tell models apart; each measures another thing that "invertible" can mean.
+MEDIANS = (
+    "index",
+    "index_residual",
+    "jensen_deficit",
+    "log10_condition",
+    "nullity",
+    "min_modulus",
+    "zeros_near_circle",
+)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison:
+    """Reports of several models.
+
+    Made by :func:`toeplitz_theory.compare`.
+
+    Parameters
+    ----------
+    reports : dict of str to Report
+        Name to report, in the order given.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> both = compare({
+    ...     "minimum phase": {"blocks.0.mixer.weight": np.array([2.0, 1.0])},
+    ...     "not": {"blocks.0.mixer.weight": np.array([1.0, 2.0])},
+    ... })
+    >>> [(s["model"], s["kernels"], s["index_0"]) for s in both.medians()]
+    [('minimum phase', 1, 1), ('not', 1, 0)]
+    """
+
+    reports: dict[str, Report]
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """All rows, with a leading column ``model``."""
+        import pandas as pd
+
+        parts = []
+        for name, report in self.reports.items():
+            part = report.table.copy()
+            part.insert(0, "model", name)
+            parts.append(part)
+        return pd.concat(parts, ignore_index=True)
+
+    def medians(self) -> list[dict[str, Any]]:
+        """For each model: kernels, how many have index 0 and w[0] not 0, and medians over those known.
+
+        Returns
+        -------
+        list of dict
+            Keys ``model``, ``kernels``, ``certified``, ``index_0`` (operators T(a) invertible on l2(N)),
+            ``w0_not_0`` (n x n matrices invertible), then the medians; None where nothing is known. A median
+            over values of which some are inf counts them as the largest.
+        """
+        return [_medians(name, report) for name, report in self.reports.items()]
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """:meth:`medians` as a data frame, one row per model."""
+        import pandas as pd
+
+        frame = pd.DataFrame(self.medians()).set_index("model")
+        return frame.astype(dict.fromkeys(MEDIANS, "Float64"))
+
+    def save_csv(self, path: str | os.PathLike[str]) -> None:
+        """Write :attr:`table` as CSV, in one step.
+
+        Parameters
+        ----------
+        path : path-like
+            Where to.
+
+        Raises
+        ------
+        InputError
+            The place cannot be written to.
+        """
+        with replacing(path) as temporary:
+            self.table.to_csv(temporary, index=False, lineterminator="\n")
+
+    def plot(self, ax: Any = None) -> Drawing:
+        """Index, Jensen deficit, log10 condition and nullity by layer, one line per model.
+
+        Parameters
+        ----------
+        ax : sequence of Axes, optional
+            Four axes; a new figure when not given.
+
+        Returns
+        -------
+        Drawing
+            The figure, its axes and the artists drawn.
+        """
+        from toeplitz_theory import plots
+
+        return plots.by_layer(self.reports, ax=ax)
+
+    def __repr__(self) -> str:
+        lines = [f"Comparison of {len(self.reports)} models (medians over kernels)"]
+        for entry in self.medians():
+            shown = ", ".join(f"{name} {number(entry[name])}" for name in MEDIANS[:5])
+            lines.append(
+                f"  {entry['model']}: {entry['kernels']} kernels, index 0 for {entry['index_0']}, "
+                f"w[0] not 0 for {entry['w0_not_0']}; {shown}"
+            )
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        from toeplitz_theory.reports.html_table import comparison_fragment
+
+        return comparison_fragment(self)
+
+
+def _medians(name: str, report: Report) -> dict[str, Any]:
+    import numpy as np
+
+    cells = [row.cells() for row in report.rows]
+    entry: dict[str, Any] = {
+        "model": name,
+        "kernels": len(cells),
+        "certified": sum(cell["certified"] is True for cell in cells),
+        "index_0": sum(cell["index"] == 0 for cell in cells),
+        "w0_not_0": sum(row.analysed and row.w0 != 0 for row in report.rows),
+    }
+    for column in MEDIANS:
+        known = sorted(float(cell[column]) for cell in cells if cell[column] is not None)
+        middle = known[(len(known) - 1) // 2 : len(known) // 2 + 1]
+        # The mean of two equal infinities is that infinity; numpy's median would subtract them.
+        entry[column] = (middle[0] if middle[0] == middle[-1] else float(np.mean(middle))) if known else None
+    return entry
+
+
+def compare(
+    models: Mapping[str, Any], *, progress: bool = False, tol: float = 0.0, nullity_rtol: float = 1e-6
+) -> Comparison:
+    """Inspect several models and set them side by side.
+
+    Parameters
+    ----------
+    models : mapping of str to (Report or source)
+        Name to a report, or to anything that :func:`toeplitz_theory.inspect` takes.
+    progress : bool
+        Show progress bars, as ``inspect`` does.
+    tol, nullity_rtol : float
+        As for ``inspect``; reports handed in keep their own.
+
+    Returns
+    -------
+    Comparison
+        With a joined ``table``, a ``summary`` of medians, and a plot.
+
+    Raises
+    ------
+    InputError
+        No models, a source that cannot be read, or reports made with different tolerances.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> compare({"shift": {"blocks.0.mixer.weight": np.array([0.0, 1.0])}}).table["index"].tolist()
+    [-1]
+    """
+    if not models:
+        raise InputError("compare: no models given; pass a mapping of names to checkpoints")
+    reports = {
+        str(name): source
+        if isinstance(source, Report)
+        else inspect(source, progress=progress, tol=tol, nullity_rtol=nullity_rtol)
+        for name, source in models.items()
+    }
+    used = {tuple(sorted(report.provenance.tolerances.items())) for report in reports.values()}
+    if len(used) > 1:
+        raise InputError("compare: the reports used different tolerances; inspect them again with the same")
+    return Comparison(reports)

@@ -1,0 +1,176 @@
+"""The report of one model."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from toeplitz_theory.errors import InputError
+from toeplitz_theory.reports import serial
+from toeplitz_theory.reports.files import write_text
+from toeplitz_theory.reports.provenance import Provenance
+from toeplitz_theory.reports.rows import Row
+from toeplitz_theory.reports.wording import summary_lines
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from toeplitz_theory.plots import Drawing
+
+_PLOTS = ("symbols", "zeros", "kernels", "by_layer")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Report:
+    """One row per Toeplitz kernel of a model, with the evidence and where it comes from.
+
+    Made by :func:`toeplitz_theory.inspect`; ``print(report)`` describes it in a few lines.
+
+    Parameters
+    ----------
+    rows : tuple of Row
+        The results with their brackets, errors and windings.
+    skipped : tuple of (str, str)
+        Names of tensors that look like token mixers and were not analysed, each with the reason.
+    notes : tuple of str
+        What a reader must know about the report as a whole.
+    provenance : Provenance
+        Files and hashes, conventions, tolerances, versions, commit, time.
+
+    Examples
+    --------
+    >>> import numpy as np, toeplitz_theory as tt
+    >>> report = tt.inspect({"blocks.0.mixer.weight": np.array([1.0, -2.0], dtype=np.float32)})
+    >>> report.table[["layer", "index", "certified", "nullity"]]
+          layer  index  certified  nullity
+    0  blocks.0     -1       True        0
+    """
+
+    rows: tuple[Row, ...]
+    skipped: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+    provenance: Provenance
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """The results as a data frame; :data:`toeplitz_theory.reports.COLUMNS` says what each column means.
+
+        ``min_modulus`` is the certified lower bound. Missing values are ``<NA>``, also for numbers that
+        could not be proved; the note of their row says why.
+        """
+        from toeplitz_theory.reports.frame import data_frame
+
+        return data_frame(self.rows)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the report as strict JSON, kernels included; infinities are the string "inf".
+
+        Parameters
+        ----------
+        path : path-like
+            Where to. Written under a temporary name first, so that it is whole or not there.
+
+        Raises
+        ------
+        InputError
+            The place cannot be written to.
+        """
+        write_text(path, serial.encode(self.rows, self.skipped, self.notes, self.provenance))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Report:
+        """Read a report written by :meth:`save`.
+
+        Parameters
+        ----------
+        path : path-like
+            The JSON file.
+
+        Returns
+        -------
+        Report
+            With the same rows.
+
+        Raises
+        ------
+        InputError
+            The file cannot be read or holds no such report.
+        """
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path}: is not text; give a report written by Report.save") from error
+        try:
+            return cls(*serial.decode(text))
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+
+    def to_html(self, path: str | os.PathLike[str]) -> None:
+        """Write a self-contained page: sortable table, and the symbol and zeros of every kernel.
+
+        Parameters
+        ----------
+        path : path-like
+            Where to. Written under a temporary name first.
+
+        Raises
+        ------
+        InputError
+            The place cannot be written to.
+        """
+        from toeplitz_theory.reports.page import page
+
+        write_text(path, page(self))
+
+    def plot(self, kind: str = "symbols", ax: Any = None) -> Drawing:
+        """Draw the report.
+
+        Parameters
+        ----------
+        kind : {"symbols", "zeros", "kernels", "by_layer"}
+            Symbol curves around the origin; zeros against the unit circle; the Toeplitz matrices as heat
+            maps; index, Jensen deficit, log10 condition and nullity by layer.
+        ax : Axes or sequence of Axes, optional
+            Where to draw, one for each panel; a new figure when not given.
+
+        Returns
+        -------
+        Drawing
+            The figure, its axes and the artists drawn; notebooks display it.
+
+        Raises
+        ------
+        InputError
+            Unknown kind, or not as many axes as panels.
+        """
+        from toeplitz_theory import plots
+
+        if kind == "by_layer":
+            return plots.by_layer({"": self}, ax=ax)
+        if kind not in _PLOTS:
+            raise InputError(f"plot({kind!r}): unknown kind; choose one of {', '.join(_PLOTS)}")
+        return plots.index_grid(self, what=kind, ax=ax)
+
+    def describe(self) -> str:
+        """The report in a few lines of text, each saying which "invertible" it means."""
+        lines = summary_lines(self.rows, self.provenance.tolerances["nullity_rtol"])
+        lines += [f"note: {note}" for note in self.notes]
+        if self.skipped:
+            lines.append(f"{len(self.skipped)} skipped: see report.skipped")
+        return "\n".join([f"Report on {self.provenance.source}", *(f"  {line}" for line in lines)])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __repr__(self) -> str:
+        return self.describe()
+
+    def _repr_html_(self) -> str:
+        from toeplitz_theory.reports.html_table import fragment
+
+        return fragment(self)

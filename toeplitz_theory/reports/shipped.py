@@ -1,0 +1,142 @@
+"""The models under a folder, from their small files alone: no weights are read."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toeplitz_theory.errors import InputError
+
+_WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
+
+
+@dataclass(frozen=True)
+class ShippedModel:
+    """A folder with a configuration and weights.
+
+    Parameters
+    ----------
+    name : str
+        The folder's name.
+    path : Path
+        The folder.
+    objective : str or None
+        What it was trained for, from ``training.json`` or else from the class in ``config.json``.
+    layers, n, d_model, vocabulary : int or None
+        From ``config.json``.
+    validation_loss : float or None
+        Nats per token, from ``training.json`` or else the last in ``history.jsonl``.
+    bytes : int
+        Size of the weights.
+
+    Examples
+    --------
+    >>> ShippedModel("a", Path("a"), None, 2, 8, 4, 16, None, 100).n
+    8
+    """
+
+    name: str
+    path: Path
+    objective: str | None
+    layers: int | None
+    n: int | None
+    d_model: int | None
+    vocabulary: int | None
+    validation_loss: float | None
+    bytes: int
+
+
+def find_models(root: str | os.PathLike[str]) -> list[ShippedModel]:
+    """The model folders directly under ``root``.
+
+    Parameters
+    ----------
+    root : path-like
+        A folder holding one folder per model.
+
+    Returns
+    -------
+    list of ShippedModel
+        In order of name; folders without ``config.json`` and weights are no models.
+
+    Raises
+    ------
+    InputError
+        There is no such folder, it holds no model, or one of its JSON files is damaged.
+
+    Examples
+    --------
+    >>> find_models("/nowhere")
+    Traceback (most recent call last):
+        ...
+    toeplitz_theory.errors.InputError: /nowhere: is no folder; name the one holding the models with --root
+    """
+    folder = Path(root)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is no folder; name the one holding the models with --root")
+    found = [
+        _read(path)
+        for path in sorted(folder.iterdir())
+        if (path / "config.json").is_file() and _weights(path)
+    ]
+    if not found:
+        raise InputError(
+            f"{folder}: holds no model (a folder with config.json and weights); choose another with --root"
+        )
+    return found
+
+
+def _weights(folder: Path) -> list[Path]:
+    return [path for pattern in _WEIGHTS for path in folder.glob(pattern)]
+
+
+def _read(folder: Path) -> ShippedModel:
+    config = _json(folder / "config.json")
+    record = _json(folder / "training.json") if (folder / "training.json").is_file() else {}
+    recipe = record.get("recipe")
+    objective = recipe.get("objective") if isinstance(recipe, dict) else None
+    if objective is None and config.get("architectures"):
+        objective = str(config["architectures"][0])
+    loss = record.get("validation_loss")
+    return ShippedModel(
+        name=folder.name,
+        path=folder,
+        objective=objective,
+        layers=config.get("num_hidden_layers"),
+        n=config.get("max_position_embeddings"),
+        d_model=config.get("hidden_size"),
+        vocabulary=config.get("vocab_size"),
+        validation_loss=_last_loss(folder / "history.jsonl") if loss is None else float(loss),
+        bytes=sum(path.stat().st_size for path in _weights(folder)),
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+    except ValueError as error:
+        raise InputError(f"{path}: is not JSON ({error}); restore it from the model's source") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: is not a JSON object; restore it from the model's source")
+    return content
+
+
+def _last_loss(path: Path) -> float | None:
+    """The last validation loss of a history; None when there is none yet."""
+    if not path.is_file():
+        return None
+    loss = None
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            # A run killed in the middle of a line leaves it short; the lines before it stand.
+            continue
+        if isinstance(row, dict) and isinstance(row.get("validation_loss"), (int, float)):
+            loss = float(row["validation_loss"])
+    return loss
