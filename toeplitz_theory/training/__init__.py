@@ -1,1 +1,12 @@
+"""Training recipes: from the text to a model folder, through transformers' Trainer."""
 
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "corpus": ["Corpus", "load_corpus"],
+        "recipe": ["Recipe", "load_recipe"],
+        "runner": ["train"],
+    },
+)

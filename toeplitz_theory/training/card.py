@@ -1,0 +1,86 @@
+"""What a finished run says of itself: ``training.json`` and the model card."""
+
+import platform
+import sys
+from dataclasses import asdict
+from importlib.metadata import version
+
+PACKAGES = ("toeplitz-theory", "torch", "transformers", "tokenizers", "numpy", "safetensors")
+_OBJECTIVES = {
+    "next_token": "predicts each next token of the text",
+    "autoencode": "gives back all tokens of its input from the encoder's last hidden vector",
+}
+
+
+def run_record(recipe, prepared, model, validation_loss: float, history: list[dict]) -> dict:
+    """Return everything needed to repeat a run and to judge its loss, ready for JSON."""
+    training_losses = [row["loss"] for row in history if "loss" in row]
+    return {
+        "name": recipe.name,
+        "recipe": recipe.model_dump(),
+        "parameters": model.num_parameters(),
+        "corpus": {
+            "name": prepared.corpus.name,
+            "sha256": prepared.corpus.sha256,
+            "documents": len(prepared.corpus.documents),
+            "characters": prepared.corpus.characters,
+            "training_sequences": len(prepared.train),
+            "validation_sequences": len(prepared.validation),
+        },
+        "loss_unit": "nats per token",
+        "validation_loss": validation_loss,
+        "training_loss": sum(training_losses[-5:]) / len(training_losses[-5:]) if training_losses else None,
+        "baselines": asdict(prepared.baselines),
+        "tokens_seen": history[-1]["tokens"] if history else 0,
+        "seconds": history[-1]["seconds"] if history else 0.0,
+        "machine": f"{platform.machine()}, {recipe.training.threads} thread(s)",
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in PACKAGES},
+        "platform": sys.platform,
+    }
+
+
+def model_card(recipe, record: dict) -> str:
+    """Return the model card as Markdown, with the metadata block that model hubs read."""
+    base, corpus = record["baselines"], record["corpus"]
+    versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
+    model = recipe.model
+    return f"""---
+library_name: transformers
+license: apache-2.0
+pipeline_tag: {"text-generation" if recipe.objective == "next_token" else "feature-extraction"}
+tags: [toeplitz, mlp-mixer]
+---
+
+# {recipe.name}
+
+A Toeplitz MLP Mixer that {_OBJECTIVES[recipe.objective]}.
+{record["parameters"]:,} parameters: width {model.hidden_size}, {model.num_hidden_layers} blocks
+{"" if recipe.objective == "next_token" else "in the encoder and as many in the decoder, "}with {model.num_heads} head(s) each,
+n = {recipe.data.sequence_length} tokens, vocabulary {recipe.data.vocab_size}.
+
+It is made for studying what training does to Toeplitz layers, not for writing text.
+
+## Loss on held-out documents
+
+| | nats per token |
+|---|---|
+| **this model** | **{record["validation_loss"]:.4f}** |
+| trigram counts | {base["trigram"]:.4f} |
+| bigram counts | {base["bigram"]:.4f} |
+| unigram counts | {base["unigram"]:.4f} |
+| uniform guess | {base["uniform"]:.4f} |
+
+The count models are trained on the same training documents (interpolated absolute discounting) and
+predict the *next* token{"" if recipe.objective == "next_token" else ", while this model is asked for tokens it has seen: only the unigram and uniform lines are bounds it must beat to have kept anything"}.
+
+## How it was made
+
+`toeplitz-theory train recipe.toml`: {record["tokens_seen"]:,} tokens in {record["seconds"]:,.0f} s
+({record["machine"]}), seed {recipe.training.seed}. The curve is in `history.jsonl`, the Toeplitz kernels
+through training in `kernels/`, everything else in `training.json`.
+
+- Text: {corpus["name"]}; {corpus["documents"]} documents, {corpus["characters"]:,} characters, sha256
+  `{corpus["sha256"]}`. {corpus["training_sequences"]:,} training and {corpus["validation_sequences"]:,} validation sequences, split by document.
+- Python {record["python"]}; {versions}.
+"""

@@ -1,0 +1,198 @@
+"""The text to train on: by default the standard library's documentation on the user's own machine."""
+
+import ast
+import hashlib
+import json
+import os
+import platform
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from toeplitz_theory.errors import InputError
+from toeplitz_theory.files import write_json
+
+STDLIB_DOCS = "stdlib-docs"
+_NOT_DOCUMENTATION = {"site-packages", "dist-packages", "test", "tests", "idlelib", "__pycache__", "turtledemo"}
+_EXTRACTION_VERSION = 1  # raise when the extraction below changes, so that cached text is made anew
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Named documents of plain text.
+
+    Parameters
+    ----------
+    name : str
+        Where the text is from.
+    documents : tuple of (str, str)
+        Name and text of each document, in a fixed order.
+
+    Examples
+    --------
+    >>> corpus = Corpus("two", (("a", "first text"), ("b", "second text")))
+    >>> corpus.characters
+    21
+    >>> corpus.sha256[:8]
+    '2a2fde3f'
+    """
+
+    name: str
+    documents: tuple[tuple[str, str], ...]
+
+    @property
+    def characters(self) -> int:
+        """Length of all texts."""
+        return sum(len(text) for _, text in self.documents)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all names and texts in order."""
+        digest = hashlib.sha256()
+        for name, text in self.documents:
+            for part in (name, text):
+                data = part.encode("utf-8", "surrogatepass")
+                digest.update(len(data).to_bytes(8, "little") + data)
+        return digest.hexdigest()
+
+    def split(self, validation_fraction: float) -> tuple["Corpus", "Corpus"]:
+        """Return training and validation documents, chosen by the hash of each document's name."""
+        bound = validation_fraction * 2**64
+        held = {name for name, _ in self.documents if _name_hash(name) < bound}
+        parts = tuple(
+            Corpus(f"{self.name} ({label})", tuple(doc for doc in self.documents if (doc[0] in held) is wanted))
+            for label, wanted in (("training", False), ("validation", True))
+        )
+        for part in parts:
+            if not part.documents:
+                raise InputError(
+                    f"{self.name}: {len(self.documents)} documents leave none for {part.name}; "
+                    "use more documents or another validation_fraction"
+                )
+        return parts[0], parts[1]
+
+
+def _name_hash(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:8], "little")
+
+
+def load_corpus(source: str, base: str | os.PathLike = ".") -> Corpus:
+    """Load the embedded corpus or local text.
+
+    Parameters
+    ----------
+    source : str
+        ``"stdlib-docs"`` (documentation topics and docstrings of the running Python's standard
+        library), or a path: a ``.jsonl`` file with one ``{"text": ...}`` a line is one document a
+        line; any other file is UTF-8 text whose documents are separated by blank lines.
+    base : path-like
+        Folder that relative paths start from.
+
+    Returns
+    -------
+    Corpus
+
+    Raises
+    ------
+    InputError
+        When the path is missing, not UTF-8, not JSON lines, or holds no text.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "poems.txt"
+    >>> _ = path.write_text("one line\\n\\nanother poem\\n")
+    >>> len(load_corpus(str(path)).documents)
+    2
+    """
+    if source == STDLIB_DOCS:
+        return _stdlib_docs()
+    path = Path(base, source)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"corpus {path}: there is no such file; use a path or {STDLIB_DOCS!r}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"corpus {path}: is not readable UTF-8 text ({error})") from None
+    texts = _json_lines(path, text) if path.suffix == ".jsonl" else _paragraphs(text)
+    documents = tuple((f"{path.name}:{i}", doc) for i, doc in enumerate(texts) if doc.strip())
+    if not documents:
+        raise InputError(f"corpus {path}: holds no text")
+    return Corpus(path.name, documents)
+
+
+def _paragraphs(text: str) -> list[str]:
+    return text.replace("\r\n", "\n").split("\n\n")
+
+
+def _json_lines(path: Path, text: str) -> Iterator[str]:
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            yield str(json.loads(line)["text"])
+        except (json.JSONDecodeError, KeyError, TypeError):
+            raise InputError(f'corpus {path}: line {number} is not {{"text": "..."}}') from None
+
+
+def cache_folder() -> Path:
+    """Return the folder for what can be made again: $TOEPLITZ_THEORY_CACHE, or the user's cache."""
+    chosen = os.environ.get("TOEPLITZ_THEORY_CACHE")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "toeplitz-theory"
+
+
+def _stdlib_docs() -> Corpus:
+    version = f"{platform.python_implementation()}-{platform.python_version()}"
+    cached = cache_folder() / f"{STDLIB_DOCS}-{version}-v{_EXTRACTION_VERSION}.json"
+    try:
+        documents = [(str(name), str(text)) for name, text in json.loads(cached.read_text(encoding="utf-8"))]
+    except (OSError, ValueError):
+        print("Reading the standard library's documentation (once, about 20 s) ...", file=sys.stderr)
+        documents = [*_topics(), *_docstrings(Path(sysconfig.get_path("stdlib")))]
+        write_json(cached, documents)
+    return Corpus(f"standard-library documentation of {version.replace('-', ' ')}", tuple(documents))
+
+
+def _topics() -> Iterator[tuple[str, str]]:
+    from pydoc_data.topics import topics
+
+    for name in sorted(topics):
+        yield f"topic {name}", topics[name].strip() + "\n"
+
+
+def _docstrings(stdlib: Path) -> Iterator[tuple[str, str]]:
+    seen: set[str] = set()
+    for path in sorted(stdlib.rglob("*.py"), key=lambda p: p.relative_to(stdlib).parts):
+        parts = path.relative_to(stdlib).with_suffix("").parts
+        if _NOT_DOCUMENTATION & set(parts) or parts[0].startswith("config-"):
+            continue
+        module = ".".join(parts).removesuffix(".__init__")
+        text = "\n\n".join(_module_entries(module, path, seen))
+        if text:
+            yield f"module {module}", text.encode("utf-8", "replace").decode() + "\n"
+
+
+def _module_entries(module: str, path: Path, seen: set[str]) -> Iterable[str]:
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):  # a few files of the library are broken on purpose, as test data
+        return
+    for heading, node in _documented(tree, module):
+        doc = ast.get_docstring(node)
+        if doc and doc not in seen:
+            seen.add(doc)
+            yield f"{heading}\n{doc}"
+
+
+def _documented(node: ast.AST, name: str) -> Iterator[tuple[str, ast.Module | ast.ClassDef | ast.FunctionDef]]:
+    if isinstance(node, ast.Module | ast.ClassDef):
+        yield (name, node)  # type: ignore[misc]
+        for child in node.body:
+            if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                yield from _documented(child, f"{name}.{child.name}")
+    elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        yield (f"{name}({ast.unparse(node.args)})", node)  # type: ignore[misc]

@@ -1,0 +1,97 @@
+"""The curve of a run as JSON lines, one per logged step, that survives kills."""
+
+import json
+import math
+import time
+from pathlib import Path
+
+from transformers import TrainerCallback
+
+from toeplitz_theory.errors import NumericalError
+from toeplitz_theory.files import write_text
+from toeplitz_theory.training.kernels import kernel_file, save_kernels
+
+_KEPT = {
+    "loss": "loss",
+    "eval_loss": "validation_loss",
+    "learning_rate": "learning_rate",
+    "grad_norm": "gradient_norm",
+}
+
+
+def read_history(path: Path) -> list[dict]:
+    """Return the rows of a history file; a last line cut short by a kill is left out."""
+    rows = []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return rows
+    for number, line in enumerate(lines):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            if number != len(lines) - 1:
+                raise
+    return rows
+
+
+class HistoryCallback(TrainerCallback):
+    """Append what the Trainer logs; on resuming, first drop the rows past the checkpoint.
+
+    Parameters
+    ----------
+    path : Path
+        The history file.
+    tokens_per_step : int
+        Tokens of one optimiser step, for the ``tokens`` column.
+    resume_step : int
+        Step the run goes on from; 0 for a fresh run.
+    """
+
+    def __init__(self, path: Path, tokens_per_step: int, resume_step: int):
+        self.path, self.tokens_per_step = path, tokens_per_step
+        kept = [row for row in read_history(path) if resume_step and row["step"] <= resume_step]
+        write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
+        self.seconds_before = kept[-1]["seconds"] if kept else 0.0
+        self.begin = time.monotonic()
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.begin = time.monotonic()
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        values = {new: logs[old] for old, new in _KEPT.items() if logs and old in logs}
+        if not ({"loss", "validation_loss"} & set(values)):
+            return
+        loss = values.get("loss", values.get("validation_loss"))
+        if not math.isfinite(loss):
+            raise NumericalError(
+                f"the loss is {loss} at step {state.global_step}: training stopped; the last checkpoint is "
+                "kept. Lower learning_rate or max_grad_norm and run the same command to go on"
+            )
+        row = {
+            "step": state.global_step,
+            "tokens": state.global_step * self.tokens_per_step,
+            "seconds": round(self.seconds_before + time.monotonic() - self.begin, 2),
+            **{name: float(value) for name, value in values.items()},
+        }
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+class KernelsCallback(TrainerCallback):
+    """Save the Toeplitz kernels at the start, every ``every`` steps and at the end."""
+
+    def __init__(self, folder: Path, every: int, resume_step: int):
+        self.folder, self.every = folder, every
+        if folder.exists():
+            for path in folder.glob("step-*.safetensors"):
+                if path > kernel_file(folder, resume_step):
+                    path.unlink()
+
+    def on_train_begin(self, args, state, control, model=None, **kwargs):
+        if state.global_step == 0:
+            save_kernels(model, self.folder, 0)
+
+    def on_step_end(self, args, state, control, model=None, **kwargs):
+        if state.global_step % self.every == 0 or state.global_step == state.max_steps:
+            save_kernels(model, self.folder, state.global_step)

@@ -1,0 +1,163 @@
+"""Recipes: everything that decides what a training run gives, in one TOML file."""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from toeplitz_theory.errors import InputError
+
+Count = Annotated[int, Field(ge=1)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ModelSection(_Section):
+    """Shape of the model: the fields of TMMConfig that a recipe may set, by the same names."""
+
+    hidden_size: Count = 128
+    num_hidden_layers: Count = 4
+    num_heads: Count = 1
+    expansion: Count = 4
+    hidden_act: Literal["silu", "gelu", "relu"] = "silu"
+    norm: Literal["layernorm", "rmsnorm"] = "layernorm"
+    block_order: Literal["mlp_first", "mixer_first"] = "mlp_first"
+    final_norm: bool = True
+    kernel_init: Literal["kaiming", "decaying"] = "kaiming"
+    mixer_bias: bool = True
+    initializer_range: Positive = 0.02
+    product: Literal["auto", "fft", "dense"] = "auto"
+
+    @model_validator(mode="after")
+    def _heads_divide_the_width(self):
+        if self.hidden_size % self.num_heads:
+            raise ValueError(f"hidden_size={self.hidden_size} is not divisible by num_heads={self.num_heads}")
+        return self
+
+
+class DataSection(_Section):
+    """Text, tokenizer and packing."""
+
+    corpus: str = "stdlib-docs"
+    vocab_size: Annotated[int, Field(ge=257, le=65536)] = 1024
+    sequence_length: Annotated[int, Field(ge=2)] = 256
+    validation_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+
+
+class TrainingSection(_Section):
+    """Optimiser, lengths and what is kept on the way; all periods are in optimiser steps."""
+
+    steps: Count
+    batch_size: Count = 16
+    learning_rate: Positive = 1e-3
+    warmup_steps: Annotated[int, Field(ge=0)] = 100
+    weight_decay: NonNegative = 0.0
+    adam_beta2: Annotated[float, Field(gt=0, lt=1)] = 0.98
+    max_grad_norm: Positive = 1.0
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    threads: Count = 1
+    log_every: Count = 20
+    evaluate_every: Count = 250
+    save_every: Count = 500
+    kernels_every: Count = 200
+
+    @model_validator(mode="after")
+    def _periods_fit(self):
+        if self.save_every % self.log_every:
+            raise ValueError(
+                f"save_every={self.save_every} must be a multiple of log_every={self.log_every}: "
+                "a resumed run repeats its curve only from a logged step"
+            )
+        if self.warmup_steps > self.steps:
+            raise ValueError(f"warmup_steps={self.warmup_steps} is more than steps={self.steps}")
+        return self
+
+
+class Recipe(_Section):
+    """One training run.
+
+    Parameters
+    ----------
+    name : str
+        Name of the model; letters, digits, dots, dashes and underscores.
+    objective : {"next_token", "autoencode"}
+        Predict each next token, or give the whole input back from one hidden vector.
+    model, data, training : section
+        See the fields of each section.
+
+    Examples
+    --------
+    >>> from toeplitz_theory.training import Recipe
+    >>> recipe = Recipe(name="tiny", objective="next_token", training={"steps": 10, "warmup_steps": 2})
+    >>> recipe.data.sequence_length
+    256
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    objective: Literal["next_token", "autoencode"]
+    model: ModelSection = ModelSection()
+    data: DataSection = DataSection()
+    training: TrainingSection
+
+
+def load_recipe(path: str | os.PathLike) -> Recipe:
+    """Read and check a recipe.
+
+    Parameters
+    ----------
+    path : path-like
+        A TOML file.
+
+    Returns
+    -------
+    Recipe
+
+    Raises
+    ------
+    InputError
+        When the file is missing, is not TOML, has an unknown key or an impossible value: one line
+        that names the file, the key and what is allowed.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "recipe.toml"
+    >>> _ = path.write_text('name = "tiny"\\nobjective = "next_token"\\n[training]\\nsteps = 200\\n')
+    >>> load_recipe(path).training.batch_size
+    16
+    """
+    path = Path(path)
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file; give the path of a recipe.toml") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); give a readable recipe.toml") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: is not a TOML file: {error}") from None
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise InputError(f"{path}: {_first_problem(error)}") from None
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    key = ".".join(map(str, problem["loc"])) or "recipe"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if problem["type"] == "extra_forbidden":
+        section = Recipe
+        for part in problem["loc"][:-1]:
+            section = section.model_fields[str(part)].annotation  # type: ignore[assignment]
+        return f"unknown key {key!r}; known here: {', '.join(section.model_fields)}{more}"
+    if problem["type"] == "missing":
+        return f"key {key!r} is missing{more}"
+    text = problem["msg"].removeprefix("Value error, ")
+    value = "" if isinstance(problem["input"], dict) else f", not {problem['input']!r}"
+    return f"{key}: {text}{value}{more}"
