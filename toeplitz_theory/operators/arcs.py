@@ -1,0 +1,281 @@
+r"""Arcs of the circle with local Taylor polynomials and proved error bounds, in float64.
+
+The circle is cut into N equal arcs of half-width ``h = pi / N``. With ``c`` an integer near the
+middle of the kernel, ``b(theta) = e^{-i c theta} a(e^{i theta})`` has the modulus of ``a`` and frequencies
+``k - c`` of half the size, and on the arc around ``theta_m = 2 pi m / N``
+
+    b(theta_m + h t) = sum_j C_j t^j,
+    C_j = (i^j / j!) sum_k w_k s_k^j e^{i (k - c) theta_m},  s_k = (k - c) h.
+
+One FFT gives ``C_j`` on all arcs at once. Everything after that is arithmetic on short polynomials.
+
+Error bounds (u = 2^-53). An FFT is a tree of additions and multiplications by twiddles in which each
+tap passes log2 N levels; a level commits u in the addition, sqrt(5) u in the complex multiplication
+(Brent, Percival, Zimmermann 2007) and at most 4 u in the stored twiddle, so by induction over the tree
+the error of every output is at most 8 u log2(N) sum_k |row_k|, in the maximum norm. (Transforms
+of length 2^q in numpy are mixed radix 2, 4, 8; their butterflies are such trees.) A row ``w_k s_k^j / j!``
+itself is right to 4 j u. Summed over j these give ``error`` below, to which the Taylor remainder
+``sum |w_k| |s_k|^(p+1) / (p+1)!`` is added.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toeplitz_theory.operators.kernels import Kernel
+
+UNIT = 2.0**-53
+_SPLIT = 8  # pieces a failing arc is cut into; 8 keeps the number of numpy calls low
+_MAX_ORDER = 24
+
+Floats = NDArray[np.float64]
+Complexes = NDArray[np.complex128]
+
+
+class ArcGrid:
+    """Taylor polynomials of a kernel on equal arcs of the circle.
+
+    Parameters
+    ----------
+    taps : ndarray, shape (n,)
+        Scaled so that the largest part is in [1/2, 1).
+    tap_error : float
+        A bound of the sum over k of how far ``taps`` may be from the exact values.
+    oversample : int
+        At least this many arcs per tap.
+    """
+
+    def __init__(self, taps: Kernel, tap_error: float = 0.0, oversample: int = 4) -> None:
+        self.taps = taps
+        self.n = n = taps.size
+        self.real = not np.iscomplexobj(taps)
+        self.count = 1 << max(4, math.ceil(math.log2(oversample * n)))
+        self.half_width = math.pi / self.count
+        weight = np.abs(taps)
+        self.norm1 = float(weight.sum())
+        self.centre = round(float(weight @ np.arange(n)) / self.norm1)
+        self.steps = (np.arange(n) - self.centre) * self.half_width
+        self._bound_errors(weight, tap_error)
+        self._rows: dict[int, Kernel] = {0: taps}
+
+    def _bound_errors(self, weight: Floats, tap_error: float) -> None:
+        size = np.abs(self.steps)
+        grown = weight * np.exp(size)
+        fft = 8.0 * UNIT * math.log2(2 * self.count)
+        rounding = fft * float(grown.sum()) + 4.0 * UNIT * float(grown @ size)
+        # 2.2 >= e^(pi/4) >= exp(|s|) on the tap errors for oversample >= 4; 1.01 is for the bound's own
+        # rounding.
+        self.rounding = 1.01 * rounding + 2.2 * tap_error
+        term = weight.copy()
+        self.order = 0
+        while True:
+            self.order += 1
+            term *= size / self.order
+            remainder = float((term * size).sum()) / (self.order + 1)
+            if self.order == 3:
+                self.tail_after_3 = 1.01 * remainder
+            if self.order >= 3 and (remainder <= UNIT * self.norm1 or self.order == _MAX_ORDER):
+                break
+        self.error = self.rounding + 1.01 * remainder
+
+    def _row(self, j: int) -> Kernel:
+        row = self._rows.get(j)
+        if row is None:
+            row = self._row(j - 1) * (self.steps / j)
+            self._rows = {0: self.taps, j: row}  # only the latest: memory stays O(n)
+        return row
+
+    def transform(self, row: Kernel, count: int) -> Complexes:
+        """Return sum_k row_k e^{2 pi i (k - centre) m / count}, m up to count/2 for a real row."""
+        wrapped = np.zeros(count, dtype=row.dtype)
+        c = self.centre
+        wrapped[: self.n - c] = row[c:]
+        if c:
+            wrapped[-c:] = row[:c]
+        if self.real:
+            spectrum = np.fft.rfft(wrapped)
+            return np.conj(spectrum, out=spectrum)
+        return np.fft.ifft(wrapped, norm="forward")
+
+    def coefficient(self, j: int) -> Complexes:
+        """Return C_j on every arc (on arcs 0 .. count/2 for a real kernel)."""
+        return (1j**j) * self.transform(self._row(j), self.count)
+
+    def samples(self) -> tuple[Complexes, Complexes]:
+        """Return b at the middles of the arcs and at their right ends."""
+        both = self.transform(self.taps, 2 * self.count)
+        return both[0::2], both[1::2]
+
+    def polynomials(self, index: NDArray[np.intp], known: list[Complexes]) -> Complexes:
+        """Return C_0 .. C_order on the arcs ``index``, shape (order + 1, len(index))."""
+        rows = [c[index] for c in known]
+        rows += [self.coefficient(j)[index] for j in range(len(known), self.order + 1)]
+        return np.array(rows)
+
+    def angle(self, index: NDArray[np.intp], t: Floats) -> Floats:
+        """Return the angles theta, in radians, of the local coordinates t on arcs ``index``."""
+        return (2.0 * index + t) * self.half_width
+
+
+def segment_distance(c0: Complexes, c1: Complexes, half: Floats | float) -> Floats:
+    """Return a lower bound of min |c0 + c1 t| over real |t| <= half, rounding included.
+
+    The foot of the perpendicular is off by at most 3 u |c0| / |c1| + 3 u half, and the value there is
+    rounded by 3 u (|c0| + half |c1|); 8 u covers both.
+    """
+    square = c1.real**2 + c1.imag**2
+    foot = -(c1.real * c0.real + c1.imag * c0.imag)
+    t = np.divide(foot, square, out=np.zeros_like(square), where=square > 0)
+    t = np.clip(t, -half, half)
+    return np.abs(c0 + c1 * t) - 8.0 * UNIT * (np.abs(c0) + half * np.sqrt(square))
+
+
+def horner(poly: Complexes, t: Floats | Complexes) -> tuple[Complexes, Complexes]:
+    """Return sum_j poly[j] t^j and its derivative; poly[j] broadcasts against t."""
+    value = np.broadcast_to(poly[-1], t.shape).astype(np.complex128)
+    slope = np.zeros(t.shape, dtype=np.complex128)
+    for c in poly[-2::-1]:
+        slope = slope * t + value
+        value = value * t + c
+    return value, slope
+
+
+@dataclass
+class Undecided:
+    """Pieces [lo, hi] of arcs ``index`` on which float64 proves nothing, and b at their two ends."""
+
+    index: NDArray[np.intp]
+    lo: Floats
+    hi: Floats
+    left: Complexes
+    right: Complexes
+
+    def __len__(self) -> int:
+        return int(self.index.size)
+
+
+@dataclass
+class Cover:
+    """What float64 proves about b on the circle (on its upper half for a real kernel).
+
+    Attributes
+    ----------
+    turn : float
+        Change of the argument of b over the proved pieces, in radians.
+    lower : float
+        A lower bound of |b| on the proved pieces.
+    undecided : Undecided
+        The rest.
+    witness : bool
+        Whether some sample has |b| <= floor for certain.
+    evaluations : int
+        How many values of b were computed.
+    """
+
+    turn: float
+    lower: float
+    undecided: Undecided
+    witness: bool
+    evaluations: int
+
+
+def cover(grid: ArcGrid, floor: float = 0.0) -> Cover:
+    r"""Prove |b| > floor arc by arc and add up the argument.
+
+    On a piece, b lies within ``reach`` of the segment {C_0 + C_1 t}: reach bounds the terms of degree 2 and
+    more. If the segment's distance from 0 exceeds reach + 2 error + floor, the neighbourhood of the segment
+    with radius reach + 2 error is convex, holds b on the piece *and* the computed values at both ends, and
+    does not hold 0. So the piece may be replaced by the chord between the computed end values without
+    changing the winding, and the chord's change of argument is the principal one. Being quadratic in the
+    piece's length, the test needs pieces of length about sqrt(d) near a zero at distance d, not d.
+    """
+    middle, ends = grid.samples()
+    c = [middle] + [grid.coefficient(j) for j in (1, 2, 3)]
+    slack = 2.0 * grid.rounding + grid.tail_after_3
+    lower = segment_distance(c[0], c[1], 1.0) - (np.abs(c[2]) + np.abs(c[3])) - slack
+    if grid.real:
+        left, right = np.append(middle[:1], ends), np.append(ends, middle[-1:])
+    else:
+        left, right = np.roll(ends, 1), ends
+    good = lower > floor
+    bad = np.flatnonzero(~good)
+    turn = float(np.angle(right[good] * np.conj(left[good])).sum())
+    low = float(lower[good].min(initial=np.inf))
+    lo, hi = np.full(bad.size, -1.0), np.full(bad.size, 1.0)
+    if grid.real:  # only the upper half of the two arcs around 1 and -1
+        lo[bad == 0], hi[bad == middle.size - 1] = 0.0, 0.0
+    todo = Undecided(bad, lo, hi, left[bad], right[bad])
+    result = Cover(
+        turn, low, todo, bool((np.abs(middle) + grid.error <= floor).any()), middle.size + ends.size
+    )
+    if bad.size:
+        _refine(grid, c, result, floor)
+    return result
+
+
+def _refine(grid: ArcGrid, known: list[Complexes], result: Cover, floor: float) -> None:
+    """Cut the undecided arcs into pieces until each is proved or hopeless in float64."""
+    todo = result.undecided
+    which = np.arange(len(todo))  # column of ``poly`` each piece belongs to
+    poly = grid.polynomials(todo.index, known)
+    j = np.arange(poly.shape[0])[:, None]
+    bend = (np.abs(poly) * (j * (j - 1))).sum(axis=0)  # bounds |P''| on |t| <= 1
+    # Horner: gamma_{4p} sum |C_j| (Higham, section 5.1, with complex operations at 4 u each).
+    error = grid.error + 4.0 * (poly.shape[0] + 1) * UNIT * np.abs(poly).sum(axis=0)
+    budget = 64 * grid.count + 200_000
+    hopeless: list[Undecided] = []
+    while len(todo) and budget > 0:
+        todo, which = _cut(poly, todo, which)
+        budget -= 2 * len(todo)
+        result.evaluations += 2 * len(todo)
+        mid, half = 0.5 * (todo.lo + todo.hi), 0.5 * (todo.hi - todo.lo)
+        value, slope = horner(poly[:, which], mid)
+        reach = 0.5 * bend[which] * half**2
+        lower = segment_distance(value, slope, half) - reach - 2.0 * error[which]
+        good = lower > floor
+        result.turn += float(np.angle(todo.right[good] * np.conj(todo.left[good])).sum())
+        result.lower = min(result.lower, float(lower[good].min(initial=np.inf)))
+        under = np.abs(value) + error[which] <= floor
+        result.witness |= bool(under.any())
+        # Once the bend is below the rounding a finer cut proves hardly more.
+        lost = ~good & (under | (reach <= error[which]))
+        hopeless.append(_take(todo, lost))
+        more = ~good & ~lost
+        todo, which = _take(todo, more), which[more]
+    result.undecided = _join([*hopeless, todo])
+
+
+def _cut(poly: Complexes, todo: Undecided, which: NDArray[np.intp]) -> tuple[Undecided, NDArray[np.intp]]:
+    # The ends are exact: pieces of [-1, 1] of length 2 / 8^level are dyadic.
+    fractions = np.arange(1, _SPLIT)[:, None] / _SPLIT
+    inner = todo.lo + (todo.hi - todo.lo) * fractions
+    values, _ = horner(poly[:, which][:, None, :], inner)
+    edges = np.vstack([todo.lo, inner, todo.hi])
+    at = np.vstack([todo.left, values, todo.right])
+    flat: list[Any] = [x.T.ravel() for x in (edges[:-1], edges[1:], at[:-1], at[1:])]
+    return Undecided(np.repeat(todo.index, _SPLIT), *flat), np.repeat(which, _SPLIT)
+
+
+def _take(pieces: Undecided, mask: NDArray[np.bool_]) -> Undecided:
+    return Undecided(
+        pieces.index[mask], pieces.lo[mask], pieces.hi[mask], pieces.left[mask], pieces.right[mask]
+    )
+
+
+def _join(parts: list[Undecided]) -> Undecided:
+    """Put the parts together in order along the circle, pieces that touch merged into one."""
+    index, lo, hi, left, right = (
+        np.concatenate([getattr(p, name) for p in parts]) for name in ("index", "lo", "hi", "left", "right")
+    )
+    order = np.lexsort((lo, index))
+    index, lo, hi, left, right = (x[order] for x in (index, lo, hi, left, right))
+    if index.size > 1:  # merged within an arc here; across arcs by whoever works on the angles
+        first = np.append(True, (index[1:] != index[:-1]) | (lo[1:] != hi[:-1]))
+        last = np.append(first[1:], True)
+        index, lo, left, hi, right = index[first], lo[first], left[first], hi[last], right[last]
+    return Undecided(index, lo, hi, left, right)

@@ -1,0 +1,216 @@
+"""Numbers together with the evidence for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Winding:
+    """How often a symbol runs round a point, and why that is so.
+
+    Attributes
+    ----------
+    count : int or None
+        Number of turns, counterclockwise; None where there is none or it could not be proved.
+    certified : bool
+        Whether ``count`` is proved. ``count`` is None whenever it is not: nothing is guessed.
+    margin : float
+        A proved lower bound of the distance of the curve from the point, in the symbol's units.
+    on_circle : tuple of float
+        Angles in (-pi, pi], in radians, at which a zero on the circle (or one within ``tol``) cannot be
+        excluded; empty when certified.
+    evaluations : int
+        Values of the symbol that were computed.
+    method : str
+        What proved it, or what stood in the way.
+
+    Examples
+    --------
+    >>> from toeplitz_theory.operators import Symbol
+    >>> Symbol([0.0, 0.0, 1.0]).winding().count
+    2
+    >>> Symbol([1.0, -1.0]).winding().on_circle
+    (0.0,)
+    """
+
+    count: int | None
+    certified: bool
+    margin: float
+    on_circle: tuple[float, ...]
+    evaluations: int
+    method: str
+
+    def __str__(self) -> str:
+        if self.certified:
+            return f"winding {self.count}, certified, margin {self.margin:.3g}"
+        where = ", ".join(f"{x:.6g}" for x in self.on_circle[:4]) + (
+            ", ..." if len(self.on_circle) > 4 else ""
+        )
+        return f"no winding number: {self.method}" + (f"; at angles {where}" if where else "")
+
+
+@dataclass(frozen=True)
+class FredholmIndex:
+    """Fredholm index of a Toeplitz operator: minus the winding number of its symbol about 0.
+
+    Attributes
+    ----------
+    value : int or None
+        At most 0 for a causal kernel; None when the operator is not Fredholm at the tolerance asked for.
+    winding : Winding
+        The proof.
+
+    Examples
+    --------
+    >>> from toeplitz_theory.operators import Symbol
+    >>> Symbol([1.0, -2.0]).fredholm_index().value
+    -1
+    """
+
+    value: int | None
+    winding: Winding
+
+    @property
+    def certified(self) -> bool:
+        """Whether ``value`` is proved."""
+        return self.winding.certified
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return f"not Fredholm: {self.winding}"
+        return f"index {self.value}, certified, margin {self.winding.margin:.3g}"
+
+
+@dataclass(frozen=True)
+class MinModulus:
+    """A proved bracket of the smallest modulus of a symbol on the circle.
+
+    Attributes
+    ----------
+    lower, upper : float
+        Proved bounds.
+    angle : float
+        Where on the circle ``upper`` is attained, in radians.
+    method : str
+        How the bracket was found.
+
+    Examples
+    --------
+    >>> from toeplitz_theory.operators import Symbol
+    >>> m = Symbol([1.0, -0.5]).min_modulus()
+    >>> m.lower <= 0.5 <= m.upper
+    True
+    >>> round(float(m), 6)
+    0.5
+    """
+
+    lower: float
+    upper: float
+    angle: float
+    method: str
+
+    def __float__(self) -> float:
+        """Return the middle of the bracket."""
+        return self.lower + 0.5 * (self.upper - self.lower)
+
+    def __str__(self) -> str:
+        return f"{float(self):.6g} in [{self.lower:.9g}, {self.upper:.9g}]"
+
+
+@dataclass(frozen=True)
+class JensenDeficit:
+    """Sum of log(1/|z_j|) over the zeros inside the disc, in nats per token, with its error bound.
+
+    Attributes
+    ----------
+    value : float
+        ``inf`` when the kernel's first tap is 0.
+    error : float
+        ``|value - truth| <= error``: proved if ``certified``, an estimate if not.
+    certified : bool
+        Whether ``error`` is proved.
+    method : str
+        How it was computed.
+
+    Examples
+    --------
+    >>> from toeplitz_theory.operators import Symbol
+    >>> round(float(Symbol([1.0, -2.0]).jensen_deficit()), 12)  # one zero at 1/2: log 2
+    0.69314718056
+    """
+
+    value: float
+    error: float
+    certified: bool
+    method: str
+
+    def __float__(self) -> float:
+        return self.value
+
+    def __str__(self) -> str:
+        kind = "" if self.certified else " (estimate)"
+        return f"{self.value:.9g} nats per token, error {self.error:.1e}{kind}"
+
+
+class Zeros(np.ndarray):
+    """All zeros of a symbol, with multiplicity, as a complex array that knows the radii of its discs.
+
+    ``radii[j]`` is the radius of a closed disc round ``zeros[j]`` that is proved to hold a zero;
+    discs of different zeros are disjoint (a zero of multiplicity m appears m times, with one disc).
+    ``certified`` says whether that is so; otherwise radii are infinite. Arrays derived by slicing or
+    arithmetic carry no radii.
+
+    Examples
+    --------
+    >>> from toeplitz_theory.operators import Symbol
+    >>> z = Symbol([1.0, -2.5, 1.0]).zeros()  # (1 - 2 z)(1 - z / 2)
+    >>> [round(float(abs(x)), 12) for x in z]
+    [0.5, 2.0]
+    >>> len(z.inside()), len(z.outside()), z.certified
+    (1, 1, True)
+    """
+
+    radii: NDArray[np.float64] | None
+    certified: bool
+
+    def __new__(cls, values: NDArray[np.complex128], radii: NDArray[np.float64]) -> Zeros:
+        """Wrap ``values`` and the radii of their discs."""
+        array = np.asarray(values, dtype=np.complex128).view(cls)
+        array.radii = np.asarray(radii, dtype=np.float64)
+        array.certified = bool(np.isfinite(array.radii).all())
+        return array
+
+    def __array_finalize__(self, obj: object) -> None:
+        self.radii = None
+        self.certified = False
+
+    def _discs(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        radii = np.zeros(self.shape) if self.radii is None else self.radii
+        # 4 u |z| covers the rounding of the modulus and of the sum.
+        slack = radii + 2.0**-51 * np.abs(np.asarray(self))
+        return np.abs(np.asarray(self)) - slack, np.abs(np.asarray(self)) + slack
+
+    def inside(self) -> NDArray[np.complex128]:
+        """Return the zeros whose disc lies in |z| < 1."""
+        return np.asarray(self)[self._discs()[1] < 1.0]
+
+    def outside(self) -> NDArray[np.complex128]:
+        """Return the zeros whose disc lies in |z| > 1."""
+        return np.asarray(self)[self._discs()[0] > 1.0]
+
+    def undecided(self) -> NDArray[np.complex128]:
+        """Return the zeros whose disc meets the unit circle."""
+        low, high = self._discs()
+        return np.asarray(self)[(low <= 1.0) & (high >= 1.0)]
+
+    def near_circle(self, width: float | None = None) -> NDArray[np.complex128]:
+        """Return the zeros with 1 - width < |z| < 1 + width (width 1/n by default, n the number of taps).
+
+        Goes by the middles of the discs; `Symbol.zeros_near_circle` counts with proof.
+        """
+        width = 1.0 / (self.size + 1) if width is None else width
+        return np.asarray(self)[np.abs(np.abs(np.asarray(self)) - 1.0) < width]

@@ -1,0 +1,187 @@
+"""The symbol of a causal kernel: what it does to the unit circle, with proof."""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from toeplitz_theory.operators.kernels import Kernel, as_kernel
+from toeplitz_theory.operators.results import FredholmIndex, Winding
+from toeplitz_theory.operators.taps import Taps
+from toeplitz_theory.operators.winding import wind
+
+
+class Symbol:
+    """Symbol ``a(z) = sum_k kernel[k] z**k`` of a causal Toeplitz layer.
+
+    The layer computes ``y[t] = sum_{k <= t} kernel[k] x[t - k]``. On l2(N) it is the Toeplitz operator T(a).
+    Stored values are taken as exact; half and single precision are widened.
+
+    Parameters
+    ----------
+    kernel : array_like, shape (n,)
+        Real or complex taps.
+
+    Raises
+    ------
+    InputError
+        If the kernel is empty, not one-dimensional, not numeric or not finite.
+
+    Examples
+    --------
+    >>> a = Symbol([1.0, -2.0])
+    >>> a
+    Symbol(n=2, 1 - 2 z)
+    >>> a.winding().count
+    1
+    >>> complex(a(1j))
+    (1-2j)
+    """
+
+    def __init__(self, kernel: ArrayLike) -> None:
+        self._taps = Taps(as_kernel(kernel))
+
+    @classmethod
+    def _of(cls, taps: Taps) -> Symbol:
+        symbol = cls.__new__(cls)
+        symbol._taps = taps
+        return symbol
+
+    @property
+    def kernel(self) -> Kernel:
+        """The taps, a read-only float64 or complex128 array of shape (n,)."""
+        return self._taps.values
+
+    def __len__(self) -> int:
+        return int(self.kernel.size)
+
+    def __call__(self, z: ArrayLike) -> NDArray[np.complex128]:
+        """Evaluate the symbol by Horner's rule.
+
+        Parameters
+        ----------
+        z : array_like, any shape
+            Real or complex points, on the circle or not.
+
+        Returns
+        -------
+        ndarray or scalar, shape of z, complex128
+            The error is at most ``8 n u sum |kernel[k]| |z|**k``, u = 2**-53 (Higham, section 5.1).
+
+        Examples
+        --------
+        >>> Symbol([1.0, 1.0])([1.0, -1.0]).tolist()
+        [(2+0j), 0j]
+        """
+        points = np.asarray(z, dtype=np.complex128)
+        value = np.zeros(points.shape, dtype=np.complex128)
+        for c in self.kernel[::-1]:
+            value = value * points + c
+        return value if value.ndim else value[()]
+
+    def winding(self, about: complex = 0.0, tol: float = 0.0) -> Winding:
+        r"""Count how often a(e^{i theta}) runs round a point, with proof.
+
+        Equal arcs of the circle, on each of which a Taylor polynomial with proved error bounds shows that
+        the curve stays on one side of the point; arcs that fail are cut; what float64 cannot decide goes to
+        balls of 128, 320 and 1024 bits. About 1 ms at n = 512.
+
+        Parameters
+        ----------
+        about : complex, optional
+            The point.
+        tol : float, optional
+            Where ``|a - about| <= tol * r``, with r the root mean square of |a - about| on the circle (the
+            2-norm of its taps), the symbol counts as running through the point.
+
+        Returns
+        -------
+        Winding
+            ``count`` is the number of zeros of ``a - about`` in the open disc, or None: never a guess.
+
+        Raises
+        ------
+        InputError
+            If ``about`` is not finite or ``tol`` is negative or not finite.
+
+        Examples
+        --------
+        >>> w = Symbol([1.0, 0.0, 1.0]).winding()  # zeros at i and -i
+        >>> w.count is None, [round(x, 6) for x in w.on_circle]
+        (True, [-1.570796, 1.570796])
+        """
+        return wind(self._taps.plus(-about), tol)
+
+    def fredholm_index(self, tol: float = 0.0) -> FredholmIndex:
+        """Return the Fredholm index of T(a): minus the number of zeros in the open disc.
+
+        T(a) is Fredholm if and only if a has no zero on the circle, and then its index is ``-wind(a, 0)``
+        (Gohberg, Krein; Boettcher, Silbermann, Introduction to Large Truncated Toeplitz Matrices, ch. 1).
+
+        Parameters
+        ----------
+        tol : float, optional
+            As in `winding`.
+
+        Returns
+        -------
+        FredholmIndex
+            With the winding number that proves it.
+
+        Examples
+        --------
+        >>> Symbol([0.0, 0.0, 1.0]).fredholm_index().value  # a shift by two
+        -2
+        """
+        proof = self.winding(tol=tol)
+        return FredholmIndex(None if proof.count is None else -proof.count, proof)
+
+    def residual(self) -> Symbol:
+        """Return the symbol of ``I + T(a)``: 1 + a, what the stream sees with a residual connection.
+
+        The sum is kept exact for the certificates even where ``1 + kernel[0]`` is not a float64.
+
+        Examples
+        --------
+        >>> Symbol([-1.0, 2.0]).residual().fredholm_index().value
+        -1
+        """
+        return Symbol._of(self._taps.plus(1.0))
+
+    def __repr__(self) -> str:
+        return f"Symbol(n={len(self)}, {_polynomial(self.kernel)})"
+
+    def _repr_html_(self) -> str:
+        proof = html.escape(str(self.fredholm_index()))
+        return f"<code>{html.escape(repr(self))}</code><br><small>{proof}</small>"
+
+    def __eq__(self, other: object) -> Any:
+        if not isinstance(other, Symbol):
+            return NotImplemented
+        same = self.kernel.shape == other.kernel.shape and bool((self.kernel == other.kernel).all())
+        return same and self._taps.low == other._taps.low
+
+    def __hash__(self) -> int:
+        return hash((self.kernel.tobytes(), self._taps.low))
+
+
+def _polynomial(kernel: Kernel, most: int = 4) -> str:
+    """Write out the first taps that are not 0."""
+    present = np.flatnonzero(kernel)
+    if present.size == 0:
+        return "0"
+    text = ""
+    for k in present[:most]:
+        c = kernel[k]
+        power = "" if k == 0 else " z" if k == 1 else f" z**{k}"
+        if np.iscomplexobj(kernel):
+            sign, size = "+", f"({c:.4g})"
+        else:
+            sign, size = ("-" if c < 0 else "+"), f"{abs(c):.4g}"
+        size = "" if size == "1" and k else size
+        term = f"{size}{power}".strip()
+        text += (f" {sign} " if text else "-" if sign == "-" else "") + term
+    return text + (" + ..." if present.size > most else "")
