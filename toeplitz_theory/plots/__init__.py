@@ -1,1 +1,16 @@
+"""Figures: they draw what operators and reports computed, on the caller's axes or on a new figure."""
 
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "circle": ["symbol_curve", "zeros"],
+        "drawing": ["Drawing"],
+        "files": ["save_report_figures"],
+        "grids": ["index_grid"],
+        "layers": ["by_layer"],
+        "matrices": ["toeplitz_heatmap"],
+        "style": ["look"],
+    },
+)

@@ -1,0 +1,145 @@
+"""A symbol's curve around the origin, and its zeros against the unit circle."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Circle, PathPatch
+from matplotlib.path import Path as Curve
+
+from toeplitz_theory.plots.drawing import Drawing, panels
+from toeplitz_theory.plots.style import CURVE, FAINT, INK, INSIDE, OUTSIDE, look
+from toeplitz_theory.reports.curves import cubic_pieces
+
+if TYPE_CHECKING:
+    from toeplitz_theory.operators import Symbol
+
+_SIZE = (2.5, 2.5)
+# A thousandth of the largest modulus is a tenth of a point on such a panel.
+_TOLERANCE = 1e-3
+
+
+def symbol_curve(symbol: Symbol, ax: Any = None) -> Drawing:
+    """Draw a(exp(i theta)), 0 <= theta <= 2 pi, with the origin and arrows in the direction of theta.
+
+    Parameters
+    ----------
+    symbol : Symbol
+        Its winding around the marked origin is minus the Fredholm index of the operator T(a).
+    ax : Axes, optional
+        Where; a new figure when not given.
+
+    Returns
+    -------
+    Drawing
+        Curve, arrows, origin.
+
+    Examples
+    --------
+    >>> from toeplitz_theory.operators import Symbol
+    >>> symbol_curve(Symbol([1.0, -2.0])).axes[0].get_xlabel()
+    'Re a'
+    """
+    with look():
+        figure, axes = panels(1, ax, 1, _SIZE)
+        return Drawing(figure, axes, tuple(_draw_curve(symbol, axes[0])))
+
+
+def _draw_curve(symbol: Symbol, ax: Axes) -> list[Any]:
+    angles, values, slopes = cubic_pieces(symbol.kernel, _TOLERANCE)
+    third = np.diff(angles) / 3
+    points = np.empty(3 * third.size + 1, dtype=complex)
+    points[0::3] = values
+    points[1::3] = values[:-1] + third * slopes[:-1]
+    points[2::3] = values[1:] - third * slopes[1:]
+    codes = np.full(points.size, Curve.CURVE4)
+    codes[0] = Curve.MOVETO
+    path = Curve(np.stack([points.real, points.imag], axis=1), codes)
+    curve = ax.add_patch(PathPatch(path, fill=False, edgecolor=CURVE, linewidth=0.7))
+    artists: list[Any] = [curve]
+    for k in range(3):
+        # Three arrows over the upper half of the circle; a real symbol's other half mirrors them.
+        j = int((values.size - 1) * (2 * k + 1) / 12)
+        if slopes[j] == 0:
+            continue
+        turn = np.degrees(np.angle(slopes[j]))
+        marker = (3, 0, turn - 90)
+        artists += ax.plot(
+            values[j].real, values[j].imag, marker=marker, color=INK, markersize=4, markeredgecolor="white"
+        )
+    artists += ax.plot(0, 0, "+", color=INK, markersize=9, markeredgewidth=1.1, zorder=4)
+    artists += ax.plot(0, 0, "o", color=INK, markersize=5.5, fillstyle="none", markeredgewidth=0.9, zorder=4)
+    ax.set_aspect("equal", adjustable="datalim")
+    ax.autoscale_view()
+    ax.locator_params(nbins=4)
+    ax.set_xlabel("Re a")
+    ax.set_ylabel("Im a")
+    return artists
+
+
+def zeros(symbol: Symbol, ax: Any = None) -> Drawing:
+    """Draw the zeros of a symbol, discs inside the unit circle and crosses outside.
+
+    The radius is drawn true inside the circle and as 2 - 1/r outside, so that abs(z) = 2 lies at 1.5 and
+    infinity at 2, and no zero falls off the drawing. Squares are zeros whose side is not proved.
+
+    Parameters
+    ----------
+    symbol : Symbol
+        The symbol; minus the number of discs is the Fredholm index of the operator T(a).
+    ax : Axes, optional
+        Where; a new figure when not given.
+
+    Returns
+    -------
+    Drawing
+        Circles, then the zeros inside, outside and undecided.
+
+    Raises
+    ------
+    NumericalError
+        The zeros cannot be isolated.
+
+    Examples
+    --------
+    >>> from toeplitz_theory.operators import Symbol
+    >>> drawing = zeros(Symbol([1.0, -2.0]))
+    >>> drawing.artists[-3].get_offsets().tolist()
+    [[0.5, 0.0]]
+    """
+    with look():
+        figure, axes = panels(1, ax, 1, _SIZE)
+        return Drawing(figure, axes, tuple(_draw_zeros(symbol, axes[0])))
+
+
+def _draw_zeros(symbol: Symbol, ax: Axes) -> list[Any]:
+    found = symbol.zeros()
+    artists: list[Any] = []
+    for radius, dashes, colour in ((1.0, "-", INK), (1.5, ":", FAINT), (2.0, ":", FAINT)):
+        artists.append(
+            ax.add_patch(
+                Circle((0, 0), radius, fill=False, linestyle=dashes, edgecolor=colour, linewidth=0.8)
+            )
+        )
+    looks: tuple[tuple[np.ndarray, dict[str, Any]], ...] = (
+        (found.inside(), {"marker": "o", "s": 9, "color": INSIDE, "linewidths": 0}),
+        (found.outside(), {"marker": "x", "s": 9, "color": OUTSIDE, "linewidths": 0.7}),
+        (found.undecided(), {"marker": "s", "s": 16, "facecolors": "none", "edgecolors": INK}),
+    )
+    for points, marks in looks:
+        radius = np.abs(points)
+        shown = np.where(radius <= 1, radius, 2 - 1 / np.maximum(radius, 1))
+        where = shown * np.exp(1j * np.angle(points))
+        artists.append(ax.scatter(where.real, where.imag, zorder=3, **marks))
+    for radius, label in ((1.0, "1"), (1.5, "2"), (2.0, "∞")):
+        spot = radius * np.exp(-0.25j * np.pi)
+        text = ax.annotate(label, (spot.real, spot.imag), fontsize=6.5, color=INK, ha="center", va="center")
+        text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.4})
+        artists.insert(3, text)
+    ax.set_aspect("equal")
+    ax.set_xlim(-2.1, 2.1)
+    ax.set_ylim(-2.1, 2.1)
+    ax.set_axis_off()
+    return artists

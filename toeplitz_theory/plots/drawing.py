@@ -1,0 +1,135 @@
+"""What every plotting function returns, and how a figure becomes files."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+
+from toeplitz_theory.errors import InputError
+from toeplitz_theory.plots.style import look
+from toeplitz_theory.reports.files import replacing
+
+# No dates and no program names: the same numbers give the same bytes.
+_METADATA: dict[str, dict[str, Any]] = {
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None},
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """A figure with what was drawn on it; a notebook displays it, nothing else does.
+
+    Parameters
+    ----------
+    figure : Figure
+        The figure, the caller's own where axes were handed in.
+    axes : tuple of Axes
+        The axes drawn on, one for each panel.
+    artists : tuple of Artist
+        What was drawn, in order.
+
+    Examples
+    --------
+    >>> from toeplitz_theory.operators import Symbol
+    >>> from toeplitz_theory.plots import symbol_curve
+    >>> len(symbol_curve(Symbol([1.0, 0.5])).axes)
+    1
+    """
+
+    figure: Figure
+    axes: tuple[Axes, ...]
+    artists: tuple[Artist, ...]
+
+    def save(self, stem: str | os.PathLike[str], formats: Iterable[str] = ("png", "pdf")) -> list[Path]:
+        """Write the figure, each file whole or not at all; equal figures give equal bytes.
+
+        Parameters
+        ----------
+        stem : path-like
+            Path without the ending.
+        formats : iterable of {"png", "pdf"}
+            Which files to write.
+
+        Returns
+        -------
+        list of Path
+            The files.
+
+        Raises
+        ------
+        InputError
+            Unknown format, or a place that cannot be written to.
+        """
+        written = []
+        for kind in formats:
+            if kind not in _METADATA:
+                raise InputError(f"save: format {kind!r} is unknown; choose from {', '.join(_METADATA)}")
+            target = Path(f"{os.fspath(stem)}.{kind}")
+            with look(), replacing(target) as temporary:
+                self.figure.savefig(temporary, format=kind, metadata=_METADATA[kind])
+            written.append(target)
+        return written
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        with look():
+            self.figure.savefig(buffer, format="png", metadata=_METADATA["png"])
+        return buffer.getvalue()
+
+
+def panels(count: int, ax: Any, columns: int, size: tuple[float, float]) -> tuple[Figure, tuple[Axes, ...]]:
+    """Axes for ``count`` panels: the caller's, or those of a new figure.
+
+    Parameters
+    ----------
+    count : int
+        How many are needed.
+    ax : Axes, sequence of Axes or None
+        The caller's.
+    columns : int
+        Panels side by side in a new figure.
+    size : tuple of float
+        Width and height of a panel in inches.
+
+    Returns
+    -------
+    figure : Figure
+        The figure.
+    axes : tuple of Axes
+        Exactly ``count``.
+
+    Raises
+    ------
+    InputError
+        Not as many axes as panels.
+
+    Examples
+    --------
+    >>> figure, axes = panels(3, None, 2, (2.0, 2.0))
+    >>> len(axes), len(figure.axes)
+    (3, 3)
+    """
+    if ax is not None:
+        axes = (ax,) if isinstance(ax, Axes) else tuple(getattr(ax, "flat", ax))
+        if len(axes) != count:
+            raise InputError(f"ax: {len(axes)} axes for {count} panels; pass one for each, or none")
+        return _root(axes[0].figure), axes
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(columns * size[0], rows * size[1]), layout="constrained")
+    return figure, tuple(figure.add_subplot(rows, columns, k + 1) for k in range(count))
+
+
+def _root(figure: Figure | SubFigure) -> Figure:
+    while isinstance(figure, SubFigure):
+        figure = figure.figure
+    return figure

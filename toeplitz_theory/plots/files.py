@@ -1,0 +1,42 @@
+"""All figures of a report into a folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from toeplitz_theory.reports import Report
+
+KINDS = ("symbols", "zeros", "kernels", "by_layer")
+
+
+def save_report_figures(report: Report, folder: str | os.PathLike[str]) -> list[Path]:
+    """Draw a report's four figures as PNG and PDF.
+
+    Parameters
+    ----------
+    report : Report
+        The report.
+    folder : path-like
+        Made when missing.
+
+    Returns
+    -------
+    list of Path
+        The files: ``symbols``, ``zeros``, ``kernels`` and ``by_layer``, each ``.png`` and ``.pdf``.
+
+    Raises
+    ------
+    InputError
+        The folder cannot be written to.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np, toeplitz_theory as tt
+    >>> report = tt.inspect({"blocks.0.mixer.weight": np.array([1.0, -2.0])})
+    >>> len(save_report_figures(report, tempfile.mkdtemp()))
+    8
+    """
+    return [path for kind in KINDS for path in report.plot(kind).save(Path(folder) / kind)]

@@ -1,0 +1,88 @@
+"""One small panel per kernel of a report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from matplotlib.axes import Axes
+
+from toeplitz_theory.errors import InputError, NumericalError
+from toeplitz_theory.operators import Symbol
+from toeplitz_theory.plots.circle import _draw_curve, _draw_zeros
+from toeplitz_theory.plots.drawing import Drawing, panels
+from toeplitz_theory.plots.matrices import _draw_matrix
+from toeplitz_theory.plots.style import INK, look
+
+if TYPE_CHECKING:
+    from toeplitz_theory.reports import Report, Row
+
+_KINDS = ("symbols", "zeros", "kernels")
+
+
+def index_grid(report: Report, what: str = "symbols", ax: Any = None) -> Drawing:
+    """Draw every kernel of a report, with its name and index above it.
+
+    Parameters
+    ----------
+    report : Report
+        The report.
+    what : {"symbols", "zeros", "kernels"}
+        Symbol curves around the origin, zeros against the unit circle, or the Toeplitz matrices.
+    ax : Axes or sequence of Axes, optional
+        One for each row of the report; a new figure when not given.
+
+    Returns
+    -------
+    Drawing
+        All artists, panel by panel. Kernels that cannot be drawn have a panel that says why.
+
+    Raises
+    ------
+    InputError
+        Unknown kind, a report without rows, or not as many axes as rows.
+
+    Examples
+    --------
+    >>> import numpy as np, toeplitz_theory as tt
+    >>> report = tt.inspect({"blocks.0.mixer.weight": np.array([1.0, -2.0])})
+    >>> index_grid(report).axes[0].get_title()
+    'blocks.0\\nindex -1'
+    """
+    if what not in _KINDS:
+        raise InputError(f"index_grid({what!r}): unknown kind; choose one of {', '.join(_KINDS)}")
+    if not report.rows:
+        raise InputError("index_grid: the report has no rows to draw")
+    columns = 4 if len(report.rows) <= 16 else 8
+    with look():
+        figure, axes = panels(len(report.rows), ax, columns, (2.1, 2.3))
+        artists: list[Any] = []
+        for row, panel in zip(report.rows, axes, strict=True):
+            artists += _draw_row(row, panel, what)
+            value = row.index.value if row.index else None
+            panel.set_title(f"{row.name}\nindex {value if value is not None else 'not certified'}")
+        if ax is None:
+            for k, panel in enumerate(axes):
+                # Labels once, at the left and the lower edge; the panels are all alike.
+                if k % columns:
+                    panel.set_ylabel("")
+                if k < len(axes) - columns:
+                    panel.set_xlabel("")
+        return Drawing(figure, axes, tuple(artists))
+
+
+def _draw_row(row: Row, ax: Axes, what: str) -> list[Any]:
+    if not row.analysed:
+        return [_say(ax, row.note)]
+    if what == "kernels":
+        return [_draw_matrix(row.kernel, ax, colorbar=False)]
+    if what == "symbols":
+        return _draw_curve(Symbol(row.kernel), ax)
+    try:
+        return _draw_zeros(Symbol(row.kernel), ax)
+    except NumericalError as error:
+        return [_say(ax, str(error))]
+
+
+def _say(ax: Axes, message: str) -> Any:
+    ax.set_axis_off()
+    return ax.text(0.5, 0.5, message, transform=ax.transAxes, ha="center", va="center", wrap=True, color=INK)
