@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from collections.abc import Mapping
 from typing import Any
@@ -67,7 +68,10 @@ def _unpickle(path: str) -> Any:
     import torch
 
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # torch warns of unusual pickle protocols; here such a file is read in full or refused
+            warnings.simplefilter("ignore", UserWarning)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as wrong:
         text = str(wrong)
         if "Unsupported global" in text or "Unsupported class" in text or "not an allowed global" in text:
