@@ -7,14 +7,22 @@ from typing import Annotated
 
 import typer
 
-from toeplitz_theory.errors import ToeplitzTheoryError
-
 NAME = "train"
-EXAMPLE = "toeplitz-theory train models/tmm-next-token/recipe.toml"
+EXAMPLE = "toeplitz-theory train models/tmm-next-token/recipe.toml --out runs/mine"
 
 
 def command(
     recipe: Annotated[Path, typer.Argument(help="The recipe, a TOML file.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option(help="Model folder to write; the recipe's own by default.", show_default=False)
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Start over, whatever the folder holds.")] = False,
 ) -> None:
-    """Train a Toeplitz MLP Mixer from a recipe."""
-    raise ToeplitzTheoryError(f"train {recipe}: training is not part of this version yet")
+    """Train a Toeplitz MLP Mixer from a recipe; run it again to go on after an interruption."""
+    from toeplitz_theory.training.recipe import load_recipe
+
+    load_recipe(recipe)  # a typing error is told before torch is loaded
+    from toeplitz_theory.training.runner import train
+
+    folder = train(recipe, out, force)
+    typer.echo(f"trained: {folder} (see {folder / 'README.md'}; then: toeplitz-theory inspect {folder})")

@@ -1,0 +1,48 @@
+# Commands a newcomer runs: `make report` and `make test`. Both set everything up first.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+MODELS := $(patsubst models/%/model.safetensors,%,$(wildcard models/*/model.safetensors))
+
+# With any other load, two threads are often slower than one on small matrices.
+export OMP_NUM_THREADS ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: report test lint figures notebooks bench clean setup
+
+report: $(READY)
+	@for model in $(MODELS); do \
+	  echo; echo "== $$model"; \
+	  $(BIN)/toeplitz-theory inspect models/$$model --json reports/$$model/report.json \
+	    --html reports/$$model/report.html --figures reports/$$model/figures || exit $$?; \
+	done
+	@echo; echo "Written: $(foreach model,$(MODELS),reports/$(model)/report.html)"
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+figures: $(READY)
+	$(BIN)/toeplitz-theory figures
+
+notebooks: $(READY)
+	$(BIN)/python notebooks/render.py
+
+bench: $(READY)
+	for bench in benchmarks/[a-z]*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit $$?; done
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; run: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -c constraints.txt torch
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) reports build dist

@@ -1,0 +1,25 @@
+"""Settings every test shares."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import sys
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Machines that run tests are shared and slow at times: a deadline would measure them, not the code.
+settings.register_profile(
+    "default", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("default")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Keep torch to one thread where a test has loaded it: with other load two are often slower."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)

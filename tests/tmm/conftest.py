@@ -1,0 +1,38 @@
+"""Small models, each in the variants that matter."""
+
+import pytest
+import torch
+
+from toeplitz_theory import TMMConfig
+
+VARIANTS = {
+    "flat": {"num_heads": 1},
+    "heads": {"num_heads": 4},
+    "fft": {"num_heads": 2, "product": "fft"},
+    "mixer first, rms": {"num_heads": 1, "block_order": "mixer_first", "norm": "rmsnorm", "final_norm": False},
+    "no bias, tied": {"num_heads": 2, "mixer_bias": False, "tie_word_embeddings": True},
+}
+
+
+def small_config(**changes) -> TMMConfig:
+    """Return a configuration of a few thousand parameters."""
+    fields = {"vocab_size": 61, "hidden_size": 16, "num_hidden_layers": 2, "max_position_embeddings": 24}
+    return TMMConfig(**(fields | {"pad_token_id": 0, "eos_token_id": 0} | changes))
+
+
+@pytest.fixture(params=VARIANTS, ids=list(VARIANTS))
+def config(request) -> TMMConfig:
+    """Each variant in turn."""
+    return small_config(**VARIANTS[request.param])
+
+
+def with_random_biases(model):
+    """Give every parameter that starts at zero or one a value that would show a misplaced position."""
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 1:
+                parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
+            elif parameter.std() < 0.05:
+                parameter.mul_(10)
+    return model

@@ -1,0 +1,50 @@
+"""A tiny text and a recipe that trains on it in seconds."""
+
+import pytest
+
+WORDS = "a kernel of taps moves each token along time and the layer keeps what it can of the text".split()
+
+RECIPE = """
+name = "tiny"
+objective = "{objective}"
+[model]
+hidden_size = 16
+num_hidden_layers = 2
+num_heads = 2
+[data]
+corpus = "text.txt"
+vocab_size = 280
+sequence_length = 16
+validation_fraction = 0.2
+[training]
+steps = 12
+batch_size = 4
+warmup_steps = 2
+log_every = 2
+evaluate_every = 6
+save_every = 4
+kernels_every = 3
+"""
+
+
+def small_text(documents: int = 60) -> str:
+    """Return sentences of a few words each, always the same."""
+    picks = [[WORDS[(7 * i + 3 * j + i * j) % len(WORDS)] for j in range(25)] for i in range(documents)]
+    return "\n\n".join(" ".join(words) + "." for words in picks)
+
+
+@pytest.fixture
+def recipe_file(tmp_path):
+    """Write text and recipe into a fresh folder; call with an objective for another one."""
+
+    def write(objective: str = "next_token", /, **replacements: str):
+        (tmp_path / "text.txt").write_text(small_text())
+        text = RECIPE.format(objective=objective)
+        for old, new in replacements.items():
+            assert f"{old} = " in text
+            text = "\n".join(new if line.startswith(f"{old} = ") else line for line in text.splitlines())
+        path = tmp_path / "recipe.toml"
+        path.write_text(text)
+        return path
+
+    return write

@@ -1,0 +1,63 @@
+"""Recipes: read whole, and refused in one line that names the key."""
+
+from pathlib import Path
+
+import pytest
+
+from toeplitz_theory.errors import InputError
+from toeplitz_theory.training.recipe import load_recipe
+
+MODELS = Path(__file__).parents[2] / "models"
+
+
+def test_reads_what_is_written(recipe_file):
+    recipe = load_recipe(recipe_file("autoencode"))
+    assert (recipe.objective, recipe.model.num_heads, recipe.training.steps) == ("autoencode", 2, 12)
+    assert recipe.model.expansion == 4
+
+
+@pytest.mark.parametrize(
+    ("key", "line", "said"),
+    [
+        ("hidden_size", "hiden_size = 16", "unknown key 'model.hiden_size'; known here: hidden_size"),
+        ("name", 'nmae = "x"', "'nmae'|'name' is missing"),
+        ("hidden_size", "hidden_size = 0", "model.hidden_size.*greater than or equal to 1, not 0"),
+        ("hidden_size", "hidden_size = 15", "model: hidden_size=15 is not divisible by num_heads=2"),
+        ("hidden_size", 'hidden_size = "16"', "model.hidden_size.*integer, not '16'"),
+        ("steps", "batch_size = 4", "TOML"),
+        ("steps", "", "'training.steps' is missing"),
+        ("steps", "steps = 12\nlearning_rate = nan", "training.learning_rate.*finite"),
+        ("objective", 'objective = "guess"', "objective: .*'next_token' or 'autoencode', not 'guess'"),
+        ("save_every", "save_every = 5", "save_every=5 must be a multiple of log_every=2"),
+        ("warmup_steps", "warmup_steps = 13", "warmup_steps=13 is more than steps=12"),
+        ("vocab_size", "vocab_size = 100", "data.vocab_size.*257"),
+        ("validation_fraction", "validation_fraction = 1.5", "data.validation_fraction.*0.5"),
+        ("name", 'name = "../up"', "name.*pattern"),
+    ],
+)
+def test_refused_in_one_line(recipe_file, key, line, said):
+    path = recipe_file(**{key: line})
+    with pytest.raises(InputError, match=said) as refusal:
+        load_recipe(path)
+    assert str(path) in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def test_missing_file_and_folder(tmp_path):
+    for path in (tmp_path / "none.toml", tmp_path):
+        with pytest.raises(InputError, match=r"recipe\.toml"):
+            load_recipe(path)
+
+
+def test_binary_file(tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_bytes(b"\xff\x00")
+    with pytest.raises(InputError, match="TOML"):
+        load_recipe(path)
+
+
+def test_shipped_recipes_differ_only_in_objective_and_name():
+    """The comparison of objectives rests on it."""
+    one, other = (load_recipe(MODELS / name / "recipe.toml") for name in ("tmm-next-token", "tmm-autoencoder"))
+    assert {one.objective, other.objective} == {"next_token", "autoencode"}
+    exclude = {"name", "objective"}
+    assert one.model_dump(exclude=exclude) == other.model_dump(exclude=exclude)
