@@ -1,0 +1,104 @@
+"""Numerical nullity: how many singular values of a section are negligible, and how sure that is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toeplitz_theory.errors import InputError
+from toeplitz_theory.operators.condition import leading_zeros
+from toeplitz_theory.operators.fft import UNIT_ROUNDOFF, split_scale
+from toeplitz_theory.operators.kernels import Kernel
+from toeplitz_theory.operators.singular import dense_values
+
+
+class Nullity(int):
+    """An integer: #{sigma_i <= rtol * sigma_max}, with the evidence for it.
+
+    Attributes
+    ----------
+    lower, upper : int
+        The count if every singular value is moved up, or down, by its error bound; equal when certain.
+    certified : bool
+        Whether the count is proved, by inertia; see `certified_nullity`. Where False, ``lower`` and ``upper``
+        rest on LAPACK's normwise error bound.
+    method : str
+        Where the singular values came from.
+    rtol : float
+        The threshold, relative to the largest singular value.
+    n : int
+        Size of the section.
+
+    Examples
+    --------
+    >>> from toeplitz_theory.operators import CausalToeplitz
+    >>> nullity = CausalToeplitz([1.0, -2.0], n=64).nullity()
+    >>> nullity + 0, nullity.lower, nullity.upper, nullity.n
+    (1, 1, 1, 64)
+    """
+
+    lower: int
+    upper: int
+    rtol: float
+    n: int
+    certified: bool
+    method: str
+
+    def __new__(
+        cls,
+        count: int,
+        lower: int,
+        upper: int,
+        rtol: float,
+        n: int,
+        certified: bool = False,
+        method: str = "",
+    ) -> Nullity:
+        self = super().__new__(cls, count)
+        self.lower, self.upper, self.rtol, self.n = lower, upper, rtol, n
+        self.certified, self.method = certified, method
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = (int(self), self.lower, self.upper, self.rtol, self.n, self.certified, self.method)
+        return Nullity, state
+
+    def __repr__(self) -> str:
+        doubt = "" if self.lower == self.upper else f", between {self.lower} and {self.upper}"
+        return f"Nullity({int(self)}{doubt}; n={self.n}, rtol={self.rtol:g})"
+
+
+def nullity(taps: Kernel, rtol: float) -> Nullity:
+    """Return the nullity of the section with first column ``taps`` (n,); see `CausalToeplitz.nullity`."""
+    if not 0 <= rtol < 1:
+        raise InputError(
+            f"rtol is {rtol}: the threshold relative to the largest singular value, 0 <= rtol < 1"
+        )
+    zeros = leading_zeros(taps)
+    if zeros == taps.size or rtol == 0:
+        return Nullity(zeros, zeros, zeros, rtol, taps.size, True, "leading zero taps")
+    values = dense_values(split_scale(taps)[0])
+    errors = np.full(taps.size, taps.size * UNIT_ROUNDOFF * values[0])
+    errors[taps.size - zeros :] = 0.0
+    return count_below(values, errors, rtol, "eigenvalues of the Hankel matrix")
+
+
+def count_below(
+    values: NDArray[np.float64], errors: NDArray[np.float64], rtol: float, method: str = ""
+) -> Nullity:
+    """Count the ``values`` (n,), descending and known to ``errors`` (n,), that are <= rtol * values[0].
+
+    Examples
+    --------
+    >>> count_below(np.array([1.0, 1e-3, 1e-9]), np.full(3, 1e-15), 1e-6)
+    Nullity(1; n=3, rtol=1e-06)
+    >>> count_below(np.array([1.0, 1e-6]), np.full(2, 1e-15), 1e-6)
+    Nullity(1, between 0 and 1; n=2, rtol=1e-06)
+    """
+    top, top_error = float(values[0]), float(errors[0])
+    count = int(np.count_nonzero(values <= rtol * top))
+    lower = int(np.count_nonzero(values + errors <= rtol * (top - top_error)))
+    upper = int(np.count_nonzero(values - errors <= rtol * (top + top_error)))
+    return Nullity(count, min(lower, count), max(upper, count), rtol, values.size, False, method)

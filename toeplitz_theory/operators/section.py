@@ -1,0 +1,292 @@
+"""Finite sections of causal Toeplitz operators, as SciPy linear operators."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, overload
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse.linalg import LinearOperator
+
+from toeplitz_theory.errors import InputError, NumericalError
+from toeplitz_theory.operators import condition, nullity, singular, solve
+from toeplitz_theory.operators.fft import CausalProduct, dense_causal, shift_exponent, split_scale
+from toeplitz_theory.operators.kernels import Kernel, as_kernel
+from toeplitz_theory.operators.series import ScaledSeries, inverse_series
+
+
+class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
+    """The n x n lower-triangular Toeplitz matrix with first column ``kernel``: a causal layer on n tokens.
+
+    ``(T x)[t] = sum_{k <= t} kernel[k] x[t - k]``. A `scipy.sparse.linalg.LinearOperator`: ``T @ x`` for
+    vectors (n,) and matrices (n, m) by FFT in O(n log n) a column, ``T.H``, ``T.T``, and anything SciPy does
+    with linear operators. The stored taps are taken as exact.
+
+    Parameters
+    ----------
+    kernel : array_like, shape (m,)
+        Taps, real or complex; ``kernel[k]`` acts on the input k steps back.
+    n : int, optional
+        Size of the section, by default m; the kernel is cut or padded with zeros.
+
+    Attributes
+    ----------
+    kernel : ndarray, shape (n,), float64 or complex128
+        First column, read-only.
+
+    Raises
+    ------
+    InputError
+        If the kernel is not a finite 1-D array of numbers, or n < 1.
+
+    Examples
+    --------
+    >>> T = CausalToeplitz([1.0, -0.5], n=4)
+    >>> T @ np.array([1.0, 0.0, 0.0, 0.0])
+    array([ 1. , -0.5,  0. ,  0. ])
+    >>> T.solve(np.array([1.0, -0.5, 0.0, 0.0]))
+    array([1., 0., 0., 0.])
+    """
+
+    def __init__(self, kernel: Any, n: int | None = None) -> None:
+        taps = as_kernel(kernel)
+        size = taps.size if n is None else _size(n)
+        column: Kernel = np.zeros(size, taps.dtype)  # type: ignore[assignment]
+        column[: min(size, taps.size)] = taps[:size]
+        column.flags.writeable = False
+        self.kernel = column
+        self._full_kernel = taps
+        self._made: tuple[CausalProduct, int] | None = None
+        super().__init__(dtype=column.dtype, shape=(size, size))
+
+    def __repr__(self) -> str:
+        return f"CausalToeplitz(n={self.shape[0]}, dtype={self.dtype})"
+
+    def section(self, n: int) -> CausalToeplitz:
+        """Return the section of another size: the kernel as given, cut or padded with zeros.
+
+        Examples
+        --------
+        >>> CausalToeplitz([1.0, 2.0, 3.0]).section(2).to_dense()
+        array([[1., 0.],
+               [2., 1.]])
+        """
+        return CausalToeplitz(self._full_kernel, n)
+
+    def to_dense(self) -> NDArray[Any]:
+        """Return the (n, n) matrix."""
+        return dense_causal(self.kernel)
+
+    def _product(self) -> tuple[CausalProduct, int]:
+        if self._made is None:
+            scaled, exponent = split_scale(self.kernel)
+            self._made = CausalProduct(scaled), exponent
+        return self._made
+
+    def _apply(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
+        product, exponent = self._product()
+        rows = np.ascontiguousarray(np.asarray(x).T)
+        if rows.dtype.kind not in "fc" or rows.dtype.itemsize < np.dtype(np.float64).itemsize:
+            rows = rows.astype(np.result_type(rows.dtype, np.float64))
+        if not np.isfinite(rows).all():
+            raise InputError("x has NaN or infinite entries, which an FFT would spread over all others")
+        # Scaled by powers of two, so that nothing under- or overflows on the way that does not in the result.
+        scaled, shift = split_scale(rows)
+        result = product.adjoint(scaled) if adjoint else product.forward(scaled)
+        return shift_exponent(np.ascontiguousarray(result), exponent + shift).T
+
+    def _matvec(self, x: NDArray[Any]) -> NDArray[Any]:
+        return self._apply(x.reshape(-1), adjoint=False)
+
+    def _matmat(self, X: NDArray[Any]) -> NDArray[Any]:
+        return self._apply(X, adjoint=False)
+
+    def _rmatvec(self, x: NDArray[Any]) -> NDArray[Any]:
+        return self._apply(x.reshape(-1), adjoint=True)
+
+    def _rmatmat(self, X: NDArray[Any]) -> NDArray[Any]:
+        return self._apply(X, adjoint=True)
+
+    @overload
+    def solve(self, y: Any, rtol: float | None = ..., full: Literal[False] = ...) -> NDArray[Any]: ...
+    @overload
+    def solve(self, y: Any, rtol: float | None = ..., *, full: Literal[True]) -> solve.Solution: ...
+    def solve(self, y: Any, rtol: float | None = None, full: bool = False) -> NDArray[Any] | solve.Solution:
+        """Return x with T x = y, by forward substitution in blocks with FFT: O(n log^2 n) a column.
+
+        Parameters
+        ----------
+        y : array_like, shape (n,) or (n, m)
+        rtol : float, optional
+            Largest ``||x - exact||_inf / ||exact||_inf`` allowed. Where float64 cannot be shown to reach
+            it, the system is solved again in ball arithmetic.
+        full : bool
+            Return a `Solution` with backward and forward error instead of the array.
+
+        Returns
+        -------
+        ndarray of y's shape, or Solution
+
+        Raises
+        ------
+        InputError
+            If w[0] = 0, or y has another length or is not finite.
+        NumericalError
+            If x overflows, or ``rtol`` cannot be had.
+
+        Examples
+        --------
+        >>> T = CausalToeplitz([1.0, -2.0], n=5)
+        >>> T.solve([1.0, 0.0, 0.0, 0.0, 0.0], rtol=1e-14)
+        array([ 1.,  2.,  4.,  8., 16.])
+        >>> T.solve(np.ones(5), full=True).backward_error < 1e-14
+        True
+        """
+        found = solve.solve(self.kernel, _right_side(y), rtol, full)
+        return found if full else found.x
+
+    def inverse_series(self) -> ScaledSeries:
+        """Return the first column of the inverse with an exponent for each entry: never overflows.
+
+        Raises
+        ------
+        InputError
+            If w[0] = 0.
+
+        Examples
+        --------
+        >>> CausalToeplitz([1.0, -10.0], n=2001).inverse_series().log10_abs()[-1].round(9)
+        np.float64(2000.0)
+        """
+        return inverse_series(self.kernel)
+
+    def inverse(self) -> CausalToeplitz:
+        """Return the inverse, again a causal Toeplitz section; its taps are right to float64's rounding.
+
+        Raises
+        ------
+        InputError
+            If w[0] = 0.
+        NumericalError
+            If an entry overflows float64; `inverse_series` does not.
+
+        Examples
+        --------
+        >>> CausalToeplitz([1.0, -0.5, 0.0]).inverse().kernel
+        array([1.  , 0.5 , 0.25])
+        """
+        return CausalToeplitz(self.inverse_series().to_float())
+
+    @overload
+    def singular_values(
+        self, k: int | None = ..., which: str = ..., full: Literal[False] = ...
+    ) -> NDArray[np.float64]: ...
+    @overload
+    def singular_values(
+        self, k: int | None = ..., which: str = ..., *, full: Literal[True]
+    ) -> singular.SingularValues: ...
+    def singular_values(
+        self, k: int | None = None, which: str = "smallest", full: bool = False
+    ) -> NDArray[np.float64] | singular.SingularValues:
+        """Return singular values in descending order: all n, or the k smallest or largest.
+
+        Those below float64's noise come from the inverse instead, whose largest they are.
+
+        Parameters
+        ----------
+        k : int, optional
+            How many; by default all.
+        which : {"smallest", "largest"}
+        full : bool
+            Return `SingularValues`, with logarithms (for values below 1e-308) and the relative error of each.
+
+        Raises
+        ------
+        InputError
+            If k is not in 1..n or ``which`` is something else.
+        NumericalError
+            If ``full`` is False and a value asked for is not known to 1 %: read the errors with full=True.
+
+        Examples
+        --------
+        >>> CausalToeplitz([1.0, 1.0]).singular_values().round(6)
+        array([1.618034, 0.618034])
+        >>> CausalToeplitz([1.0, -10.0], n=400).singular_values(1, full=True).log10.round(6)
+        array([-399.004365])
+        """
+        n = self.shape[0]
+        count = n if k is None else k
+        if not (isinstance(count, (int, np.integer)) and 1 <= count <= n):
+            raise InputError(f"k is {k}: ask for 1 to {n} singular values")
+        if which not in ("smallest", "largest"):
+            raise InputError(f"which is {which!r}: 'smallest' or 'largest'")
+        found = singular.all_values(self.kernel).select(
+            slice(n - count, n) if which == "smallest" else slice(0, count)
+        )
+        if full:
+            return found
+        unknown = int(np.count_nonzero(~(found.relative_error <= 0.01)))
+        if unknown:
+            raise NumericalError(
+                f"{unknown} of {count} singular values are not known to 1 %: "
+                "pass full=True and read relative_error"
+            )
+        return found.values
+
+    def log10_condition(self, tight: bool | None = None) -> condition.Condition:
+        """Return log10 of the 2-norm condition number with a proved bracket, at any size of the number.
+
+        Parameters
+        ----------
+        tight : bool, optional
+            Whether to spend n^3/3 operations to close the bracket to 1e-8 where O(n log n) leaves it
+            wider; by default up to n = 1024. The value itself does not need it.
+
+        Returns
+        -------
+        Condition
+            Infinite where w[0] = 0.
+
+        Examples
+        --------
+        >>> kappa = CausalToeplitz([1.0, -10.0], n=400).log10_condition()
+        >>> round(kappa.value, 6), kappa.upper - kappa.lower < 1e-7
+        (400.045756, True)
+        """
+        return condition.log10_condition(self.kernel, tight)
+
+    def nullity(self, rtol: float = 1e-6) -> nullity.Nullity:
+        """Return the numerical nullity #{sigma_i <= rtol * sigma_max}, an int that carries its bounds.
+
+        A number about this matrix, not about the operator: at n = 512 an index of -254 can go with
+        nullity 16. It is 0 at rtol = 0 unless w[0] = 0.
+
+        Parameters
+        ----------
+        rtol : float
+            Threshold relative to the largest singular value, 0 <= rtol < 1.
+
+        Raises
+        ------
+        InputError
+            If rtol is not in [0, 1).
+
+        Examples
+        --------
+        >>> int(CausalToeplitz([0.0, 0.0, 1.0], n=6).nullity())
+        2
+        """
+        return nullity.nullity(self.kernel, rtol)
+
+
+def _size(n: Any) -> int:
+    if isinstance(n, (bool, np.bool_)) or not isinstance(n, (int, np.integer)) or n < 1:
+        raise InputError(f"n is {n!r}: the size of a section is an integer >= 1")
+    return int(n)
+
+
+def _right_side(y: Any) -> NDArray[Any]:
+    array = np.asarray(y)
+    if array.dtype.kind not in "iufc":
+        raise InputError(f"y has dtype {array.dtype}: pass numbers")
+    return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
