@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from builders import flat, mixer, taps
+from checkpoint_builders import flat, mixer, taps
 from safetensors.numpy import save_file
 
 from toeplitz_theory.checkpoints import load

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from builders import flat, headed, mixer, surroundings, taps
+from checkpoint_builders import flat, headed, mixer, surroundings, taps
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from builders import flat, headed, mixer, taps
+from checkpoint_builders import flat, headed, mixer, taps
 from torch import nn
 
 from toeplitz_theory.checkpoints import load

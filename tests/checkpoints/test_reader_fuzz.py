@@ -11,7 +11,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from builders import flat, headed, safetensors_bytes
+from checkpoint_builders import flat, headed, safetensors_bytes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
