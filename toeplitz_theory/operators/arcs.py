@@ -47,12 +47,15 @@ class ArcGrid:
     tap_error : float
         A bound of the sum over k of how far ``taps`` may be from the exact values.
     oversample : int
-        At least this many arcs per tap.
+        At least this many arcs per tap, 4 or more.
+    reach : float
+        The error bounds hold for complex |t| <= reach.
     """
 
-    def __init__(self, taps: Kernel, tap_error: float = 0.0, oversample: int = 4) -> None:
+    def __init__(self, taps: Kernel, tap_error: float = 0.0, oversample: int = 4, reach: float = 1.0) -> None:
         self.taps = taps
         self.n = n = taps.size
+        self.tap_error = tap_error
         self.real = not np.iscomplexobj(taps)
         self.count = 1 << max(4, math.ceil(math.log2(oversample * n)))
         self.half_width = math.pi / self.count
@@ -60,23 +63,24 @@ class ArcGrid:
         self.norm1 = float(weight.sum())
         self.centre = round(float(weight @ np.arange(n)) / self.norm1)
         self.steps = (np.arange(n) - self.centre) * self.half_width
-        self._bound_errors(weight, tap_error)
+        self._bound_errors(weight, tap_error, reach)
         self._rows: dict[int, Kernel] = {0: taps}
 
-    def _bound_errors(self, weight: Floats, tap_error: float) -> None:
-        size = np.abs(self.steps)
+    def _bound_errors(self, weight: Floats, tap_error: float, reach: float) -> None:
+        size = reach * np.abs(self.steps)
         grown = weight * np.exp(size)
         fft = 8.0 * UNIT * math.log2(2 * self.count)
         rounding = fft * float(grown.sum()) + 4.0 * UNIT * float(grown @ size)
-        # 2.2 >= e^(pi/4) >= exp(|s|) on the tap errors for oversample >= 4; 1.01 is for the bound's own
-        # rounding.
-        self.rounding = 1.01 * rounding + 2.2 * tap_error
+        # exp(|s|) multiplies a tap's error; 1.01 is for the bound's own rounding.
+        self.rounding = 1.01 * (rounding + math.exp(float(size.max())) * tap_error)
         term = weight.copy()
         self.order = 0
         while True:
             self.order += 1
             term *= size / self.order
-            remainder = float((term * size).sum()) / (self.order + 1)
+            # Off the real line the tail of the exponential series is e^|s| times its first term at most.
+            rest = term * size if reach == 1.0 else term * size * np.exp(size)
+            remainder = float(rest.sum()) / (self.order + 1)
             if self.order == 3:
                 self.tail_after_3 = 1.01 * remainder
             if self.order >= 3 and (remainder <= UNIT * self.norm1 or self.order == _MAX_ORDER):
@@ -184,6 +188,21 @@ class Cover:
     evaluations: int
 
 
+def first_look(grid: ArcGrid, middle: Complexes) -> tuple[list[Complexes], Floats]:
+    """Return C_0 .. C_3 and, for each arc, a lower bound of |b| on it."""
+    c = [middle] + [grid.coefficient(j) for j in (1, 2, 3)]
+    bend = np.abs(c[2]) + np.abs(c[3])
+    return c, segment_distance(c[0], c[1], 1.0) - bend - (grid.rounding + grid.tail_after_3)
+
+
+def bend_and_error(grid: ArcGrid, poly: Complexes) -> tuple[Floats, Floats]:
+    """Return bounds, on real |t| <= 1, of |P''| and of the error of P evaluated by Horner's rule."""
+    j = np.arange(poly.shape[0])[:, None]
+    size = np.abs(poly)
+    # Horner: gamma_{4p} sum |C_j| (Higham, section 5.1, with complex operations at 4 u each).
+    return (size * (j * (j - 1))).sum(axis=0), grid.error + 4.0 * (len(poly) + 1) * UNIT * size.sum(axis=0)
+
+
 def cover(grid: ArcGrid, floor: float = 0.0) -> Cover:
     r"""Prove |b| > floor arc by arc and add up the argument.
 
@@ -195,9 +214,8 @@ def cover(grid: ArcGrid, floor: float = 0.0) -> Cover:
     piece's length, the test needs pieces of length about sqrt(d) near a zero at distance d, not d.
     """
     middle, ends = grid.samples()
-    c = [middle] + [grid.coefficient(j) for j in (1, 2, 3)]
-    slack = 2.0 * grid.rounding + grid.tail_after_3
-    lower = segment_distance(c[0], c[1], 1.0) - (np.abs(c[2]) + np.abs(c[3])) - slack
+    c, lower = first_look(grid, middle)
+    lower -= grid.rounding  # the second of the two errors
     if grid.real:
         left, right = np.append(middle[:1], ends), np.append(ends, middle[-1:])
     else:
@@ -223,10 +241,7 @@ def _refine(grid: ArcGrid, known: list[Complexes], result: Cover, floor: float) 
     todo = result.undecided
     which = np.arange(len(todo))  # column of ``poly`` each piece belongs to
     poly = grid.polynomials(todo.index, known)
-    j = np.arange(poly.shape[0])[:, None]
-    bend = (np.abs(poly) * (j * (j - 1))).sum(axis=0)  # bounds |P''| on |t| <= 1
-    # Horner: gamma_{4p} sum |C_j| (Higham, section 5.1, with complex operations at 4 u each).
-    error = grid.error + 4.0 * (poly.shape[0] + 1) * UNIT * np.abs(poly).sum(axis=0)
+    bend, error = bend_and_error(grid, poly)
     budget = 64 * grid.count + 200_000
     hopeless: list[Undecided] = []
     while len(todo) and budget > 0:

@@ -8,10 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from toeplitz_theory.errors import InputError
+from toeplitz_theory.operators.band import count_between
+from toeplitz_theory.operators.jensen import jensen_deficit
 from toeplitz_theory.operators.kernels import Kernel, as_kernel
-from toeplitz_theory.operators.results import FredholmIndex, Winding
+from toeplitz_theory.operators.modulus import min_modulus
+from toeplitz_theory.operators.results import FredholmIndex, JensenDeficit, MinModulus, Winding, Zeros
 from toeplitz_theory.operators.taps import Taps
 from toeplitz_theory.operators.winding import wind
+from toeplitz_theory.operators.zeros import all_zeros
 
 
 class Symbol:
@@ -138,6 +143,86 @@ class Symbol:
         """
         proof = self.winding(tol=tol)
         return FredholmIndex(None if proof.count is None else -proof.count, proof)
+
+    def zeros(self) -> Zeros:
+        """Return all zeros with multiplicity, each in a proved disc, by ball arithmetic.
+
+        Zeros are sorted by modulus; leading zero taps are zeros at 0. Multiple zeros of real kernels are
+        found exactly (squarefree factors over the integers). About 0.5 s at n = 512, 2 s at 1024.
+
+        Returns
+        -------
+        Zeros
+            A complex array with ``radii`` and ``certified``.
+
+        Raises
+        ------
+        InputError
+            If the kernel is all zeros.
+
+        Examples
+        --------
+        >>> Symbol([0.0, 1.0, -2.0]).zeros().tolist()
+        [0j, (0.5+0j)]
+        """
+        return all_zeros(self._taps)
+
+    def zeros_near_circle(self, width: float | None = None) -> int | None:
+        """Return the proved number of zeros with 1 - width < |z| < 1 + width.
+
+        By the argument principle: the winding number on the outer circle minus that on the inner one.
+
+        Parameters
+        ----------
+        width : float, optional
+            Strictly between 0 and 1; 1/n by default, n the number of taps (1/2 for n = 1).
+
+        Returns
+        -------
+        int or None
+            None where it is not proved (a zero on one of the two circles, or a kernel of zeros).
+
+        Raises
+        ------
+        InputError
+            If the width is not between 0 and 1.
+
+        Examples
+        --------
+        >>> Symbol([1.0, -1.0, 0.0, 0.0]).zeros_near_circle()  # one zero, on the circle itself
+        1
+        """
+        width = 1.0 / max(2, len(self)) if width is None else float(width)
+        if not 0.0 < width < 1.0:
+            raise InputError(f"width is {width}: pass a number strictly between 0 and 1")
+        return count_between(self._taps, 1.0 - width, 1.0 + width)
+
+    def min_modulus(self) -> MinModulus:
+        """Bracket min |a(z)| on the unit circle, with proof.
+
+        Branch and bound on arcs with proved Taylor bounds; the bracket's relative width is 1e-9 where the
+        rounding of float64 allows it. About 2 ms at n = 512.
+
+        Examples
+        --------
+        >>> print(Symbol([3.0, 1.0]).min_modulus())
+        2 in [2, 2]
+        """
+        return min_modulus(self._taps)
+
+    def jensen_deficit(self) -> JensenDeficit:
+        """Return J(a) = mean log|a| - log|a(0)| in nats per token: how far a is from invertible.
+
+        By Jensen's formula J is the sum of log(1/|z|) over the zeros inside the disc: 0 if and only if a
+        causal inverse exists, inf when the first tap is 0. Computed by one FFT, corrected exactly by the
+        zeros next to the circle, with a proved error. About 10 ms at n = 512.
+
+        Examples
+        --------
+        >>> float(Symbol([0.0, 1.0]).jensen_deficit())
+        inf
+        """
+        return jensen_deficit(self._taps)
 
     def residual(self) -> Symbol:
         """Return the symbol of ``I + T(a)``: 1 + a, what the stream sees with a residual connection.

@@ -1,0 +1,110 @@
+"""All zeros of a symbol in proved discs, and exact answers about zeros on the unit circle."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import flint
+import numpy as np
+
+from toeplitz_theory.errors import InputError
+from toeplitz_theory.operators.balls import to_acb
+from toeplitz_theory.operators.results import Zeros
+from toeplitz_theory.operators.taps import ZERO, Taps
+
+_TOL = 1e-15  # radii asked of the isolation; the stored ones include the rounding of the middle
+_MAX_BITS = 4000
+
+
+def all_zeros(taps: Taps) -> Zeros:
+    """Return every zero with its multiplicity, sorted by modulus."""
+    if taps.is_zero:
+        raise InputError("the symbol is identically 0: every number is a zero")
+    scaled = taps.scaled()
+    found = isolate(scaled.exact)
+    values = np.concatenate([np.zeros(scaled.lead, dtype=complex), np.asarray(found)])
+    radii = np.concatenate([np.zeros(scaled.lead), found.radii if found.radii is not None else []])
+    order = np.argsort(np.abs(values), kind="stable")
+    return Zeros(values[order], radii[order])
+
+
+def isolate(taps: Taps) -> Zeros:
+    """Return the zeros of taps whose first and last are not 0.
+
+    FLINT isolates the zeros of a squarefree polynomial in balls. If it cannot, a real polynomial is taken
+    apart over the integers (its coefficients are dyadic) into squarefree factors. A complex polynomial with
+    multiple zeros gets approximations with infinite radii, certified False.
+    """
+    if taps.values.size < 2:
+        return Zeros(np.empty(0, dtype=complex), np.empty(0))
+    with flint.ctx.workprec(2200 if taps.low != ZERO else 64):
+        coefficients = to_acb(taps)
+    factors = [(flint.acb_poly(coefficients), 1)]
+    try:
+        balls = _roots(factors)
+    except ValueError:
+        if np.iscomplexobj(taps.values):
+            return _approximate(taps)
+        _, parts = to_integers(taps).factor_squarefree()
+        factors = [(flint.acb_poly(part), m) for part, m in parts]
+        balls = _roots(factors)
+    return _as_zeros(balls)
+
+
+def _roots(factors: list[tuple[flint.acb_poly, int]]) -> list[tuple[flint.acb, int]]:
+    return [(z, m) for f, m in factors if f.degree() > 0 for z in f.roots(tol=_TOL, maxprec=_MAX_BITS)]
+
+
+def _as_zeros(balls: list[tuple[flint.acb, int]]) -> Zeros:
+    values, radii = [], []
+    for ball, multiplicity in balls:
+        middle = complex(ball.mid())
+        # Half an ulp of each part for storing the middle; rad() is rounded to float upwards.
+        stored = 2.0**-53 * (abs(middle.real) + abs(middle.imag)) + 5e-324
+        radius = float(ball.real.rad()) + float(ball.imag.rad()) + stored
+        values += [middle] * multiplicity
+        radii += [math.nextafter(radius * (1.0 + 2.0**-50), math.inf)] * multiplicity
+    return Zeros(np.array(values, dtype=complex), np.array(radii))
+
+
+def _approximate(taps: Taps) -> Zeros:
+    values = np.roots(np.asarray(taps.values)[::-1])
+    return Zeros(values.astype(complex), np.full(values.size, np.inf))
+
+
+def to_integers(taps: Taps) -> flint.fmpz_poly:
+    """Return an integer multiple of a real polynomial, exactly."""
+    exact = [Fraction(float(x)) for x in taps.values.tolist()]
+    exact[0] += taps.low[0]
+    common = max(x.denominator for x in exact)  # powers of two: the largest is a multiple of all
+    return flint.fmpz_poly([x.numerator * (common // x.denominator) for x in exact])
+
+
+def proved_on_circle(taps: Taps) -> tuple[float, ...]:
+    """Return the angles of zeros that are on the unit circle for certain; real kernels only.
+
+    Zeros on the circle are common zeros of p and of its reverse, so of their gcd g over the
+    integers, and the zeros of g come in pairs zeta, 1 / conj(zeta). A zero whose mirror image can lie in no
+    ball but its own is its own mirror image: it is on the circle.
+    """
+    if np.iscomplexobj(taps.values):
+        return ()
+    p = to_integers(taps)
+    common = p.gcd(flint.fmpz_poly(list(p)[::-1]))
+    if common.degree() < 1:
+        return ()
+    _, parts = common.factor_squarefree()
+    square_free = flint.fmpz_poly([1])
+    for part, _ in parts:
+        square_free *= part
+    balls = [z for z, _ in _roots([(flint.acb_poly(square_free), 1)])]
+    angles = []
+    for i, ball in enumerate(balls):
+        if not bool(ball.abs_lower() <= 1) or not bool(ball.abs_upper() >= 1):
+            continue
+        mirror = 1 / ball.conjugate()
+        if not any(mirror.overlaps(other) for j, other in enumerate(balls) if j != i):
+            middle = complex(ball.mid())
+            angles.append(math.atan2(middle.imag, middle.real))
+    return tuple(sorted(angles))
