@@ -77,6 +77,7 @@ def run(arguments: list[str] | None = None) -> int:
     """
     try:
         code = app(args=arguments, standalone_mode=False)
+        sys.stdout.flush()
     except InputError as error:
         _complain(str(error))
         return 2
@@ -89,9 +90,9 @@ def run(arguments: list[str] | None = None) -> int:
     except _ClickError as error:  # type: ignore[misc]
         # Asked for nothing: the help is the answer, and it is already complete.
         if type(error).__name__ == "NoArgsIsHelpError":
-            print(error.format_message(), file=sys.stderr)  # type: ignore[attr-defined]
+            print(error.format_message(), file=sys.stderr)
         else:
-            _complain(f"{error.format_message()} (--help shows an example)")  # type: ignore[attr-defined]
+            _complain(f"{error.format_message()} (--help shows an example)")
         return 2
     except BrokenPipeError:
         # Whoever read our output (`| head`) has seen enough; keep Python from complaining at exit.

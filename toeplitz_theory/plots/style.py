@@ -15,10 +15,10 @@ CURVE = "#0072B2"
 INSIDE = "#D55E00"
 OUTSIDE = "#56B4E9"
 
-# Its lightness grows steadily, so that sign and size survive greyscale; the diverging maps are dark at both
-# ends. AT = "cividis"
+# Its lightness grows steadily, so that sign and size survive greyscale; diverging maps are dark at both ends.
+HEAT = "cividis"
 
-RC: dict[str, Any] = {
+RC: Any = {
     "font.size": 8.0,
     "axes.titlesize": 8.5,
     "axes.labelsize": 8.0,

@@ -84,7 +84,7 @@ def symbol_svg(kernel: NDArray[np.float64], title: str) -> str:
         axis=1,
     ).astype(np.int64)
     path = f"M{ends[0, 0]} {ends[0, 1]}c{_joined(pieces.ravel())}"
-    origin = _place(np.zeros(1), centre, scale)[0]
+    origin = _place(np.zeros(1, dtype=complex), centre, scale)[0]
     body = [
         _axes(origin),
         f'<path class="curve" d="{path}"/>',
