@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators.condition import leading_zeros
 from toeplitz_theory.operators.fft import UNIT_ROUNDOFF, split_scale
 from toeplitz_theory.operators.kernels import Kernel
-from toeplitz_theory.operators.singular import dense_values
+from toeplitz_theory.operators.singular import SingularValues, all_values, dense_values, proved_values
+
+_SAFE = 100  # multiples of LAPACK's error bound n u that the threshold keeps from the noise
 
 
 class Nullity(int):
@@ -22,8 +25,8 @@ class Nullity(int):
     lower, upper : int
         The count if every singular value is moved up, or down, by its error bound; equal when certain.
     certified : bool
-        Whether the count is proved, by inertia; see `certified_nullity`. Where False, ``lower`` and ``upper``
-        rest on LAPACK's normwise error bound.
+        Whether the count is proved (``certify=True``). Where False, ``lower`` and ``upper`` rest on LAPACK's
+        normwise error bound n u sigma_max.
     method : str
         Where the singular values came from.
     rtol : float
@@ -70,19 +73,45 @@ class Nullity(int):
         return f"Nullity({int(self)}{doubt}; n={self.n}, rtol={self.rtol:g})"
 
 
-def nullity(taps: Kernel, rtol: float) -> Nullity:
+def nullity(taps: Kernel, rtol: float, certify: bool = False) -> Nullity:
     """Return the nullity of the section with first column ``taps`` (n,); see `CausalToeplitz.nullity`."""
     if not 0 <= rtol < 1:
         raise InputError(
             f"rtol is {rtol}: the threshold relative to the largest singular value, 0 <= rtol < 1"
         )
-    zeros = leading_zeros(taps)
-    if zeros == taps.size or rtol == 0:
-        return Nullity(zeros, zeros, zeros, rtol, taps.size, True, "leading zero taps")
-    values = dense_values(split_scale(taps)[0])
-    errors = np.full(taps.size, taps.size * UNIT_ROUNDOFF * values[0])
-    errors[taps.size - zeros :] = 0.0
-    return count_below(values, errors, rtol, "eigenvalues of the Hankel matrix")
+    n, zeros = taps.size, leading_zeros(taps)
+    if zeros == n or rtol == 0:
+        return Nullity(zeros, zeros, zeros, rtol, n, True, "leading zero taps")
+    scaled = split_scale(taps)[0]
+    if rtol < _SAFE * n * UNIT_ROUNDOFF:  # at the noise of dense float64: compare logarithms instead
+        return _by_logarithms(all_values(taps), rtol)
+    if certify:
+        values, error = proved_values(scaled[zeros:])
+        found = count_below(np.pad(values, (0, zeros)), _errors(n, zeros, error), rtol, "proved eigenvalues")
+        found.certified = found.lower == found.upper
+        return found
+    values = dense_values(scaled)
+    errors = _errors(n, zeros, n * UNIT_ROUNDOFF * float(values[0]))
+    return count_below(values, errors, rtol, "eigenvalues, to LAPACK's error bound")
+
+
+def _errors(n: int, zeros: int, error: float) -> NDArray[np.float64]:
+    errors = np.full(n, error)
+    errors[n - zeros :] = 0.0
+    return errors
+
+
+def _by_logarithms(found: SingularValues, rtol: float) -> Nullity:
+    limit = found.log10[0] + math.log10(rtol)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        upwards = found.log10 + np.log10(1 + found.relative_error)
+        downwards = found.log10 + np.log10(np.maximum(1 - found.relative_error, 0.0))
+    slack = float(np.log10(1 + found.relative_error[0])) + 1e-14 * abs(limit)
+    unknown = np.isinf(found.relative_error)
+    lower = int(np.count_nonzero((upwards <= limit - slack) & ~unknown))
+    upper = int(np.count_nonzero((downwards <= limit + slack) | unknown))
+    count = min(max(int(np.count_nonzero(found.log10 <= limit)), lower), upper)
+    return Nullity(count, lower, upper, rtol, len(found), False, found.method)
 
 
 def count_below(

@@ -190,7 +190,8 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
     ) -> NDArray[np.float64] | singular.SingularValues:
         """Return singular values in descending order: all n, or the k smallest or largest.
 
-        Those below float64's noise come from the inverse instead, whose largest they are.
+        Those below float64's noise come from the inverse instead, whose largest they are, in as many bits as
+        they need: about a second at n = 512 (log10 sigma down to -160), against 15 ms without.
 
         Parameters
         ----------
@@ -255,7 +256,7 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
         """
         return condition.log10_condition(self.kernel, tight)
 
-    def nullity(self, rtol: float = 1e-6) -> nullity.Nullity:
+    def nullity(self, rtol: float = 1e-6, certify: bool = False) -> nullity.Nullity:
         """Return the numerical nullity #{sigma_i <= rtol * sigma_max}, an int that carries its bounds.
 
         A number about this matrix, not about the operator: at n = 512 an index of -254 can go with
@@ -265,6 +266,8 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
         ----------
         rtol : float
             Threshold relative to the largest singular value, 0 <= rtol < 1.
+        certify : bool
+            Whether to prove the count, by residuals of all eigenpairs: about three times the work.
 
         Raises
         ------
@@ -276,7 +279,7 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
         >>> int(CausalToeplitz([0.0, 0.0, 1.0], n=6).nullity())
         2
         """
-        return nullity.nullity(self.kernel, rtol)
+        return nullity.nullity(self.kernel, rtol, certify)
 
 
 def _size(n: Any) -> int:

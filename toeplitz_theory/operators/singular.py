@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from toeplitz_theory.operators.condition import leading_zeros
+from toeplitz_theory.errors import NumericalError
+from toeplitz_theory.operators.condition import leading_zeros, log10_condition
+from toeplitz_theory.operators.deep import smallest_values
 from toeplitz_theory.operators.fft import UNIT_ROUNDOFF, dense_causal, shift_exponent, split_scale
 from toeplitz_theory.operators.kernels import Kernel
-from toeplitz_theory.operators.series import inverse_series
 
 
 @dataclass(frozen=True)
@@ -25,9 +27,10 @@ class SingularValues:
     log10 : ndarray, shape (k,), float64
         Their logarithms; -inf for an exact zero.
     relative_error : ndarray, shape (k,), float64
-        Bound of ``|computed - exact| / exact``, from the normwise backward error n u of LAPACK's symmetric
-        eigensolver; infinite where nothing is known but an upper bound.
+        Bound of ``|computed - exact| / exact``: from the normwise error n u sigma_max of LAPACK's
+        eigensolver, or the residuals of `smallest_values`; infinite where nothing is known but an upper bound.
     method : str
+        Where they come from.
 
     Examples
     --------
@@ -50,7 +53,7 @@ class SingularValues:
         return SingularValues(self.values[which], self.log10[which], self.relative_error[which], self.method)
 
 
-_POOR = 1e-10  # relative error above which the values of the inverse are tried as well
+_POOR = 1e-6  # relative error above which a value is computed from the inverse instead
 
 
 def dense_values(taps: Kernel) -> NDArray[np.float64]:
@@ -84,26 +87,26 @@ def all_values(taps: Kernel) -> SingularValues:
     n, zeros = taps.size, leading_zeros(taps)
     scaled, exponent = split_scale(taps)
     values = dense_values(scaled)
-    noise = n * UNIT_ROUNDOFF * values[0] if n else 0.0
-    log10, error = _with_error(values, exponent, noise)
-    method = (
-        "eigenvalues of the Hankel matrix" if not np.iscomplexobj(taps) else "singular value decomposition"
-    )
-    regular = n - zeros
-    if regular and error[:regular].max() > _POOR:
-        inverse, inverse_exponent, distance = inverse_series(taps[zeros:]).common()
-        found = dense_values(inverse)
-        noise = regular * UNIT_ROUNDOFF * found[0] + distance
-        inverse_log10, inverse_error = _with_error(found, inverse_exponent, noise)
-        better = inverse_error[::-1] < error[:regular]
-        log10[:regular][better] = -inverse_log10[::-1][better]
-        error[:regular][better] = inverse_error[::-1][better]
-        method += ", and of its inverse"
-    error[regular:] = 0.0
-    with np.errstate(under="ignore", over="ignore"):
-        exact = np.where(error <= _POOR, shift_exponent(values, exponent), 10.0**log10)
-    exact[regular:] = 0.0
-    return SingularValues(exact, log10, error, method)
+    log10, error = _with_error(values, exponent, n * UNIT_ROUNDOFF * float(values[0]))
+    error[n - zeros :] = 0.0
+    values = shift_exponent(values, exponent)
+    method = "singular value decomposition" if np.iscomplexobj(taps) else "eigenvalues of the Hankel matrix"
+    count = int(np.count_nonzero(error > _POOR))
+    if count:
+        deep = slice(n - zeros - count, n - zeros)
+        try:
+            log10[deep], error[deep] = _deep_values(taps[zeros:], count)
+        except NumericalError as reason:  # the errors stay infinite, and say so
+            return SingularValues(values, log10, error, f"{method}; {reason}")
+        method += f"; the smallest {count} by bidiagonalisation of the inverse"
+        with np.errstate(under="ignore", over="ignore"):
+            values[deep] = 10.0 ** log10[deep]
+    return SingularValues(values, log10, error, method)
+
+
+def _deep_values(taps: Kernel, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    kappa = log10_condition(taps, tight=False)
+    return smallest_values(taps, count, kappa.upper / math.log10(2.0) + 8)
 
 
 def _with_error(
@@ -114,3 +117,38 @@ def _with_error(
         log10 = np.log10(values) + exponent * np.log10(2.0)
         error = np.where(values > noise, noise / (values - noise), np.inf)
     return log10, error
+
+
+def proved_values(taps: Kernel) -> tuple[NDArray[np.float64], float]:
+    """Return all singular values, descending, and a rigorous absolute error for every one of them.
+
+    With computed eigenpairs (V, L) of a symmetric M, ``R = M V - V L`` and ``d = ||V^T V - I|| < 1``, the
+    orthogonal polar factor Q of V gives ``||Q^T M Q - L|| <= (2 d ||L|| + ||R||) / sqrt(1 - d)``, and Weyl
+    carries that to each eigenvalue. M is the Hankel matrix H = T J, or ``[[Re H, Im H], [Im H, -Re H]]``,
+    whose eigenvalues are the singular values and their negatives.
+
+    Examples
+    --------
+    >>> values, error = proved_values(np.array([1.0, 1.0]))
+    >>> values.round(4), error < 1e-13
+    (array([1.618, 0.618]), True)
+    """
+    scaled, exponent = split_scale(taps)
+    hankel = dense_causal(scaled)[:, ::-1]
+    if np.iscomplexobj(scaled):
+        hankel = np.block([[hankel.real, hankel.imag], [hankel.imag, -hankel.real]])
+    values, vectors = np.linalg.eigh(hankel)
+    size, u = hankel.shape[0], UNIT_ROUNDOFF
+    gamma = (size + 4) * u * 1.01
+    spread = float(np.linalg.norm(vectors))  # Frobenius: about sqrt(size)
+    largest = float(np.max(np.abs(values)))
+    defect = float(np.linalg.norm(vectors.T @ vectors - np.eye(size))) + gamma * (spread**2 + 1)
+    residual = float(np.linalg.norm(hankel @ vectors - vectors * values))
+    # Rounding of the product: |H||V| <= ||H||_F ||V||_F entrywise summed, and of V L and the difference.
+    residual += gamma * (float(np.linalg.norm(hankel)) * spread + 2 * largest * spread)
+    if defect >= 0.5:
+        raise NumericalError("the computed eigenvectors are not orthogonal: nothing is proved")
+    error = (2 * defect * largest + residual) / math.sqrt(1 - defect) * (1 + gamma)
+    ordered = np.sort(values)[::-1] if np.iscomplexobj(taps) else np.sort(np.abs(values))[::-1]
+    positive = np.maximum(ordered[: taps.size], 0.0)
+    return shift_exponent(positive, exponent), float(np.ldexp(error, exponent))
