@@ -61,7 +61,7 @@ class ArcGrid:
         self.half_width = math.pi / self.count
         weight = np.abs(taps)
         self.norm1 = float(weight.sum())
-        self.centre = round(float(weight @ np.arange(n)) / self.norm1)
+        self.centre = round(float((weight * np.arange(n)).sum()) / self.norm1)
         self.steps = (np.arange(n) - self.centre) * self.half_width
         self._bound_errors(weight, tap_error, reach)
         self._rows: dict[int, Kernel] = {0: taps}
@@ -70,7 +70,7 @@ class ArcGrid:
         size = reach * np.abs(self.steps)
         grown = weight * np.exp(size)
         fft = 8.0 * UNIT * math.log2(2 * self.count)
-        rounding = fft * float(grown.sum()) + 4.0 * UNIT * float(grown @ size)
+        rounding = fft * float(grown.sum()) + 4.0 * UNIT * float((grown * size).sum())
         # exp(|s|) multiplies a tap's error; 1.01 is for the bound's own rounding.
         self.rounding = 1.01 * (rounding + math.exp(float(size.max())) * tap_error)
         term = weight.copy()

@@ -12,8 +12,8 @@ import flint
 from toeplitz_theory.operators.taps import ZERO, Scaled, Taps
 
 PRECISIONS = (128, 320, 1024)  # bits; beyond the last a zero is reported as not excluded from the circle
-MAX_PIECES = 20_000  # per interval and precision
-_ORDER = 8
+MAX_PIECES = 20_000  # per part of an interval, and precision
+MAX_WORK = 4_000_000  # taps times parts: a few seconds per precision
 
 
 def to_acb(taps: Taps) -> list[flint.acb]:
@@ -50,37 +50,49 @@ class BallArcs:
     def __init__(self, scaled: Scaled, centre: int, radius: float) -> None:
         self.scaled, self.centre, self.radius = scaled, centre, radius
         self._bits = 0
+        self._reach = max(centre, scaled.values.size - centre)  # bounds |k - centre|
 
     def _prepare(self, bits: int) -> None:
-        """Build the polynomials sum_k w_k (k - centre)^j z^k, j = 0 .. order + 1, at this precision."""
+        """Take the scaled taps and sum |w_k| r^k to this precision."""
         if self._bits == bits:
             return
         self._bits = bits
         unit = flint.arb(2) ** (-self.scaled.exponent)
-        row = [c * unit for c in to_acb(self.scaled.exact)]
-        self._polys = []
-        for _ in range(_ORDER + 1):
-            self._polys.append(flint.acb_poly(row))
-            row = [c * (k - self.centre) for k, c in enumerate(row)]
-        powers, power = [], flint.arb(1)
-        for _ in row:
-            powers.append(power)
+        self._row = [c * unit for c in to_acb(self.scaled.exact)]
+        self._polys: list[flint.acb_poly] = []
+        growth, power = flint.arb(0), flint.arb(1)
+        for c in self._row:
+            growth += c.abs_upper() * power
             power = power * flint.arb(self.radius)
-        # sum |w_k| r^k |k - centre|^(order + 1), for the Taylor remainder
-        self._moment = sum((c.abs_upper() * p for c, p in zip(row, powers, strict=True)), flint.arb(0))
+        self._norm = growth.abs_upper()
 
-    def taylor(self, middle: Fraction, half: flint.arb) -> tuple[list[flint.acb], flint.arb]:
-        """Return the coefficients in t of b(pi * middle + half * t), and a bound of the remainder."""
-        angle = flint.acb(flint.arb(flint.fmpq(middle.numerator, middle.denominator)))
-        z = angle.exp_pi_i()
-        at = z * flint.arb(self.radius)
+    def _poly(self, j: int) -> flint.acb_poly:
+        """Return sum_k w_k (k - centre)^j z^k."""
+        while len(self._polys) <= j:
+            self._polys.append(flint.acb_poly(self._row))
+            self._row = [c * (k - self.centre) for k, c in enumerate(self._row)]
+        return self._polys[j]
+
+    def taylor(self, middle: Fraction, half: flint.arb, bits: int) -> tuple[list[flint.acb], flint.arb]:
+        """Return the coefficients in t of b(pi * middle + half * t), and a bound of the remainder.
+
+        The remainder after degree p is at most norm (half reach)^(p + 1) / (p + 1)!, and p makes that
+        2^-bits norm.
+        """
+        angle = flint.acb(_at(middle))
+        at = angle.exp_pi_i() * flint.arb(self.radius)
         back = (angle * -self.centre).exp_pi_i()
-        factor, out = flint.acb(1), []
-        for j, poly in enumerate(self._polys):
-            out.append(poly(at) * back * factor)
-            factor = factor * flint.acb(0, half) / (j + 1)
-        bound = self._moment * half ** (_ORDER + 1) / math.factorial(_ORDER + 1)
-        return out, bound.abs_upper()
+        step = flint.acb(0, half)
+        size = (half * self._reach).abs_upper()
+        out: list[flint.acb] = []
+        factor, term = flint.acb(1), flint.arb(1)
+        limit = flint.arb(2) ** (-bits)
+        while len(out) < 3 or not bool(term <= limit):
+            j = len(out)
+            out.append(self._poly(j)(at) * back * factor)
+            factor = factor * step / (j + 1)
+            term = (term * size / (j + 1)).abs_upper()
+        return out, (term * self._norm).abs_upper()
 
     def prove(
         self, lo: Fraction, hi: Fraction, floor: float, precisions: Sequence[int] = PRECISIONS
@@ -96,17 +108,16 @@ class BallArcs:
 
     def _attempt(self, lo: Fraction, hi: Fraction, floor: flint.arb, bits: int) -> Proof | None:
         """Cut the interval into parts short enough for a Taylor polynomial each, and cover every part."""
-        # The remainder's ratio per order is about n * half: 1/4 of a radian per tap keeps it falling.
-        reach = max(self.centre, self.scaled.values.size - self.centre)
-        parts = max(1, math.ceil((hi - lo) * Fraction(math.pi) * reach / 2 * 4))
-        if parts > MAX_PIECES:
+        # Half-widths of at most 1/4 radian of the highest frequency: some twenty orders give 128 bits.
+        parts = max(1, math.ceil((hi - lo) * Fraction(math.pi) * self._reach / 2 * 4))
+        if parts * self.scaled.values.size > MAX_WORK:
             return None
         turn, lower, pieces = 0.0, math.inf, 0
         first = last = None
         for i in range(parts):
             a, b = lo + (hi - lo) * i / parts, lo + (hi - lo) * (i + 1) / parts
-            half = flint.arb.pi() * flint.arb(flint.fmpq((b - a).numerator, 2 * (b - a).denominator))
-            poly, remainder = self.taylor((a + b) / 2, half)
+            half = flint.arb.pi() * _at((b - a) / 2)
+            poly, remainder = self.taylor((a + b) / 2, half, bits)
             piece = _cover_part(poly, remainder, floor, bits)
             if piece is None or piece.witness:
                 return piece
@@ -126,14 +137,14 @@ def _cover_part(poly: list[flint.acb], remainder: flint.arb, floor: flint.arb, b
     while stack:
         lo, hi = stack.pop()
         pieces += 1
-        mid, half = (lo + hi) / 2, flint.arb(flint.fmpq((hi - lo).numerator, 2 * (hi - lo).denominator))
+        mid, half = (lo + hi) / 2, _at((hi - lo) / 2)
         value, slope = _value(poly, mid), _slope(poly, mid)
         if bool(value.abs_upper() + remainder <= floor):
             return Proof(math.nan, complex(math.nan), complex(math.nan), 0.0, pieces, bits, witness=True)
         right = _value(poly, hi)
         reach = bend * half * half / 2
-        # 2 (radii): the ends enter as midpoints of their balls, so the neighbourhood is widened by both.
-        rough = remainder + 2 * (_radius(value) + _radius(left) + _radius(right))
+        # The ends enter as midpoints of their balls, and may come from the polynomial of the next part.
+        rough = 4 * remainder + 2 * (_radius(value) + _radius(left) + _radius(right))
         margin = _segment_distance(value, slope, half) - reach - rough
         if bool(margin > floor):
             turn += _phase(_ratio(right, left))

@@ -84,8 +84,8 @@ def _mean_log(grid: ArcGrid, points: int, shifted: bool) -> tuple[float, float] 
     if grid.real and not shifted:
         weights = np.full(size.size, 2.0)
         weights[0] = weights[-1] = 1.0
-        mean, bound = float(weights @ logs) / points, float(weights @ slip) / points
-        rough = float(weights @ np.abs(logs)) / points
+        # Sums, not dot products: those run in threads whose number would change the last digits.
+        mean, bound, rough = (float((weights * x).sum()) / points for x in (logs, slip, np.abs(logs)))
     else:
         mean, bound, rough = float(logs.mean()), float(slip.mean()), float(np.abs(logs).mean())
     # |b| and log are right to 2 u each, and numpy sums pairwise: log2(points) u.

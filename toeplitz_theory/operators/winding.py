@@ -14,6 +14,8 @@ from toeplitz_theory.operators.results import Winding
 from toeplitz_theory.operators.taps import Scaled, Taps
 
 MAX_BALL_INTERVALS = 256  # more open intervals than this are not worked on one by one
+MAX_EXACT_TAPS = 1100  # the gcd of longer integer polynomials is not tried
+MAX_BALL_WIDTH = 20.0  # open angle (in units of pi) times taps above which balls get slow
 _MERGE = 1e-9  # radians: angles closer than this are reported as one
 
 
@@ -78,10 +80,23 @@ def _by_balls(
     open_spans: list[Span] = []
     bits = 0
     balls = BallArcs(scaled, grid.centre, radius)
+    precisions: tuple[int, ...] = PRECISIONS if len(spans) <= MAX_BALL_INTERVALS else ()
+    wide = sum(float(span.hi - span.lo) for span in spans) * scaled.values.size > MAX_BALL_WIDTH
+    if wide or not precisions:
+        shortcut = _by_zeros(scaled, radius, evaluations) if tol == 0 else None
+        if shortcut is not None:
+            return shortcut
     for span in spans:
-        proof = balls.prove(span.lo, span.hi, floor) if len(spans) <= MAX_BALL_INTERVALS else None
+        proof = balls.prove(span.lo, span.hi, floor, precisions[:1])
+        if proof is None and precisions[1:]:
+            exact = _exact_angles(scaled, radius)
+            if exact:
+                text = "not Fredholm: zeros on the circle, proved in exact arithmetic"
+                return Winding(None, False, 0.0, exact, evaluations, text)
+            proof = balls.prove(span.lo, span.hi, floor, precisions[1:])
         if proof is None or proof.witness:
             open_spans.append(span)
+            precisions = PRECISIONS[:1]  # one open interval settles it: no great pains with the others
             continue
         evaluations += proof.pieces
         turn += proof.turn
@@ -106,6 +121,32 @@ def _by_balls(
             f"not Fredholm at tolerance 0: a zero on the circle cannot be excluded in {PRECISIONS[-1]} bits"
         )
     return Winding(None, False, 0.0, _angles(grid, open_spans), evaluations, text)
+
+
+def _exact_angles(scaled: Scaled, radius: float) -> tuple[float, ...]:
+    """Return the angles of the zeros that exact arithmetic puts on the unit circle, if it is cheap."""
+    from toeplitz_theory.operators.zeros import proved_on_circle
+
+    if radius != 1.0 or scaled.values.size > MAX_EXACT_TAPS:
+        return ()
+    return proved_on_circle(scaled.exact)
+
+
+def _by_zeros(scaled: Scaled, radius: float, evaluations: int) -> Winding | None:
+    """Count all zeros inside, each in a proved disc: cheaper where a is below rounding on long stretches."""
+    from toeplitz_theory.operators.zeros import isolate
+
+    exact = _exact_angles(scaled, radius)
+    if exact:
+        text = "not Fredholm: zeros on the circle, proved in exact arithmetic"
+        return Winding(None, False, 0.0, exact, evaluations, text)
+    if radius != 1.0 or scaled.values.size > MAX_EXACT_TAPS:
+        return None
+    zeros = isolate(scaled.exact)
+    if not zeros.certified or zeros.undecided().size:
+        return None
+    text = "all zeros isolated: the symbol is below float64 rounding on long stretches of the circle"
+    return Winding(scaled.lead + zeros.inside().size, True, 0.0, (), evaluations, text)
 
 
 @dataclass(frozen=True)

@@ -74,22 +74,26 @@ def _approximate(taps: Taps) -> Zeros:
 
 
 def to_integers(taps: Taps) -> flint.fmpz_poly:
-    """Return an integer multiple of a real polynomial, exactly."""
-    exact = [Fraction(float(x)) for x in taps.values.tolist()]
-    exact[0] += taps.low[0]
-    common = max(x.denominator for x in exact)  # powers of two: the largest is a multiple of all
-    return flint.fmpz_poly([x.numerator * (common // x.denominator) for x in exact])
+    """Return an integer multiple of p if it is real, of p times its conjugate if it is complex, exactly."""
+    parts = []
+    for values, low in ((taps.values.real, taps.low[0]), (taps.values.imag, taps.low[1])):
+        exact = [Fraction(x) for x in values.tolist()]
+        exact[0] += low
+        parts.append(exact)
+    common = max(x.denominator for x in parts[0] + parts[1])  # powers of two: a multiple of all
+    a, b = (flint.fmpz_poly([x.numerator * (common // x.denominator) for x in part]) for part in parts)
+    return a * a + b * b if np.iscomplexobj(taps.values) else a
 
 
 def proved_on_circle(taps: Taps) -> tuple[float, ...]:
-    """Return the angles of zeros that are on the unit circle for certain; real kernels only.
+    """Return the angles of zeros that are on the unit circle for certain; empty if nothing is proved.
 
     Zeros on the circle are common zeros of p and of its reverse, so of their gcd g over the
     integers, and the zeros of g come in pairs zeta, 1 / conj(zeta). A zero whose mirror image can lie in no
-    ball but its own is its own mirror image: it is on the circle.
+    ball but its own is its own mirror image: it is on the circle. For a complex p this is applied
+    to p times its conjugate polynomial, whose zero on the circle is one of p or the mirror image of one; the
+    angles where p cannot be told from 0 are returned.
     """
-    if np.iscomplexobj(taps.values):
-        return ()
     p = to_integers(taps)
     common = p.gcd(flint.fmpz_poly(list(p)[::-1]))
     if common.degree() < 1:
@@ -99,12 +103,15 @@ def proved_on_circle(taps: Taps) -> tuple[float, ...]:
     for part, _ in parts:
         square_free *= part
     balls = [z for z, _ in _roots([(flint.acb_poly(square_free), 1)])]
+    values = flint.acb_poly(to_acb(taps))
     angles = []
     for i, ball in enumerate(balls):
         if not bool(ball.abs_lower() <= 1) or not bool(ball.abs_upper() >= 1):
             continue
         mirror = 1 / ball.conjugate()
         if not any(mirror.overlaps(other) for j, other in enumerate(balls) if j != i):
+            if not values(ball).contains(0):
+                continue  # the mirror image's
             middle = complex(ball.mid())
             angles.append(math.atan2(middle.imag, middle.real))
     return tuple(sorted(angles))
