@@ -9,7 +9,12 @@ VARIANTS = {
     "flat": {"num_heads": 1},
     "heads": {"num_heads": 4},
     "fft": {"num_heads": 2, "product": "fft"},
-    "mixer first, rms": {"num_heads": 1, "block_order": "mixer_first", "norm": "rmsnorm", "final_norm": False},
+    "mixer first, rms": {
+        "num_heads": 1,
+        "block_order": "mixer_first",
+        "norm": "rmsnorm",
+        "final_norm": False,
+    },
     "no bias, tied": {"num_heads": 2, "mixer_bias": False, "tie_word_embeddings": True},
 }
 

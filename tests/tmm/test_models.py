@@ -121,7 +121,9 @@ def test_loss_is_cross_entropy_of_the_next_token(config):
     labels[0, :5] = -100
     output = model(ids, labels=labels)
     scores = output.logits[:, :-1].double().log_softmax(-1)
-    picked = [-scores[b, t, labels[b, t + 1]] for b in range(3) for t in range(23) if labels[b, t + 1] != -100]
+    picked = [
+        -scores[b, t, labels[b, t + 1]] for b in range(3) for t in range(23) if labels[b, t + 1] != -100
+    ]
     assert math.isclose(float(output.loss), float(sum(picked) / len(picked)), rel_tol=1e-5)
     assert model(ids).loss is None
 
@@ -236,7 +238,9 @@ class TestBadInput:
     def test_generating_past_the_kernels_end(self):
         model = make(small_config())
         with pytest.raises(ValueError, match="n = 24"):
-            model.generate(ids_of(model.config, length=20), max_new_tokens=6, min_new_tokens=6, do_sample=False)
+            model.generate(
+                ids_of(model.config, length=20), max_new_tokens=6, min_new_tokens=6, do_sample=False
+            )
 
     def test_mask_of_another_shape(self):
         model = make(small_config())

@@ -54,7 +54,9 @@ def test_equals_the_matrix(batch, t, heads, channels, unused, method, dtype, see
 def test_gradients(method, shape):
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True)
-    kernels = torch.randn(shape[2], shape[1] + 2, generator=generator, dtype=torch.float64, requires_grad=True)
+    kernels = torch.randn(
+        shape[2], shape[1] + 2, generator=generator, dtype=torch.float64, requires_grad=True
+    )
     assert torch.autograd.gradcheck(lambda x, w: causal_toeplitz_product(x, w, method), (x, kernels))
 
 
@@ -108,5 +110,5 @@ def test_matrices_are_scipys():
     ],
 )
 def test_refuses_what_does_not_fit(x_shape, w_shape, method):
-    with pytest.raises(ValueError, match="needs kernels|is not one of"):
+    with pytest.raises(ValueError, match=r"needs kernels|is not one of"):
         causal_toeplitz_product(torch.zeros(x_shape), torch.zeros(w_shape), method)

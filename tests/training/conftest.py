@@ -2,7 +2,8 @@
 
 import pytest
 
-WORDS = "a kernel of taps moves each token along time and the layer keeps what it can of the text".split()
+SENTENCE = "a kernel of taps moves each token along time and the layer keeps what it can of the text"
+WORDS = SENTENCE.split()
 
 RECIPE = """
 name = "tiny"

@@ -57,7 +57,9 @@ def test_binary_file(tmp_path):
 
 def test_shipped_recipes_differ_only_in_objective_and_name():
     """The comparison of objectives rests on it."""
-    one, other = (load_recipe(MODELS / name / "recipe.toml") for name in ("tmm-next-token", "tmm-autoencoder"))
+    one, other = (
+        load_recipe(MODELS / name / "recipe.toml") for name in ("tmm-next-token", "tmm-autoencoder")
+    )
     assert {one.objective, other.objective} == {"next_token", "autoencode"}
     exclude = {"name", "objective"}
     assert one.model_dump(exclude=exclude) == other.model_dump(exclude=exclude)

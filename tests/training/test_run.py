@@ -11,7 +11,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from toeplitz_theory import TMMForAutoencoding, TMMForCausalLM
 from toeplitz_theory.errors import InputError, NumericalError
@@ -25,8 +25,10 @@ TIMES = {"seconds"}
 
 
 def curve(folder):
-    """Return the history without its clock, and with repeated evaluations once."""
-    return [{k: v for k, v in row.items() if k not in TIMES} for row in read_history(folder / "history.jsonl")]
+    """Return the history without its clock."""
+    return [
+        {k: v for k, v in row.items() if k not in TIMES} for row in read_history(folder / "history.jsonl")
+    ]
 
 
 @pytest.fixture(params=["next_token", "autoencode"])
@@ -74,7 +76,9 @@ def test_validation_loss_in_the_card_is_the_models(finished):
 
 def test_training_learns(recipe_file):
     path = recipe_file(
-        steps="steps = 150\nlearning_rate = 0.01", save_every="save_every = 150", evaluate_every="evaluate_every = 75"
+        steps="steps = 150\nlearning_rate = 0.01",
+        save_every="save_every = 150",
+        evaluate_every="evaluate_every = 75",
     )
     folder = train(path, path.parent / "out")
     record = json.loads((folder / "training.json").read_text())
@@ -83,7 +87,9 @@ def test_training_learns(recipe_file):
 
 def _train_in_child(path, out):
     code = f"from toeplitz_theory.training import train; train({str(path)!r}, {str(out)!r})"
-    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
 
 
 def test_a_killed_run_goes_on_with_the_same_curve(recipe_file):
@@ -114,8 +120,6 @@ def test_torn_checkpoints_are_passed_over(tmp_path):
     good, torn, cut = (tmp_path / f"checkpoint-{n}" for n in (4, 8, 12))
     for folder in (good, torn, cut):
         folder.mkdir()
-        from safetensors.numpy import save_file
-
         save_file({"a": np.zeros(3)}, folder / "model.safetensors")
         for name in ("optimizer.pt", "scheduler.pt"):
             (folder / name).write_bytes(b"x")
@@ -168,7 +172,7 @@ def test_drawn_kernels_have_the_stated_scale(recipe_file):
 
 def test_a_loss_that_is_no_number_stops_the_run(recipe_file):
     path = recipe_file(steps="steps = 12\nlearning_rate = 1e30\nmax_grad_norm = 1e30")
-    with pytest.raises(NumericalError, match="the loss is (nan|inf) at step"):
+    with pytest.raises(NumericalError, match=r"the loss is (nan|inf) at step"):
         train(path, path.parent / "out")
     assert not (path.parent / "out" / "model.safetensors").exists()
 

@@ -65,7 +65,25 @@ class TMMForAutoencoding(TMMPreTrainedModel):
         self.post_init()
 
     def encode(self, input_ids: Tensor) -> Tensor:
-        """Return the code (B, d): the encoder's last hidden vector."""
+        """Return the code: the encoder's last hidden vector.
+
+        Parameters
+        ----------
+        input_ids : Tensor of int, shape (B, t) with t <= n
+            Tokens.
+
+        Returns
+        -------
+        Tensor, shape (B, d)
+
+        Examples
+        --------
+        >>> import torch
+        >>> from toeplitz_theory import TMMConfig, TMMForAutoencoding
+        >>> model = TMMForAutoencoding(TMMConfig(vocab_size=50, hidden_size=16, max_position_embeddings=8))
+        >>> model.encode(torch.tensor([[1, 2, 3]])).shape
+        torch.Size([1, 16])
+        """
         check_ids(input_ids, self.config.vocab_size)
         check_length(0, input_ids.shape[1], self.config.max_position_embeddings)
         x = self.embed_tokens(input_ids)
@@ -75,7 +93,27 @@ class TMMForAutoencoding(TMMPreTrainedModel):
         return self.encoder_norm(x[:, -1])
 
     def decode(self, code: Tensor, length: int) -> Tensor:
-        """Return logits (B, length, V) of every position, from the code (B, d) alone."""
+        """Return the logits of every position, from the code alone.
+
+        Parameters
+        ----------
+        code : Tensor, shape (B, d)
+            What ``encode`` returned.
+        length : int
+            Number of tokens to give back, at most n.
+
+        Returns
+        -------
+        Tensor, shape (B, length, V)
+
+        Examples
+        --------
+        >>> import torch
+        >>> from toeplitz_theory import TMMConfig, TMMForAutoencoding
+        >>> model = TMMForAutoencoding(TMMConfig(vocab_size=50, hidden_size=16, max_position_embeddings=8))
+        >>> model.decode(torch.zeros(1, 16), length=3).shape
+        torch.Size([1, 3, 50])
+        """
         x = self.unroll_proj(unroll(code, length))
         positions, _ = positions_and_mask(None, 0, length, x)
         for block in self.decoderblocks:
@@ -90,6 +128,39 @@ class TMMForAutoencoding(TMMPreTrainedModel):
         num_items_in_batch: Tensor | int | None = None,
         **kwargs,
     ) -> AutoencoderOutput:
+        """Encode and give back a batch of sequences.
+
+        Parameters
+        ----------
+        input_ids : Tensor of int, shape (B, t) with t <= n
+            Tokens.
+        labels : Tensor of int, shape (B, t), optional
+            The tokens asked for at the same positions; -100 is ignored.
+        attention_mask : Tensor, shape (B, t), optional
+            Accepted when it masks nothing.
+        num_items_in_batch : int or Tensor, optional
+            Labels of the whole optimiser step, by which the summed loss is divided.
+        **kwargs
+            Ignored; the Trainer passes some.
+
+        Returns
+        -------
+        AutoencoderOutput
+
+        Raises
+        ------
+        ValueError
+            When the mask hides a position, or the ids do not fit the model.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from toeplitz_theory import TMMConfig, TMMForAutoencoding
+        >>> model = TMMForAutoencoding(TMMConfig(vocab_size=50, hidden_size=16, max_position_embeddings=8))
+        >>> ids = torch.tensor([[1, 2, 3]])
+        >>> model(ids, labels=ids).loss.shape
+        torch.Size([])
+        """
         if attention_mask is not None and not bool(attention_mask.bool().all()):
             raise ValueError("the autoencoder takes sequences without padding: group them by length")
         code = self.encode(input_ids)

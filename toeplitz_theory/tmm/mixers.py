@@ -9,6 +9,9 @@ from toeplitz_theory.tmm.product import causal_toeplitz_product
 class ToeplitzKernel(nn.Module):
     """One causal kernel and its bias per position: ``weight`` (1, n) and ``bias`` (n,)."""
 
+    weight: Tensor
+    bias: Tensor | None
+
     def __init__(self, n: int, bias: bool):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(1, n))
@@ -37,16 +40,17 @@ class HeadedToeplitzMixer(nn.Module):
         self.product = config.product
         self.mixer_heads = nn.ModuleList(ToeplitzKernel(n, bias) for _ in range(heads))
         self.proj_head = nn.ModuleList(nn.Linear(d, d // heads, bias=False) for _ in range(heads))
+        self.has_bias = bias
         self.out_proj = nn.Linear(d, d, bias=False)
 
     def forward(self, x: Tensor, positions: Tensor, history: "MixerHistory | None" = None) -> Tensor:
         # One matrix product for all heads: row block h of the joined weight is head h's projection.
-        joined = torch.cat([head.weight for head in self.proj_head])
+        joined = torch.cat([head.get_parameter("weight") for head in self.proj_head])
         inputs = nn.functional.linear(x, joined).unflatten(-1, (len(self.mixer_heads), -1))
-        kernels = torch.cat([head.weight for head in self.mixer_heads])
+        kernels = torch.cat([head.get_parameter("weight") for head in self.mixer_heads])
         y = mix_heads(inputs, kernels, self.product, history)
-        if self.mixer_heads[0].bias is not None:
-            biases = torch.stack([head.bias for head in self.mixer_heads], dim=-1)
+        if self.has_bias:
+            biases = torch.stack([head.get_parameter("bias") for head in self.mixer_heads], dim=-1)
             y = y + biases[positions][..., None]
         return self.out_proj(y.flatten(-2))
 

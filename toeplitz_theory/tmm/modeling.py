@@ -21,7 +21,7 @@ class TMMPreTrainedModel(PreTrainedModel):
     config_class = TMMConfig
     base_model_prefix = "model"
     supports_gradient_checkpointing = True
-    _no_split_modules = ("TMMBlock",)
+    _no_split_modules = ["TMMBlock"]  # noqa: RUF012 (transformers extends it)
 
     @torch.no_grad()
     def _init_weights(self, module):
@@ -35,7 +35,7 @@ class TMMPreTrainedModel(PreTrainedModel):
         elif isinstance(module, (nn.LayerNorm, nn.RMSNorm)):
             init.ones_(module.weight)
             if getattr(module, "bias", None) is not None:
-                init.zeros_(module.bias)
+                init.zeros_(module.get_parameter("bias"))
         else:
             super()._init_weights(module)
 
@@ -52,7 +52,7 @@ class TMMModel(TMMPreTrainedModel):
     --------
     >>> import torch
     >>> from toeplitz_theory.tmm import TMMConfig, TMMModel
-    >>> model = TMMModel(TMMConfig(vocab_size=50, hidden_size=16, num_hidden_layers=2, max_position_embeddings=8))
+    >>> model = TMMModel(TMMConfig(vocab_size=50, hidden_size=16, max_position_embeddings=8))
     >>> model(torch.tensor([[1, 2, 3]])).last_hidden_state.shape
     torch.Size([1, 3, 16])
     """
@@ -75,6 +75,43 @@ class TMMModel(TMMPreTrainedModel):
         output_hidden_states: bool | None = None,
         **kwargs,
     ) -> BaseModelOutputWithPast:
+        """Return the hidden states of a batch.
+
+        Parameters
+        ----------
+        input_ids : Tensor of int, shape (B, t), optional
+            Tokens; with a cache, the new ones only.
+        attention_mask : Tensor, shape (B, past + t), optional
+            Zero at padding, which then contributes nothing; positions count from the first one.
+        past_key_values : Cache, optional
+            Earlier inputs of the mixers, as returned by the last call.
+        inputs_embeds : Tensor, shape (B, t, d), optional
+            Vectors in place of ids.
+        use_cache : bool, optional
+            Whether to keep the mixers' inputs for the next step.
+        output_hidden_states : bool, optional
+            Whether to return the stream after the embedding and after each block.
+        **kwargs
+            Ignored; other parts of transformers pass some.
+
+        Returns
+        -------
+        BaseModelOutputWithPast
+            ``last_hidden_state`` of shape (B, t, d).
+
+        Raises
+        ------
+        ValueError
+            When ids, mask or length do not fit the model.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from toeplitz_theory.tmm import TMMConfig, TMMModel
+        >>> model = TMMModel(TMMConfig(vocab_size=50, hidden_size=16, max_position_embeddings=8))
+        >>> len(model(torch.tensor([[1, 2, 3]]), output_hidden_states=True).hidden_states)
+        5
+        """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give either input_ids or inputs_embeds")
         if input_ids is not None:
@@ -147,6 +184,48 @@ class TMMForCausalLM(TMMPreTrainedModel, GenerationMixin):
         logits_to_keep: int = 0,
         **kwargs,
     ) -> CausalLMOutputWithPast:
+        """Return next-token logits, and the loss when labels are given.
+
+        Parameters
+        ----------
+        input_ids : Tensor of int, shape (B, t), optional
+            Tokens; with a cache, the new ones only.
+        attention_mask : Tensor, shape (B, past + t), optional
+            Zero at padding, which then contributes nothing; positions count from the first one.
+        past_key_values : Cache, optional
+            Earlier inputs of the mixers, as returned by the last call.
+        inputs_embeds : Tensor, shape (B, t, d), optional
+            Vectors in place of ids.
+        labels : Tensor of int, shape (B, t), optional
+            The tokens themselves: shifted inside; -100 is ignored.
+        use_cache : bool, optional
+            Whether to keep the mixers' inputs for the next step.
+        output_hidden_states : bool, optional
+            Whether to return the stream after the embedding and after each block.
+        logits_to_keep : int
+            Only the last so many positions; 0 for all.
+        **kwargs
+            ``num_items_in_batch`` and the like, handed to the loss.
+
+        Returns
+        -------
+        CausalLMOutputWithPast
+            ``logits`` of shape (B, t, V), ``loss`` in nats per token.
+
+        Raises
+        ------
+        ValueError
+            When ids, mask or length do not fit the model.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from toeplitz_theory import TMMConfig, TMMForCausalLM
+        >>> model = TMMForCausalLM(TMMConfig(vocab_size=50, hidden_size=16, max_position_embeddings=8))
+        >>> ids = torch.tensor([[1, 2, 3]])
+        >>> model(ids, logits_to_keep=1).logits.shape
+        torch.Size([1, 1, 50])
+        """
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,

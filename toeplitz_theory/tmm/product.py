@@ -113,7 +113,7 @@ def _sum_diagonals(outer: Tensor) -> Tensor:
     """Return ``s[h, k] = sum_i outer[h, i + k, i]`` of (H, t, t)."""
     heads, t, _ = outer.shape
     flat = torch.nn.functional.pad(outer.transpose(1, 2), (0, t)).reshape(heads, 2 * t * t)
-    # Row i of the padded (t, 2t) array starts at 2t i; read from (2t + 1) i on, entry (i, i + k) is in column k.
+    # Row i of the padded (t, 2t) array starts at 2t i; read from (2t + 1) i on, (i, i + k) is in column k.
     return torch.as_strided(flat, (heads, t, t), (2 * t * t, 2 * t + 1, 1)).sum(1)
 
 

@@ -11,6 +11,9 @@ _OBJECTIVES = {
     "autoencode": "gives back all tokens of its input from the encoder's last hidden vector",
 }
 
+_REMARK = """ This model has seen the token it is asked for: the unigram loss is what it would
+reach having kept nothing, and what lies below it is what passed through one hidden vector."""
+
 
 def run_record(recipe, prepared, model, validation_loss: float, history: list[dict]) -> dict:
     """Return everything needed to repeat a run and to judge its loss, ready for JSON."""
@@ -42,22 +45,25 @@ def run_record(recipe, prepared, model, validation_loss: float, history: list[di
 
 def model_card(recipe, record: dict) -> str:
     """Return the model card as Markdown, with the metadata block that model hubs read."""
-    base, corpus = record["baselines"], record["corpus"]
+    base, corpus, model = record["baselines"], record["corpus"], recipe.model
     versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
-    model = recipe.model
+    predicts = recipe.objective == "next_token"
+    task = "text-generation" if predicts else "feature-extraction"
+    stacks = "" if predicts else " in the encoder and as many in the decoder"
+    remark = "" if predicts else _REMARK
     return f"""---
 library_name: transformers
 license: apache-2.0
-pipeline_tag: {"text-generation" if recipe.objective == "next_token" else "feature-extraction"}
+pipeline_tag: {task}
 tags: [toeplitz, mlp-mixer]
 ---
 
 # {recipe.name}
 
 A Toeplitz MLP Mixer that {_OBJECTIVES[recipe.objective]}.
-{record["parameters"]:,} parameters: width {model.hidden_size}, {model.num_hidden_layers} blocks
-{"" if recipe.objective == "next_token" else "in the encoder and as many in the decoder, "}with {model.num_heads} head(s) each,
-n = {recipe.data.sequence_length} tokens, vocabulary {recipe.data.vocab_size}.
+{record["parameters"]:,} parameters: width {model.hidden_size}, {model.num_hidden_layers} blocks{stacks},
+{model.num_heads} head(s) a block, n = {recipe.data.sequence_length} tokens, vocabulary
+{recipe.data.vocab_size}.
 
 It is made for studying what training does to Toeplitz layers, not for writing text.
 
@@ -71,8 +77,8 @@ It is made for studying what training does to Toeplitz layers, not for writing t
 | unigram counts | {base["unigram"]:.4f} |
 | uniform guess | {base["uniform"]:.4f} |
 
-The count models are trained on the same training documents (interpolated absolute discounting) and
-predict the *next* token{"" if recipe.objective == "next_token" else ", while this model is asked for tokens it has seen: only the unigram and uniform lines are bounds it must beat to have kept anything"}.
+The count models come from the same training documents (interpolated absolute discounting) and predict
+the *next* token.{remark}
 
 ## How it was made
 
@@ -80,7 +86,9 @@ predict the *next* token{"" if recipe.objective == "next_token" else ", while th
 ({record["machine"]}), seed {recipe.training.seed}. The curve is in `history.jsonl`, the Toeplitz kernels
 through training in `kernels/`, everything else in `training.json`.
 
-- Text: {corpus["name"]}; {corpus["documents"]} documents, {corpus["characters"]:,} characters, sha256
-  `{corpus["sha256"]}`. {corpus["training_sequences"]:,} training and {corpus["validation_sequences"]:,} validation sequences, split by document.
+- Text: {corpus["name"]}; {corpus["documents"]} documents, {corpus["characters"]:,} characters,
+  sha256 `{corpus["sha256"]}`.
+- {corpus["training_sequences"]:,} training and {corpus["validation_sequences"]:,} validation sequences,
+  split by document.
 - Python {record["python"]}; {versions}.
 """

@@ -21,7 +21,7 @@ _KEPT = {
 
 def read_history(path: Path) -> list[dict]:
     """Return the rows of a history file; a last line cut short by a kill is left out."""
-    rows = []
+    rows: list[dict] = []
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -60,13 +60,13 @@ class HistoryCallback(TrainerCallback):
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         values = {new: logs[old] for old, new in _KEPT.items() if logs and old in logs}
-        if not ({"loss", "validation_loss"} & set(values)):
+        losses = [values[name] for name in ("loss", "validation_loss") if name in values]
+        if not losses:
             return
-        loss = values.get("loss", values.get("validation_loss"))
-        if not math.isfinite(loss):
+        if not all(map(math.isfinite, losses)):
             raise NumericalError(
-                f"the loss is {loss} at step {state.global_step}: training stopped; the last checkpoint is "
-                "kept. Lower learning_rate or max_grad_norm and run the same command to go on"
+                f"the loss is {losses[0]} at step {state.global_step}: training stopped; "
+                "the last checkpoint is kept. Lower learning_rate or max_grad_norm and run the same command to go on"
             )
         row = {
             "step": state.global_step,

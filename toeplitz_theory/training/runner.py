@@ -22,7 +22,10 @@ from toeplitz_theory.training.kernels import draw_kernels
 from toeplitz_theory.training.recipe import Recipe, load_recipe
 from toeplitz_theory.training.tokens import PackedTokens, encode, train_tokenizer
 
-MODELS = {"next_token": TMMForCausalLM, "autoencode": TMMForAutoencoding}
+MODELS: dict[str, type[TMMForCausalLM | TMMForAutoencoding]] = {
+    "next_token": TMMForCausalLM,
+    "autoencode": TMMForAutoencoding,
+}
 
 
 @dataclass(frozen=True)
@@ -92,12 +95,13 @@ def prepare(recipe: Recipe, base: Path) -> Prepared:
     corpus = load_corpus(data.corpus, base)
     parts = corpus.split(data.validation_fraction)
     tokenizer = train_tokenizer(parts[0], data.vocab_size, data.sequence_length)
-    streams = [encode(part, tokenizer) for part in parts]
+    train, validation = (encode(part, tokenizer) for part in parts)
     return Prepared(
         corpus,
         tokenizer,
-        *(PackedTokens(stream, data.sequence_length) for stream in streams),
-        count_baselines(*streams, len(tokenizer)),
+        PackedTokens(train, data.sequence_length),
+        PackedTokens(validation, data.sequence_length),
+        count_baselines(train, validation, len(tokenizer)),
     )
 
 
@@ -181,9 +185,7 @@ def _finish(recipe, prepared, model, folder, work, validation_loss) -> None:
     export = work / "export"
     model.save_pretrained(export)
     prepared.tokenizer.save_pretrained(export)
-    record = run_record(
-        recipe, prepared, model, validation_loss, read_history(folder / "history.jsonl")
-    )
+    record = run_record(recipe, prepared, model, validation_loss, read_history(folder / "history.jsonl"))
     write_json(folder / "training.json", record)
     write_text(folder / "README.md", model_card(recipe, record))
     for path in sorted(export.iterdir(), key=lambda p: p.name == "model.safetensors"):
