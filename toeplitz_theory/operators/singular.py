@@ -27,8 +27,8 @@ class SingularValues:
     log10 : ndarray, shape (k,), float64
         Their logarithms; -inf for an exact zero.
     relative_error : ndarray, shape (k,), float64
-        Bound of ``|computed - exact| / exact``: from the normwise error n u sigma_max of LAPACK's
-        eigensolver, or the residuals of `smallest_values`; infinite where nothing is known but an upper bound.
+        Bound of ``|computed - exact| / exact``, from the normwise error n u sigma_max of LAPACK's
+        eigensolver, or the residuals of `smallest_values`; infinite where only an upper bound is known.
     method : str
         Where they come from.
 

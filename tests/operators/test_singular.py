@@ -1,0 +1,155 @@
+"""Singular values and numerical nullity against thousands of bits, and where construction fixes them."""
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.operators.section_truth import (
+    dense,
+    exact_log10_singular_values,
+    kernel_from_zeros,
+    kernels,
+    regular_kernels,
+)
+from toeplitz_theory.errors import InputError, NumericalError
+from toeplitz_theory.operators import CausalToeplitz
+from toeplitz_theory.operators.singular import proved_values
+
+
+@settings(max_examples=25)
+@given(regular_kernels(9))
+def test_every_value_lies_within_its_error_of_many_bits(kernel):
+    logs = exact_log10_singular_values(kernel, 1200)
+    found = CausalToeplitz(kernel).singular_values(full=True)
+    # log10(1 + e) <= e / ln 10 <= 0.44 e, and 1e-14 for the logarithms themselves.
+    assert (np.abs(found.log10 - logs) <= 0.5 * found.relative_error + 1e-14 * (1 + np.abs(logs))).all()
+
+
+@pytest.mark.parametrize("kind", ["real", "complex"])
+def test_all_values_of_a_section_that_dense_svd_cannot_resolve(kind):
+    """Zeros at .001 to .5: singular values from 1 to 1e-50 and below, most of them under float64's noise."""
+    zeros = [0.001, -0.05, 0.2, 0.5, 2.0] if kind == "real" else [0.001j, 0.05, -0.2j, 0.3 + 0.4j, 2.0]
+    kernel = np.zeros(18, complex)
+    kernel[:6] = kernel_from_zeros(zeros)
+    kernel = kernel.real if kind == "real" else kernel
+    logs = exact_log10_singular_values(kernel, 2400)
+    found = CausalToeplitz(kernel).singular_values(full=True)
+    assert logs[-1] - logs[0] < -40
+    assert (np.abs(found.log10 - logs) <= 0.5 * found.relative_error + 1e-14 * (1 + np.abs(logs))).all()
+    assert found.relative_error.max() <= 1e-6
+    assert "bidiagonalisation of the inverse" in found.method
+
+
+def test_a_value_that_is_met_twice_is_found_twice():
+    """a(z) = f(z^2): the section is two copies of a smaller one, interleaved."""
+    kernel, half = np.zeros(128), np.zeros(64)
+    kernel[[0, 2]] = half[[0, 1]] = 1.0, -2.0
+    both = CausalToeplitz(kernel).singular_values(6, full=True).log10
+    once = CausalToeplitz(half).singular_values(3, full=True).log10
+    assert np.abs(both - np.repeat(once, 2)).max() <= 1e-9
+
+
+@given(kernels(1, 60))
+def test_large_values_agree_with_dense_svd(kernel):
+    expected = np.linalg.svd(dense(kernel), compute_uv=False)
+    got = CausalToeplitz(kernel).singular_values(full=True)
+    # Both are backward stable: n u sigma_max each.
+    assert np.abs(got.values - expected).max() <= 4 * len(kernel) * 2.0**-53 * max(expected[0], 1e-300)
+
+
+@given(kernels(1, 40))
+def test_proved_values_hold_those_of_svd(kernel):
+    if not kernel.any():
+        return
+    zeros = int(np.flatnonzero(kernel)[0])
+    values, error = proved_values(kernel[zeros:])
+    expected = np.linalg.svd(dense(kernel[zeros:]), compute_uv=False)
+    assert np.abs(values - expected).max() <= error + 4 * len(kernel) * 2.0**-53 * expected[0]
+    assert error <= 1e-11 * expected[0]
+
+
+def test_which_and_how_many():
+    T = CausalToeplitz([2.0, 1.0, 0.5])
+    every = T.singular_values()
+    assert (np.diff(every) <= 0).all()
+    assert np.array_equal(T.singular_values(2), every[1:])
+    assert np.array_equal(T.singular_values(1, which="largest"), every[:1])
+    for bad in (0, 4, 1.5):
+        with pytest.raises(InputError, match="k is"):
+            T.singular_values(bad)
+    with pytest.raises(InputError, match="which is"):
+        T.singular_values(1, which="middle")
+
+
+def test_leading_zero_taps_are_exact_zero_values():
+    kernel = np.zeros(40)
+    kernel[3:6] = 1.0, -3.0, 0.1
+    found = CausalToeplitz(kernel).singular_values(full=True)
+    assert (found.values[-3:] == 0).all() and (found.relative_error[-3:] == 0).all()
+    rest = CausalToeplitz(kernel[3:]).singular_values(full=True)
+    assert np.abs(found.log10[:-3] - rest.log10).max() <= 1e-9
+
+
+@given(st.integers(1, 6), st.integers(40, 90), st.sampled_from([1e-6, 1e-4]))
+def test_nullity_is_the_number_of_deep_zeros(inside, n, rtol):
+    """Zeros at modulus 1/4 make a value near 4^-n each; the others stay above min |a| on the circle."""
+    zeros = 0.25 * np.exp(2j * np.pi * np.arange(inside) / inside)
+    kernel = np.zeros(n)
+    kernel[: inside + 1] = kernel_from_zeros(zeros).real
+    T = CausalToeplitz(kernel)
+    copies = n // inside  # a(z) = 1 - (4 z)^inside: interleaved sections of 1 - 4^inside z
+    expected = inside if 4.0 ** -(inside * (copies - 1)) < rtol / 10 else None
+    nullity = T.nullity(rtol)
+    if expected is not None:
+        assert nullity == nullity.lower == nullity.upper == expected
+    proof = T.nullity(rtol, certify=True)
+    assert proof.certified and proof == nullity
+
+
+def test_nullity_beyond_the_noise_of_float64():
+    rng = np.random.default_rng(0)
+    kernel = rng.standard_normal(20)
+    kernel[0] = 1e-9
+    logs = exact_log10_singular_values(kernel, 3000)
+    for rtol in (1e-3, 1e-15, 1e-30, 1e-60):
+        assert CausalToeplitz(kernel).nullity(rtol) == np.count_nonzero(logs <= logs[0] + np.log10(rtol))
+
+
+def test_a_value_at_the_threshold_gives_a_bracket_not_a_guess():
+    """The identity and a tap that puts sigma_min / sigma_max at the threshold to 15 digits."""
+    T = CausalToeplitz([1.0, -2.0], 12)
+    values = T.singular_values()
+    nullity = T.nullity(values[-1] / values[0])
+    assert (nullity.lower, nullity.upper) == (0, 1)
+    assert not T.nullity(values[-1] / values[0], certify=True).certified
+    assert "between 0 and 1" in repr(nullity)
+
+
+def test_exact_nullity_and_odd_sizes():
+    assert CausalToeplitz(np.zeros(7)).nullity() == 7
+    assert CausalToeplitz([0.0, 0.0, 1.0], 10).nullity(0) == 2
+    assert CausalToeplitz([5e-324]).nullity() == 0
+    assert CausalToeplitz(1e-7 * np.eye(6)[0]).nullity() == 0  # an absolute threshold would say 6
+    back = pickle.loads(pickle.dumps(CausalToeplitz([0.0, 1.0]).nullity()))
+    assert (back, back.rtol, back.n) == (1, 1e-6, 2)
+    with pytest.raises(InputError, match="rtol"):
+        CausalToeplitz([1.0]).nullity(1.5)
+
+
+def test_values_that_do_not_separate_are_refused_not_guessed(monkeypatch):
+    from toeplitz_theory.operators import singular
+
+    def give_up(*_):
+        raise NumericalError("did not separate")
+
+    monkeypatch.setattr(singular, "smallest_values", give_up)
+    T = CausalToeplitz([1.0, -4.0], 64)
+    with pytest.raises(NumericalError, match="full=True"):
+        T.singular_values()
+    found = T.singular_values(full=True)
+    assert np.isinf(found.relative_error[-1]) and "did not separate" in found.method
+    nullity = T.nullity(1e-20)
+    assert (nullity.lower, nullity.upper) == (0, 1)
