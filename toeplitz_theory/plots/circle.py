@@ -82,8 +82,8 @@ def _draw_curve(symbol: Symbol, ax: Axes) -> list[Any]:
 def zeros(symbol: Symbol, ax: Any = None) -> Drawing:
     """Draw the zeros of a symbol, discs inside the unit circle and crosses outside.
 
-    The radius is drawn true inside the circle and as 2 - 1/r outside, so that abs(z) = 2 lies at 1.5 and
-    infinity at 2, and no zero falls off the drawing. Squares are zeros whose side is not proved.
+    The radius is drawn true inside the circle and as 1.5 - 1/(2r) outside, so that abs(z) = 2 lies at 1.25
+    and infinity at 1.5, and no zero falls off the drawing. Squares are zeros whose side is not proved.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def zeros(symbol: Symbol, ax: Any = None) -> Drawing:
 def _draw_zeros(symbol: Symbol, ax: Axes) -> list[Any]:
     found = symbol.zeros()
     artists: list[Any] = []
-    for radius, dashes, colour in ((1.0, "-", INK), (1.5, ":", FAINT), (2.0, ":", FAINT)):
+    for radius, dashes, colour in ((1.0, "-", INK), (1.25, ":", FAINT), (1.5, ":", FAINT)):
         artists.append(
             ax.add_patch(
                 Circle((0, 0), radius, fill=False, linestyle=dashes, edgecolor=colour, linewidth=0.8)
@@ -130,16 +130,16 @@ def _draw_zeros(symbol: Symbol, ax: Axes) -> list[Any]:
     )
     for points, marks in looks:
         radius = np.abs(points)
-        shown = np.where(radius <= 1, radius, 2 - 1 / np.maximum(radius, 1))
+        shown = np.where(radius <= 1, radius, 1.5 - 0.5 / np.maximum(radius, 1))
         where = shown * np.exp(1j * np.angle(points))
         artists.append(ax.scatter(where.real, where.imag, zorder=3, **marks))
-    for radius, label in ((1.0, "1"), (1.5, "2"), (2.0, "∞")):
+    for radius, label in ((1.0, "1"), (1.25, "2"), (1.5, "∞")):
         spot = radius * np.exp(-0.25j * np.pi)
         text = ax.annotate(label, (spot.real, spot.imag), fontsize=6.5, color=INK, ha="center", va="center")
         text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.4})
         artists.insert(3, text)
     ax.set_aspect("equal")
-    ax.set_xlim(-2.1, 2.1)
-    ax.set_ylim(-2.1, 2.1)
+    ax.set_xlim(-1.6, 1.6)
+    ax.set_ylim(-1.6, 1.6)
     ax.set_axis_off()
     return artists

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.plots.style import look
+from toeplitz_theory.plots.style import RC, look
 from toeplitz_theory.reports.files import replacing
 
 # No dates and no program names: the same numbers give the same bytes.
@@ -49,7 +49,9 @@ class Drawing:
     axes: tuple[Axes, ...]
     artists: tuple[Artist, ...]
 
-    def save(self, stem: str | os.PathLike[str], formats: Iterable[str] = ("png", "pdf")) -> list[Path]:
+    def save(
+        self, stem: str | os.PathLike[str], formats: Iterable[str] = ("png", "pdf"), dpi: int | None = None
+    ) -> list[Path]:
         """Write the figure, each file whole or not at all; equal figures give equal bytes.
 
         Parameters
@@ -58,6 +60,8 @@ class Drawing:
             Path without the ending.
         formats : iterable of {"png", "pdf"}
             Which files to write.
+        dpi : int, optional
+            Dots per inch of pixels; the style's own when not given. Large grids want fewer.
 
         Returns
         -------
@@ -75,7 +79,9 @@ class Drawing:
                 raise InputError(f"save: format {kind!r} is unknown; choose from {', '.join(_METADATA)}")
             target = Path(f"{os.fspath(stem)}.{kind}")
             with look(), replacing(target) as temporary:
-                self.figure.savefig(temporary, format=kind, metadata=_METADATA[kind])
+                self.figure.savefig(
+                    temporary, format=kind, metadata=_METADATA[kind], dpi=dpi or RC["savefig.dpi"]
+                )
             written.append(target)
         return written
 

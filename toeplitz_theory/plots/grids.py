@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.axes import Axes
@@ -85,4 +86,10 @@ def _draw_row(row: Row, ax: Axes, what: str) -> list[Any]:
 
 def _say(ax: Axes, message: str) -> Any:
     ax.set_axis_off()
-    return ax.text(0.5, 0.5, message, transform=ax.transAxes, ha="center", va="center", wrap=True, color=INK)
+    folded = "\n".join(textwrap.wrap(message, 26))
+    text = ax.text(
+        0.5, 0.5, folded, transform=ax.transAxes, ha="center", va="center", fontsize=6.5, color=INK
+    )
+    # A long message may run over its panel; it must not push the other panels aside.
+    text.set_in_layout(False)
+    return text

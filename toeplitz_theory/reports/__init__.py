@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "columns": ["COLUMNS", "COLUMN_NAMES", "Column", "column_guide"],
         "comparison": ["Comparison", "compare"],
+        "conditions": ["conditions"],
         "inspection": ["inspect"],
         "provenance": ["File", "Provenance"],
         "report": ["Report"],

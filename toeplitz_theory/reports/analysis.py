@@ -15,6 +15,9 @@ from toeplitz_theory.reports.wording import degrees
 
 Result = TypeVar("Result")
 
+# A bracket of log10 condition wider than this leaves the value itself in doubt.
+_SETTLED = 1e-6
+
 
 def analyse(layer: Any, tol: float, nullity_rtol: float) -> Row:
     """Every number of one kernel.
@@ -68,13 +71,10 @@ def _unusable(kernel: np.ndarray) -> str:
     """Why nothing can be computed for this kernel, or ""."""
     if kernel.size == 0:
         return "not analysed: the kernel is empty"
-    nan, inf = int(np.isnan(kernel).sum()), int(np.isinf(kernel).sum())
-    if nan or inf:
-        return f"not analysed: {nan} NaN and {inf} infinite of {kernel.size} taps"
+    if not np.isfinite(kernel).all():
+        return "not analysed: every tap must be finite"
     if not kernel.any():
-        return (
-            "not analysed: all taps are 0, and T(a) = 0 has neither a Fredholm index nor a condition number"
-        )
+        return "not analysed: T(a) = 0 has neither a Fredholm index nor a condition number"
     return ""
 
 
@@ -95,12 +95,16 @@ def _numbers(kernel: np.ndarray, tol: float, nullity_rtol: float, notes: list[st
     leading = int(np.flatnonzero(kernel)[0])
     if leading:
         notes.append(
-            f"w[0] = 0: the n x n matrix is singular; in exact arithmetic its nullity is {leading}, "
-            "its leading zero taps"
+            f"n x n matrix singular, in exact arithmetic with nullity {leading}: its leading zero taps"
         )
-    deficit = _try("jensen_deficit", lambda: _jensen(symbol), notes)
+    deficit = _try("jensen_deficit", lambda: _jensen(symbol, index), notes)
     if deficit is not None and not deficit.certified:
         notes.append(f"jensen_deficit is an estimate ({deficit.method})")
+    condition = _try("log10_condition", lambda: _condition(section), notes)
+    if condition is not None and condition.upper - condition.lower > _SETTLED:
+        notes.append(
+            f"log10_condition is an estimate between {condition.lower:.6g} and {condition.upper:.6g}"
+        )
     nullity = _try("nullity", lambda: _nullity(section, nullity_rtol), notes)
     if nullity is not None and nullity.lower != nullity.upper:
         notes.append(f"nullity between {nullity.lower} and {nullity.upper}")
@@ -110,7 +114,7 @@ def _numbers(kernel: np.ndarray, tol: float, nullity_rtol: float, notes: list[st
         "zeros_near_circle": near,
         "min_modulus": _try("min_modulus", lambda: _modulus(symbol), notes),
         "jensen_deficit": deficit,
-        "log10_condition": _try("log10_condition", lambda: _condition(section), notes),
+        "log10_condition": condition,
         "nullity": nullity,
     }
 
@@ -148,7 +152,9 @@ def _modulus(symbol: Symbol) -> Bracketed:
     return Bracketed(float(found), lower, upper, certified=True, method=str(found.method))
 
 
-def _jensen(symbol: Symbol) -> Bracketed:
+def _jensen(symbol: Symbol, index: Index) -> Bracketed:
+    if index.value == 0:
+        return Bracketed(0.0, 0.0, 0.0, True, "index 0: no zero inside, the sum is empty")
     found = symbol.jensen_deficit()
     value, error = float(found.value), float(found.error)
     if math.isinf(value):
@@ -164,17 +170,10 @@ def _condition(section: CausalToeplitz) -> Bracketed:
         lower=float(found.lower),
         upper=float(found.upper),
         certified=True,
-        method=str(getattr(found, "method", "")),
+        method=str(found.method),
     )
 
 
 def _nullity(section: CausalToeplitz, rtol: float) -> Count:
     found = section.nullity(rtol)
-    value = int(found)
-    return Count(
-        value=value,
-        lower=int(getattr(found, "lower", value)),
-        upper=int(getattr(found, "upper", value)),
-        certified=bool(getattr(found, "certified", False)),
-        method=str(getattr(found, "method", "")),
-    )
+    return Count(int(found), int(found.lower), int(found.upper), bool(found.certified), str(found.method))

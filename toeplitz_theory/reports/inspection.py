@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import math
 import os
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Mapping
 from typing import Any
 
 from toeplitz_theory.checkpoints import load
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.reports.analysis import analyse
+from toeplitz_theory.reports.progress import watched
 from toeplitz_theory.reports.provenance import File, collect
 from toeplitz_theory.reports.report import Report
 from toeplitz_theory.reports.wording import HEADS_NOTE
-
-# Seconds of work after which a progress bar is worth the flicker.
-_PATIENCE = 1.0
 
 
 def inspect(
@@ -62,9 +58,13 @@ def inspect(
     for name, value in (("tol", tol), ("nullity_rtol", nullity_rtol)):
         if not (isinstance(value, (int, float)) and math.isfinite(value) and value >= 0):
             raise InputError(f"{name} = {value!r}: give a finite number >= 0")
+    if nullity_rtol >= 1:
+        raise InputError(
+            f"nullity_rtol = {nullity_rtol!r}: every singular value is as small; give one below 1"
+        )
     checkpoint = load(source)
     layers = checkpoint.layers
-    rows = tuple(analyse(layer, tol, nullity_rtol) for layer in _watched(layers, progress))
+    rows = tuple(analyse(layer, tol, nullity_rtol) for layer in watched(layers, progress, "kernels"))
     return Report(
         rows=rows,
         skipped=tuple((entry.name, entry.reason) for entry in checkpoint.skipped),
@@ -76,32 +76,4 @@ def inspect(
             n=tuple(sorted({row.n for row in rows})),
             tolerances={"tol": float(tol), "nullity_rtol": float(nullity_rtol)},
         ),
-    )
-
-
-def _watched(layers: Sequence[Any], progress: bool) -> Iterator[Any]:
-    """The layers one by one, with a progress bar when they take long and it is wanted."""
-    start = time.monotonic()
-    bar = task = None
-    with ExitStack() as stack:
-        for done, layer in enumerate(layers):
-            if progress and bar is None and done and time.monotonic() - start > _PATIENCE:
-                bar = stack.enter_context(_progress_bar())
-                task = bar.add_task("kernels", total=len(layers), completed=done)
-            if bar is not None and task is not None:
-                bar.update(task, completed=done)
-            yield layer
-
-
-def _progress_bar() -> Any:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
     )

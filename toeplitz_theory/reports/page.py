@@ -10,6 +10,7 @@ from toeplitz_theory.errors import NumericalError
 from toeplitz_theory.operators import Symbol
 from toeplitz_theory.reports.columns import COLUMNS
 from toeplitz_theory.reports.html_table import skipped_list, table, tooltip
+from toeplitz_theory.reports.progress import watched
 from toeplitz_theory.reports.rows import Bracketed, Row
 from toeplitz_theory.reports.svg import index_words, symbol_svg, zeros_svg
 from toeplitz_theory.reports.wording import READING_GUIDE, number, summary_lines
@@ -19,13 +20,15 @@ if TYPE_CHECKING:
     from toeplitz_theory.reports.report import Report
 
 
-def page(report: Report) -> str:
+def page(report: Report, progress: bool = False) -> str:
     """The whole page.
 
     Parameters
     ----------
     report : Report
         The report.
+    progress : bool
+        Show a progress bar on stderr, once the drawing has taken a second.
 
     Returns
     -------
@@ -44,6 +47,7 @@ def page(report: Report) -> str:
     script = here.joinpath("page.js").read_text(encoding="utf-8")
     source = escape(report.provenance.source)
     lines = summary_lines(report.rows, report.provenance.tolerances["nullity_rtol"])
+    panels = [_panel(place, row) for place, row in enumerate(watched(report.rows, progress, "panels"))]
     parts = [
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
@@ -58,7 +62,7 @@ def page(report: Report) -> str:
         _column_list(),
         f"<h2>Skipped</h2>{skipped_list(report.skipped)}",
         f"<h2>Symbols and zeros</h2>{_LEGEND}",
-        f'<div class="panels">{"".join(_panel(place, row) for place, row in enumerate(report.rows))}</div>',
+        f'<div class="panels">{"".join(panels)}</div>',
         f"<h2>Provenance</h2>{_provenance(report.provenance)}",
         f"</main><script>{script}</script></body></html>\n",
     ]
@@ -70,7 +74,7 @@ _LEGEND = (
     "The origin is marked ⊕; the index is minus the number of turns around it. Right: the zeros of a. "
     '<span class="key">●</span> inside the unit circle, each counts -1; '
     '<span class="key">×</span> outside; <span class="key">□</span> side not proved. '
-    "The radius is true up to 1 and drawn as 2 - 1/r beyond, so that the outermost circle is infinity.</p>"
+    "The radius is true up to 1 and drawn as 1.5 - 1/(2r) beyond: the outermost circle is infinity.</p>"
 )
 
 
@@ -114,7 +118,7 @@ def _bracket(name: str, found: Bracketed | None, unit: str = "") -> str:
         low, high = number(found.lower, digits), number(found.upper, digits)
         if low != high:
             break
-    if digits > 12:
+    if digits > 7:
         return f"{name} {number(found.value, 10)}{unit}{kind}"
     return f"{name} {number(found.value, digits)} in [{low}, {high}]{unit}{kind}"
 

@@ -110,13 +110,15 @@ class Report:
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
 
-    def to_html(self, path: str | os.PathLike[str]) -> None:
+    def to_html(self, path: str | os.PathLike[str], *, progress: bool = False) -> None:
         """Write a self-contained page: sortable table, and the symbol and zeros of every kernel.
 
         Parameters
         ----------
         path : path-like
             Where to. Written under a temporary name first.
+        progress : bool
+            Show a progress bar on stderr, once it has taken a second: isolating the zeros of every symbol does.
 
         Raises
         ------
@@ -125,7 +127,7 @@ class Report:
         """
         from toeplitz_theory.reports.page import page
 
-        write_text(path, page(self))
+        write_text(path, page(self, progress))
 
     def plot(self, kind: str = "symbols", ax: Any = None) -> Drawing:
         """Draw the report.

@@ -18,6 +18,8 @@ _REACH = 700
 # Half a unit is an eighth of a pixel.
 _TOLERANCE = 0.5 / _REACH
 _ARROWS = 3
+# Radius of the unit circle among the zeros; infinity lies half as far again.
+_UNIT = 490
 
 
 def _frame(title: str, body: Sequence[str]) -> str:
@@ -89,19 +91,29 @@ def symbol_svg(kernel: NDArray[np.float64], title: str) -> str:
         _axes(origin),
         f'<path class="curve" d="{path}"/>',
         _arrows(values, slopes, centre, scale),
-        f'<path class="origin" d="M{origin[0] - 34} {origin[1]}h68M{origin[0]} {origin[1] - 34}v68"/>',
-        f'<circle class="origin" cx="{origin[0]}" cy="{origin[1]}" r="20"/>',
+        *(_origin(origin, kind) for kind in ("ring", "origin")),
+        _labels(origin),
         _scale_bar(extent, scale, unit),
     ]
     return _frame(title, body)
 
 
 def _axes(origin: NDArray[np.int64]) -> str:
-    return (
-        f'<path class="axis" d="M0 {origin[1]}h{_SIZE}M{origin[0]} 0v{_SIZE}"/>'
-        + _text(_SIZE - 8, origin[1] - 16, "Re a", "label", "end")
-        + _text(origin[0] + 16, 44, "Im a", "label")
+    return f'<path class="axis" d="M0 {origin[1]}h{_SIZE}M{origin[0]} 0v{_SIZE}"/>'
+
+
+def _labels(origin: NDArray[np.int64]) -> str:
+    """Names of the axes, away from the edge that the origin may lie at."""
+    right = origin[0] < _SIZE - 220
+    return _text(_SIZE - 8, origin[1] - 18, "Re a", "label halo", "end") + _text(
+        origin[0] + (18 if right else -18), 56, "Im a", "label halo", "start" if right else "end"
     )
+
+
+def _origin(place: NDArray[np.int64], kind: str) -> str:
+    x, y = place
+    cross = f"M{x - 44} {y}h88M{x} {y - 44}v88"
+    return f'<path class="{kind}" d="{cross}M{x - 26} {y}a26 26 0 1 0 52 0a26 26 0 1 0-52 0"/>'
 
 
 def _arrows(
@@ -133,9 +145,8 @@ def _scale_bar(extent: float, scale: float, unit: float) -> str:
 
 
 def _compact(radius: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Radius in the drawing of the zeros: itself inside, 2 - 1/r outside, so that infinity lies at 2."""
-    with np.errstate(divide="ignore"):
-        return np.where(radius <= 1, radius, 2 - 1 / np.maximum(radius, 1))
+    """Radius in the drawing of the zeros: itself inside, 1.5 - 1/(2r) outside."""
+    return np.where(radius <= 1, radius, 1.5 - 0.5 / np.maximum(radius, 1))
 
 
 def zeros_svg(
@@ -146,8 +157,8 @@ def zeros_svg(
 ) -> str:
     """All zeros of a symbol: those inside the unit circle as discs, those outside as crosses.
 
-    The radius is drawn true inside the circle and as 2 - 1/r outside, where abs(z) = 2 lies at 1.5 and
-    infinity at 2: no zero falls off the drawing.
+    The radius is drawn true inside the circle and as 1.5 - 1/(2r) outside, so that infinity lies at 1.5 and
+    no zero falls off the drawing.
 
     Parameters
     ----------
@@ -166,18 +177,19 @@ def zeros_svg(
     >>> 'class="inside" d="M' in zeros_svg(np.array([0.5]), np.array([2.0]), np.array([]), "zeros")
     True
     """
-    one = _REACH // 2
+    one = _UNIT
+    two, endless = (round(_UNIT * float(_compact(np.array(r)))) for r in (2.0, np.inf))
     body = [
         f'<path class="axis" d="M0 {_MIDDLE}h{_SIZE}M{_MIDDLE} 0v{_SIZE}"/>',
-        f'<circle class="guide" cx="{_MIDDLE}" cy="{_MIDDLE}" r="{one * 3 // 2}"/>',
-        f'<circle class="guide" cx="{_MIDDLE}" cy="{_MIDDLE}" r="{_REACH}"/>',
+        f'<circle class="guide" cx="{_MIDDLE}" cy="{_MIDDLE}" r="{two}"/>',
+        f'<circle class="guide" cx="{_MIDDLE}" cy="{_MIDDLE}" r="{endless}"/>',
         f'<circle class="unit" cx="{_MIDDLE}" cy="{_MIDDLE}" r="{one}"/>',
         _markers(outside, "outside", "m-11-11 22 22m0-22-22 22"),
         # A stroke without length and with round ends is a disc, in half the letters of a circle element.
         _markers(inside, "inside", "h0"),
         _markers(undecided, "undecided", "m-16-16h32v32h-32z"),
     ]
-    for r, label in ((one, "|z| = 1"), (one * 3 // 2, "2"), (_REACH, "∞")):
+    for r, label in ((one, "|z| = 1"), (two, "2"), (endless, "∞")):
         offset = r / np.sqrt(2)
         body.append(_text(_MIDDLE + offset + 14, _MIDDLE + offset + 44, label, "label halo"))
     return _frame(title, body)
@@ -187,7 +199,7 @@ def _markers(zeros: NDArray[np.complex128], kind: str, shape: str) -> str:
     points = np.asarray(zeros, dtype=complex)
     if not points.size:
         return ""
-    where = _place(_compact(np.abs(points)) * np.exp(1j * np.angle(points)), 0j, _REACH / 2)
+    where = _place(_compact(np.abs(points)) * np.exp(1j * np.angle(points)), 0j, _UNIT)
     # Equal places are drawn once: a shift by m has its m zeros on one spot.
     spots = np.unique(where, axis=0).tolist()
     return f'<path class="{kind}" d="{"".join(f"M{x} {y}{shape}" for x, y in spots)}"/>'

@@ -162,7 +162,8 @@ def print_report(report: Report, stream: TextIO | None = None) -> None:
     >>> import numpy as np
     >>> from toeplitz_theory.reports import inspect
     >>> print_report(inspect({"blocks.0.mixer.weight": np.array([2.0, 1.0])}))  # doctest: +ELLIPSIS
-    {'blocks.0.mixer.weight'...
+    a state dict in memory
+      1 kernel in 1 Toeplitz layer, n = 2, float64...
     """
     out = stream or sys.stdout
     width = _window(out)

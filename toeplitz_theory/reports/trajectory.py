@@ -1,0 +1,111 @@
+"""Kernels through training: the numbers of every saved step, computed once and kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from toeplitz_theory.checkpoints import load
+from toeplitz_theory.errors import InputError
+from toeplitz_theory.files import write_json
+from toeplitz_theory.operators import CausalToeplitz, Symbol
+
+_VERSION = 1  # raise when what is computed below changes
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Numbers of each kernel (second axis) at each saved step (first axis).
+
+    Parameters
+    ----------
+    steps : list of int
+        Optimiser steps.
+    layers : list of str
+        Layer of each kernel, in model order.
+    index, jensen_deficit, log10_condition : list of list of float
+        By step, then kernel; None where an index could not be certified.
+
+    Examples
+    --------
+    >>> Trajectory([0], ["blocks.0"], [[-1]], [[0.5]], [[2.0]]).steps
+    [0]
+    """
+
+    steps: list[int]
+    layers: list[str]
+    index: list[list[int | None]]
+    jensen_deficit: list[list[float]]
+    log10_condition: list[list[float]]
+
+
+def kernel_trajectory(
+    folder: str | os.PathLike[str], cache: str | os.PathLike[str] | None = None
+) -> Trajectory:
+    """Analyse the kernels a training run saved on its way.
+
+    Parameters
+    ----------
+    folder : path-like
+        Holds ``step-N.safetensors`` files.
+    cache : path-like, optional
+        A JSON file that keeps finished steps under the hash of their file, so that an interrupted
+        analysis goes on where it stopped.
+
+    Returns
+    -------
+    Trajectory
+
+    Raises
+    ------
+    InputError
+        The folder holds no saved steps.
+
+    Examples
+    --------
+    >>> kernel_trajectory("models/tmm-next-token/kernels").steps[:2]  # doctest: +SKIP
+    [0, 200]
+    """
+    files = sorted(Path(folder).glob("step-*.safetensors"))
+    if not files:
+        raise InputError(
+            f"{folder}: holds no step-N.safetensors; give the kernels/ folder of a trained model"
+        )
+    kept = _kept(cache)
+    results = []
+    for path in files:
+        name = f"{_VERSION}:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+        if name not in kept:
+            kept[name] = _numbers(path)
+            if cache is not None:
+                write_json(cache, kept)
+        results.append(kept[name])
+    return Trajectory(
+        steps=[int(path.stem.rpartition("-")[2]) for path in files],
+        layers=results[0]["layers"],
+        index=[r["index"] for r in results],
+        jensen_deficit=[r["jensen_deficit"] for r in results],
+        log10_condition=[r["log10_condition"] for r in results],
+    )
+
+
+def _kept(cache: str | os.PathLike[str] | None) -> dict:
+    if cache is None or not Path(cache).exists():
+        return {}
+    try:
+        return json.loads(Path(cache).read_text(encoding="utf-8"))
+    except ValueError:
+        raise InputError(f"{cache}: is not JSON; delete it to compute the steps anew") from None
+
+
+def _numbers(path: Path) -> dict:
+    layers = load(path).layers
+    return {
+        "layers": [layer.layer for layer in layers],
+        "index": [Symbol(layer.kernel).fredholm_index().value for layer in layers],
+        "jensen_deficit": [float(Symbol(layer.kernel).jensen_deficit()) for layer in layers],
+        "log10_condition": [float(CausalToeplitz(layer.kernel).log10_condition()) for layer in layers],
+    }
