@@ -10,7 +10,7 @@ export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: report test lint figures notebooks bench clean setup
+.PHONY: report test lint figures bench clean setup
 
 report: $(READY)
 	@for model in $(MODELS); do \
@@ -28,9 +28,6 @@ lint: $(READY)
 
 figures: $(READY)
 	$(BIN)/toeplitz-theory figures
-
-notebooks: $(READY)
-	$(BIN)/python notebooks/render.py
 
 bench: $(READY)
 	for bench in benchmarks/[a-z]*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit $$?; done

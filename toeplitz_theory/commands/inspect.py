@@ -48,7 +48,7 @@ def command(
     if json is not None:
         report.save(json)
     if html is not None:
-        report.to_html(html)
+        report.to_html(html, progress=True)
     if figures is not None:
         from toeplitz_theory.plots import save_report_figures
 

@@ -14,7 +14,8 @@ EXAMPLE = "toeplitz-theory train models/tmm-next-token/recipe.toml --out runs/mi
 def command(
     recipe: Annotated[Path, typer.Argument(help="The recipe, a TOML file.", show_default=False)],
     out: Annotated[
-        Path | None, typer.Option(help="Model folder to write; the recipe's own by default.", show_default=False)
+        Path | None,
+        typer.Option(help="Model folder to write; the recipe's own by default.", show_default=False),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Start over, whatever the folder holds.")] = False,
 ) -> None:

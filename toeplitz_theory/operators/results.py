@@ -208,7 +208,7 @@ class Zeros(np.ndarray):
         return np.asarray(self)[(low <= 1.0) & (high >= 1.0)]
 
     def near_circle(self, width: float | None = None) -> NDArray[np.complex128]:
-        """Return the zeros with 1 - width < |z| < 1 + width (width 1/n by default, n the number of taps).
+        """Return the zeros with 1 - ``width`` < |z| < 1 + ``width`` (1/n by default, n the number of taps).
 
         Goes by the middles of the discs; `Symbol.zeros_near_circle` counts with proof.
         """

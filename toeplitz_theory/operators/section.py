@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator
 
 from toeplitz_theory.errors import InputError, NumericalError
-from toeplitz_theory.operators import condition, nullity, singular, solve
+from toeplitz_theory.operators import condition, information, nullity, resolvent, singular, solve
 from toeplitz_theory.operators.fft import CausalProduct, dense_causal, shift_exponent, split_scale
 from toeplitz_theory.operators.kernels import Kernel, as_kernel
 from toeplitz_theory.operators.series import ScaledSeries, inverse_series
@@ -63,7 +63,7 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
         return f"CausalToeplitz(n={self.shape[0]}, dtype={self.dtype})"
 
     def section(self, n: int) -> CausalToeplitz:
-        """Return the section of another size: the kernel as given, cut or padded with zeros.
+        """Return the section of size ``n``: the kernel as given, cut or padded with zeros.
 
         Examples
         --------
@@ -280,6 +280,63 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
         2
         """
         return nullity.nullity(self.kernel, rtol, certify)
+
+    @overload
+    def resolvent_norm(self, lam: Any, full: Literal[False] = ...) -> NDArray[np.float64]: ...
+    @overload
+    def resolvent_norm(self, lam: Any, full: Literal[True]) -> resolvent.Resolvent: ...
+    def resolvent_norm(self, lam: Any, full: bool = False) -> NDArray[np.float64] | resolvent.Resolvent:
+        """Return ``||(T - lam)^-1||_2`` for an array of points: the pseudospectrum; estimates from below.
+
+        Parameters
+        ----------
+        lam : array_like of complex, any shape
+        full : bool
+            Return a `Resolvent`, with logarithms (norms pass 1e308 easily) and residuals.
+
+        Returns
+        -------
+        ndarray of lam's shape, or Resolvent
+
+        Raises
+        ------
+        InputError
+            If a point is not a finite number.
+
+        Examples
+        --------
+        >>> CausalToeplitz([0.0, 1.0], n=60).resolvent_norm([0.0, 0.5], full=True).log10.round(3)
+        array([   inf, 18.187])
+        """
+        found = resolvent.resolvent(self.kernel, lam)
+        return found if full else found.norm
+
+    def information_rate(self, snr: float) -> information.InformationRate:
+        """Return the bits per token through ``y = T x + noise``, with Szego's limit for long sequences.
+
+        Parameters
+        ----------
+        snr : float
+            Ratio of the variances of input and noise, positive.
+
+        Returns
+        -------
+        InformationRate
+
+        Raises
+        ------
+        InputError
+            If snr is not positive and finite.
+        NumericalError
+            If ``snr sigma_max**2`` overflows.
+
+        Examples
+        --------
+        >>> rate = CausalToeplitz([1.0, 0.5], n=64).information_rate(snr=10.0)
+        >>> rate.value < rate.limit < rate.value + 0.01
+        True
+        """
+        return information.information_rate(self.kernel, snr, self._full_kernel)
 
 
 def _size(n: Any) -> int:

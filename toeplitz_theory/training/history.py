@@ -66,7 +66,7 @@ class HistoryCallback(TrainerCallback):
         if not all(map(math.isfinite, losses)):
             raise NumericalError(
                 f"the loss is {losses[0]} at step {state.global_step}: training stopped; "
-                "the last checkpoint is kept. Lower learning_rate or max_grad_norm and run the same command to go on"
+                "the last checkpoint is kept. Lower learning_rate or max_grad_norm in the recipe"
             )
         row = {
             "step": state.global_step,

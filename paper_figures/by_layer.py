@@ -1,0 +1,12 @@
+"""(c) The claim tested: index, Jensen deficit and condition by layer, per objective and untrained."""
+
+from pathlib import Path
+
+from toeplitz_theory.plots import by_layer
+from toeplitz_theory.reports.conditions import conditions
+
+
+def draw(models: Path, out: Path) -> list[Path]:
+    """Draw the four panels; a marker is a head, a line the median over a layer's sixteen heads."""
+    drawing = by_layer(conditions(models))
+    return drawing.save(out / "by_layer")

@@ -1,0 +1,16 @@
+"""(a) The image of the unit circle under every kernel's symbol, around the origin, with its index."""
+
+from pathlib import Path
+
+from toeplitz_theory.plots import index_grid
+from toeplitz_theory.reports.conditions import conditions
+
+
+def draw(models: Path, out: Path) -> list[Path]:
+    """Draw one grid per condition: a row of panels is half a layer of sixteen heads."""
+    files = []
+    for name, report in conditions(models).items():
+        drawing = index_grid(report, "symbols")
+        drawing.figure.suptitle(f"Symbols of the Toeplitz kernels: {name}", fontsize=12)
+        files += drawing.save(out / f"symbol_curves_{name.replace(' ', '_')}", dpi=90)
+    return files

@@ -1,0 +1,20 @@
+"""(b) The Toeplitz matrices of all layers and heads as heat maps."""
+
+from pathlib import Path
+
+from toeplitz_theory.plots import index_grid
+from toeplitz_theory.reports.conditions import conditions
+
+
+def draw(models: Path, out: Path) -> list[Path]:
+    """Draw one grid per condition; the colour scale is each kernel's own (asinh of tap over largest)."""
+    files = []
+    for name, report in conditions(models).items():
+        drawing = index_grid(report, "kernels")
+        drawing.figure.suptitle(
+            f"Toeplitz matrices: {name} (colour: tap, asinh scale, dark to light is most negative to most "
+            "positive of each kernel)",
+            fontsize=11,
+        )
+        files += drawing.save(out / f"toeplitz_matrices_{name.replace(' ', '_')}", dpi=90)
+    return files
