@@ -98,7 +98,7 @@ def _far(first: Any, points: NDArray[Any], exponent: int) -> NDArray[Any]:
 
 
 def _inverse_rows(taps: Kernel, firsts: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Return rows c (p, n) and exponents: 1/(taps with another first) = c 2**exponent, largest near 1."""
+    """Return rows c (p, n) and exponents: 1/(taps with another first), largest near 1."""
     n = taps.size
     rest = taps.copy()
     rest[0] = 0.0
@@ -113,8 +113,8 @@ def _inverse_rows(taps: Kernel, firsts: NDArray[Any]) -> tuple[NDArray[Any], NDA
         for k in range(max(start, 1), stop):
             total = known[:, k - start] + rows[:, start:k] @ matrix[k, start:k]
             rows[:, k] = total * inverse
-            # Rescale before growth leaves the range: one step grows by at most n / |first| <= n 2**500. Entries
-            # 2**-1000 below the largest vanish, as they may.
+            # Rescale before growth leaves the range: a step grows by at most n / |first| <= n 2**500.
+            # Entries 2**-1000 below the largest vanish, as they may.
             if np.abs(rows[:, k]).max() > 2.0**100:
                 shift = _rescale(rows[:, : k + 1], powers)
                 known = np.ldexp(known.view(np.float64), -shift[:, None]).view(np.complex128)
