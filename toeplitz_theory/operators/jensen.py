@@ -25,6 +25,8 @@ from toeplitz_theory.operators.zeros import isolate
 _DECAY = 40.0  # e^-40 < 5e-18
 _RATIO = 16  # points of the rule per arc: the band is then 0.80 half-widths of an arc
 _OVERSAMPLE = (4, 32)  # arcs per tap, tried in turn
+_GOOD = 1e-10  # an error bound below this, relative to 1 + J, is not improved on
+_LOOSE = 1e-8  # above this all zeros are isolated, if they are few
 _MOST_BY_ROOTS = 1100  # taps; isolating all roots of a longer kernel takes seconds
 
 
@@ -40,8 +42,16 @@ def jensen_deficit(taps: Taps) -> JensenDeficit:
     for oversample in _OVERSAMPLE:
         result = _by_rule(scaled, oversample)
         if result is not None:
-            return result
+            return _sharpened(result, scaled)
     return _otherwise(scaled)
+
+
+def _sharpened(result: JensenDeficit, scaled: Scaled) -> JensenDeficit:
+    """Replace a bound made loose by a cluster of zeros in one disc, if the kernel is short enough."""
+    if result.error <= _LOOSE * (1.0 + result.value) or scaled.values.size > _MOST_BY_ROOTS:
+        return result
+    other = _by_zeros(scaled)
+    return other if other is not None and other.error < result.error else result
 
 
 def _by_rule(scaled: Scaled, oversample: int) -> JensenDeficit | None:
@@ -50,21 +60,30 @@ def _by_rule(scaled: Scaled, oversample: int) -> JensenDeficit | None:
     band = zeros_in_band(scaled, _DECAY / points, oversample)
     if band is None:
         return None
+    results = []
     for shifted in (False, True):
-        correction = _correction(band, shifted)
-        mean = _mean_log(grid, points, shifted)
-        if correction is None or mean is None:
-            continue  # a zero sits on a node: the other grid
-        first, first_error = _log_first(scaled)
-        far = 1.01 * scaled.values.size * math.exp(-_DECAY)
-        value = mean[0] - correction[0] / points - first
-        parts = mean[1] + (correction[1] + far) / points + first_error
-        error = 1.01 * (parts + 8.0 * UNIT * (abs(mean[0]) + abs(first)))
-        found = int(band.multiplicity.sum())
-        text = f"trapezoidal rule of {points} points, corrected by the {found} zeros next to the circle"
-        # J >= 0: a value below is rounding.
-        return JensenDeficit(max(0.0, value), error, True, text)
-    return None
+        result = _one_rule(scaled, grid, points, band, shifted)
+        if result is not None and result.error <= _GOOD * (1.0 + result.value):
+            return result
+        results.append(result)  # a zero sits on a node or very close: the other grid will do better
+    proved = [result for result in results if result is not None]
+    return min(proved, key=lambda result: result.error) if proved else None
+
+
+def _one_rule(scaled: Scaled, grid: ArcGrid, points: int, band: Band, shifted: bool) -> JensenDeficit | None:
+    """Return the corrected trapezoidal value on one grid; None if a node or a disc allows no bound."""
+    correction = _correction(band, shifted)
+    mean = _mean_log(grid, points, shifted)
+    if correction is None or mean is None:
+        return None
+    first, first_error = _log_first(scaled)
+    far = 1.01 * scaled.values.size * math.exp(-_DECAY)
+    value = mean[0] - correction[0] / points - first
+    parts = mean[1] + (correction[1] + far) / points + first_error
+    error = 1.01 * (parts + 8.0 * UNIT * (abs(mean[0]) + abs(first)))
+    found = int(band.multiplicity.sum())
+    text = f"trapezoidal rule of {points} points, corrected by the {found} zeros next to the circle"
+    return JensenDeficit(max(0.0, value), error, True, text)  # J >= 0: a value below is rounding
 
 
 def _mean_log(grid: ArcGrid, points: int, shifted: bool) -> tuple[float, float] | None:
