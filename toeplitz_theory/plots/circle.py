@@ -48,7 +48,12 @@ def symbol_curve(symbol: Symbol, ax: Any = None) -> Drawing:
 
 
 def _draw_curve(symbol: Symbol, ax: Axes) -> list[Any]:
-    angles, values, slopes = cubic_pieces(symbol.kernel, _TOLERANCE)
+    # Axes cannot tell apart numbers near 1e-40 and write ticks near 1e5 badly: such kernels get a named unit.
+    size = float(np.abs(symbol.kernel).max())
+    exponent = int(np.floor(np.log10(size))) if size else 0
+    unit = "" if -3 <= exponent <= 3 else f" / 1e{exponent}"
+    shown = symbol.kernel if not unit else symbol.kernel / size * 10 ** (np.log10(size) - exponent)
+    angles, values, slopes = cubic_pieces(shown, _TOLERANCE)
     third = np.diff(angles) / 3
     points = np.empty(3 * third.size + 1, dtype=complex)
     points[0::3] = values
@@ -59,6 +64,9 @@ def _draw_curve(symbol: Symbol, ax: Axes) -> list[Any]:
     path = Curve(np.stack([points.real, points.imag], axis=1), codes)
     curve = ax.add_patch(PathPatch(path, fill=False, edgecolor=CURVE, linewidth=0.7))
     artists: list[Any] = [curve]
+    if not slopes.any():
+        # One tap alone: the curve is a point.
+        artists += ax.plot(values[0].real, values[0].imag, ".", color=CURVE)
     for k in range(3):
         # Three arrows over the upper half of the circle; a real symbol's other half mirrors them.
         j = int((values.size - 1) * (2 * k + 1) / 12)
@@ -67,15 +75,15 @@ def _draw_curve(symbol: Symbol, ax: Axes) -> list[Any]:
         turn = np.degrees(np.angle(slopes[j]))
         marker = (3, 0, turn - 90)
         artists += ax.plot(
-            values[j].real, values[j].imag, marker=marker, color=INK, markersize=4, markeredgecolor="white"
+            values[j].real, values[j].imag, marker=marker, color=INK, markersize=6, markeredgecolor="white"
         )
     artists += ax.plot(0, 0, "+", color=INK, markersize=9, markeredgewidth=1.1, zorder=4)
     artists += ax.plot(0, 0, "o", color=INK, markersize=5.5, fillstyle="none", markeredgewidth=0.9, zorder=4)
     ax.set_aspect("equal", adjustable="datalim")
     ax.autoscale_view()
     ax.locator_params(nbins=4)
-    ax.set_xlabel("Re a")
-    ax.set_ylabel("Im a")
+    ax.set_xlabel(f"Re a{unit}")
+    ax.set_ylabel(f"Im a{unit}")
     return artists
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from matplotlib.axes import Axes
 
 from toeplitz_theory.errors import InputError, NumericalError
@@ -12,7 +13,7 @@ from toeplitz_theory.operators import Symbol
 from toeplitz_theory.plots.circle import _draw_curve, _draw_zeros
 from toeplitz_theory.plots.drawing import Drawing, panels
 from toeplitz_theory.plots.matrices import _draw_matrix
-from toeplitz_theory.plots.style import INK, look
+from toeplitz_theory.plots.style import look
 
 if TYPE_CHECKING:
     from toeplitz_theory.reports import Report, Row
@@ -59,14 +60,15 @@ def index_grid(report: Report, what: str = "symbols", ax: Any = None) -> Drawing
         artists: list[Any] = []
         for row, panel in zip(report.rows, axes, strict=True):
             artists += _draw_row(row, panel, what)
-            value = row.index.value if row.index else None
-            panel.set_title(f"{row.name}\nindex {value if value is not None else 'not certified'}")
+            # Each matrix has a colour scale of its own, from minus to plus its largest tap.
+            scale = f", max |w| {np.abs(row.kernel).max():.2g}" if what == "kernels" and row.analysed else ""
+            panel.set_title(f"{row.name}\n{_words(row)}{scale}")
         if ax is None:
             for k, panel in enumerate(axes):
-                # Labels once, at the left and the lower edge; the panels are all alike.
-                if k % columns:
+                # Labels once, at the left and the lower edge, but for panels in a unit of their own.
+                if k % columns and "/" not in panel.get_ylabel():
                     panel.set_ylabel("")
-                if k < len(axes) - columns:
+                if k < len(axes) - columns and "/" not in panel.get_xlabel():
                     panel.set_xlabel("")
         return Drawing(figure, axes, tuple(artists))
 
@@ -84,12 +86,16 @@ def _draw_row(row: Row, ax: Axes, what: str) -> list[Any]:
         return [_say(ax, str(error))]
 
 
+def _words(row: Row) -> str:
+    if row.index is None:
+        return "not analysed"
+    return "index not certified" if row.index.value is None else f"index {row.index.value}"
+
+
 def _say(ax: Axes, message: str) -> Any:
     ax.set_axis_off()
     folded = "\n".join(textwrap.wrap(message, 26))
-    text = ax.text(
-        0.5, 0.5, folded, transform=ax.transAxes, ha="center", va="center", fontsize=6.5, color=INK
-    )
+    text = ax.text(0.5, 0.5, folded, transform=ax.transAxes, ha="center", va="center", fontsize=6.5)
     # A long message may run over its panel; it must not push the other panels aside.
     text.set_in_layout(False)
     return text

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, SymmetricalLogLocator
 
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.plots.drawing import Drawing, panels
@@ -64,6 +64,8 @@ def by_layer(reports: Mapping[str, Report], ax: Any = None) -> Drawing:
             artists += _draw_quantity(panel, reports, column)
             if logarithmic:
                 panel.set_yscale("symlog", linthresh=1.0)
+                panel.yaxis.set_major_locator(SymmetricalLogLocator(linthresh=1.0, base=10, subs=[1, 2, 5]))
+                panel.yaxis.set_major_formatter("{x:g}")
             panel.set_xlabel("layer")
             panel.set_ylabel(label)
             panel.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -99,9 +101,11 @@ def _points(report: Report, column: str) -> tuple[np.ndarray, np.ndarray]:
 
 def _draw_model(ax: Axes, place: np.ndarray, value: np.ndarray, look_of: Series, name: str) -> list[Any]:
     finite = np.isfinite(value)
-    layers = np.unique(place[finite])
-    medians = [np.median(value[finite & (place == layer)]) for layer in layers]
-    alone = layers.size == int(finite.sum())
+    layers = np.unique(place)
+    groups = [value[finite & (place == layer)] for layer in layers]
+    # A layer of which nothing finite is known breaks the line.
+    medians = [np.median(group) if group.size else np.nan for group in groups]
+    alone = layers.size == place.size
     artists: list[Any] = ax.plot(
         layers,
         medians,

@@ -94,9 +94,7 @@ def _numbers(kernel: np.ndarray, tol: float, nullity_rtol: float, notes: list[st
         notes.append("zeros_near_circle could not be certified: a zero lies on |z| = 1 - 1/n or 1 + 1/n")
     leading = int(np.flatnonzero(kernel)[0])
     if leading:
-        notes.append(
-            f"n x n matrix singular, in exact arithmetic with nullity {leading}: its leading zero taps"
-        )
+        notes.append(f"n x n matrix singular: nullity {leading} in exact arithmetic, its leading zero taps")
     deficit = _try("jensen_deficit", lambda: _jensen(symbol, index), notes)
     if deficit is not None and not deficit.certified:
         notes.append(f"jensen_deficit is an estimate ({deficit.method})")

@@ -118,7 +118,7 @@ class Report:
         path : path-like
             Where to. Written under a temporary name first.
         progress : bool
-            Show a progress bar on stderr, once it has taken a second: isolating the zeros of every symbol does.
+            Show a progress bar on stderr, once it has taken a second: isolating all zeros does.
 
         Raises
         ------

@@ -91,6 +91,8 @@ def symbol_svg(kernel: NDArray[np.float64], title: str) -> str:
         _axes(origin),
         f'<path class="curve" d="{path}"/>',
         _arrows(values, slopes, centre, scale),
+        # One tap alone: the curve is a point.
+        "" if slopes.any() else f'<path class="inside" d="M{ends[0, 0]} {ends[0, 1]}h0"/>',
         *(_origin(origin, kind) for kind in ("ring", "origin")),
         _labels(origin),
         _scale_bar(extent, scale, unit),
