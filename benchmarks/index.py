@@ -1,10 +1,11 @@
 """Certified index against the sampled loop it replaces, and what its neighbours cost.
 
-Run as ``python benchmarks/index.py [--layers N]``, with ``OMP_NUM_THREADS=1`` for comparable figures. Kernels
-are kaiming-normal (standard deviation sqrt(2/n)), the hard case: a third of the zeros within 1/n of the circle.
+Run as ``python benchmarks/index.py [--layers N]``, with ``OMP_NUM_THREADS=1`` for comparable figures.
+Kernels are kaiming-normal (standard deviation sqrt(2/n)), the hard case: a third of the zeros within 1/n of
+the circle.
 
-The baseline is the usual way: 50,000 points, at each the sum of w_k z^-k by numpy, and the unwrapped increments
-of the argument added up. Where it is right it cannot say so.
+The baseline is the usual way: 50,000 points, at each the sum of w_k z^-k by numpy, and the unwrapped
+increments of the argument added up. Where it is right it cannot say so.
 
 Floors, at n = 512, real taps, N = 4n = 2048 arcs:
 
@@ -13,8 +14,8 @@ Floors, at n = 512, real taps, N = 4n = 2048 arcs:
   some hundred numpy calls of 1 to 5 us.
 - bytes: 4 n in (float32 checkpoint), 13 arrays of N/2 complex numbers at work: 0.2 MB, in cache.
 - n = 65,536: the same arrays are 27 MB, streamed once or twice: 10 ms at 5 GB/s; FFTs 0.1 Gflop: 25 ms.
-- the baseline: 50,000 n complex exponentials and multiply-adds, 2.0e8 flops and 2.6e7 exponentials at n = 512,
-  0.3 s were it one compiled loop.
+- the baseline: 50,000 n complex exponentials and multiply-adds, 2.0e8 flops and 2.6e7 exponentials at
+  n = 512, 0.3 s were it one compiled loop.
 """
 
 from __future__ import annotations
