@@ -95,10 +95,22 @@ def run(arguments: list[str] | None = None) -> int:
             _complain(f"{error.format_message()} (--help shows an example)")
         return 2
     except BrokenPipeError:
-        # Whoever read our output (`| head`) has seen enough; keep Python from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _reader_left()
+    except SystemExit as error:
+        # Typer turns a closed pipe into this; anything else that exits means it.
+        if isinstance(error.__context__, BrokenPipeError):
+            return _reader_left()
+        raise
+    if code == 130:
+        # Typer has caught the interrupt and made it a number.
+        _complain("interrupted")
     return int(code or 0)
+
+
+def _reader_left() -> int:
+    """Whoever read our output (`| head`) has seen enough; keep Python from complaining at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 0
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -81,14 +82,18 @@ def _rich_table(header: Sequence[str], lines: Sequence[Sequence[str]], width: in
             )
         for line in lines:
             table.add_row(*(Text(line[header.index(name)]) for name in kept))
-        if Measurement.get(console, console.options, table).minimum <= width:
+        needed = Measurement.get(console, console.options, table).maximum
+        if needed <= width:
             break
-    shown = Console(width=width, highlight=False)
+    # A window narrower than the bare essentials wraps lines; cutting numbers would be worse.
+    shown = Console(width=max(width, needed), highlight=False)
     with shown.capture() as capture:
         shown.print(table)
     missing = [name for name in header if name not in kept]
-    tail = f"(window too narrow for {', '.join(missing)}: --json has them)\n" if missing else ""
-    return capture.get() + tail
+    printed = [line.rstrip() for line in capture.get().splitlines()]
+    if missing:
+        printed += textwrap.wrap(f"(window too narrow for {', '.join(missing)}: --json has them)", width)
+    return "\n".join([*printed, ""])
 
 
 def _footnotes(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
@@ -140,7 +145,7 @@ def render(rows: Sequence[Row], models: Sequence[str] | None, width: int | None)
     hidden += [name for name in ("note", "head") if not any(cell[name] not in ("", "-") for cell in cells)]
     shown = extra + [name for name in names if name not in hidden]
     table = _rich_table(shown, [[cell[name] for name in shown] for cell in cells], width)
-    return table + "\n".join(notes)
+    return table + "\n".join(line for note in notes for line in textwrap.wrap(note, width))
 
 
 def _window(stream: TextIO) -> int | None:
@@ -173,7 +178,7 @@ def print_report(report: Report, stream: TextIO | None = None) -> None:
     ]
     lines += ["", render(report.rows, None, width).rstrip()]
     if report.notes:
-        lines += ["", *report.notes]
+        lines += ["", *(textwrap.fill(note, width) if width else note for note in report.notes)]
     if report.skipped:
         lines += ["", f"skipped ({len(report.skipped)}):"]
         lines += [f"  {name}: {reason}" for name, reason in report.skipped]

@@ -1,0 +1,235 @@
+"""Reports as JSON and HTML: nothing lost, nothing half-written, nothing unescaped, nothing fetched."""
+
+import json
+import math
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from report_builders import flat, padded, with_zeros
+
+import toeplitz_theory as tt
+from toeplitz_theory.errors import InputError
+from toeplitz_theory.reports import Bracketed, Count, Index, Report, Row
+from toeplitz_theory.reports.curves import cubic_pieces
+from toeplitz_theory.reports.files import replacing
+from toeplitz_theory.reports.provenance import collect
+from toeplitz_theory.reports.svg import symbol_svg, zeros_svg
+
+any_float = st.floats(width=64)
+text = st.text(max_size=20)
+brackets = st.builds(Bracketed, any_float, any_float, any_float, st.booleans(), text)
+indices = st.builds(
+    Index,
+    st.none() | st.integers(-9, 0),
+    st.booleans(),
+    any_float,
+    st.lists(st.floats(-3, 3)).map(tuple),
+    text,
+)
+rows = st.builds(
+    Row,
+    layer=text,
+    head=st.none() | st.integers(0, 9),
+    n=st.just(3),
+    dtype=text,
+    key=text,
+    layout=text,
+    kernel=st.lists(any_float, min_size=3, max_size=3).map(np.array),
+    w0=st.none() | any_float,
+    index=st.none() | indices,
+    index_residual=st.none() | indices,
+    zeros_near_circle=st.none() | st.integers(0, 9),
+    min_modulus=st.none() | brackets,
+    jensen_deficit=st.none() | brackets,
+    log10_condition=st.none() | brackets,
+    nullity=st.none() | st.builds(Count, *[st.integers(0, 9)] * 3, st.booleans(), text),
+    note=text,
+)
+
+
+def refuse(token):
+    raise AssertionError(f"{token} is not JSON")
+
+
+@given(st.lists(rows, max_size=3), st.lists(st.tuples(text, text), max_size=2))
+def test_json_is_strict_and_loses_nothing(tmp_path_factory, some_rows, skipped):
+    path = tmp_path_factory.mktemp("json") / "report.json"
+    report = Report(
+        tuple(some_rows), tuple(skipped), ("note",), collect("x", (), (), (), {"nullity_rtol": 0.5})
+    )
+    report.save(path)
+    json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+    back = Report.load(path)
+    # repr tells nan from nan no more than from itself, which == does; kernels are compared apart.
+    assert repr(back.rows) == repr(report.rows) and back.skipped == report.skipped
+    assert back.provenance == report.provenance and back.notes == report.notes
+    for mine, theirs in zip(back.rows, report.rows, strict=True):
+        np.testing.assert_array_equal(mine.kernel, theirs.kernel)
+
+
+def test_infinities_are_strings(tmp_path):
+    tt.inspect(flat(padded(0.0, 1.0))).save(tmp_path / "r.json")
+    row = json.loads((tmp_path / "r.json").read_text())["rows"][0]
+    assert row["log10_condition"]["value"] == "inf" and row["jensen_deficit"]["value"] == "inf"
+    assert Report.load(tmp_path / "r.json").rows[0].log10_condition.value == math.inf
+
+
+def test_a_loaded_report_reproduces_itself(tmp_path, awkward_report):
+    awkward_report.save(tmp_path / "r.json")
+    loaded = Report.load(tmp_path / "r.json")
+    again = tt.inspect(flat(*(row.kernel for row in loaded.rows)))
+    assert again.rows == loaded.rows
+    assert loaded.table.equals(awkward_report.table)
+
+
+def test_provenance_names_file_hash_versions_and_tolerances(tmp_path):
+    import hashlib
+
+    from safetensors.numpy import save_file
+
+    path = tmp_path / "model.safetensors"
+    save_file(flat([1.0, 0.5]), path)
+    made = tt.inspect(path, tol=0.25).provenance
+    assert made.files[0].sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert made.files[0].bytes == path.stat().st_size and made.n == (2,) and made.dtypes == ("float32",)
+    assert made.tolerances == {"tol": 0.25, "nullity_rtol": 1e-6}
+    assert {"python", "numpy", "python-flint"} <= set(made.versions) and made.time.endswith("+00:00")
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{}", "nonsense", '{"format": "toeplitz-theory report", "format_version": 2}', "[" * 99999],
+)
+def test_damaged_reports_are_refused_in_one_line(tmp_path, content):
+    path = tmp_path / "r.json"
+    path.write_text(content)
+    with pytest.raises(InputError) as caught:
+        Report.load(path)
+    assert "\n" not in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_reports_with_damaged_rows_are_refused(tmp_path, awkward_report):
+    awkward_report.save(tmp_path / "r.json")
+    whole = json.loads((tmp_path / "r.json").read_text())
+    for damage in (
+        {"kernel": {"dtype": "float32", "base64": "!"}},
+        {"kernel": None},
+        {"index": {"value": 1}},
+    ):
+        broken = {**whole, "rows": [{**whole["rows"][0], **damage}]}
+        (tmp_path / "broken.json").write_text(json.dumps(broken))
+        with pytest.raises(InputError, match="damaged report"):
+            Report.load(tmp_path / "broken.json")
+
+
+def test_failed_writes_leave_what_was_there(tmp_path):
+    target = tmp_path / "report.json"
+    target.write_text("old")
+    with pytest.raises(RuntimeError), replacing(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["report.json"]
+
+
+def test_places_that_cannot_be_written_are_refused(tmp_path, awkward_report):
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path, tmp_path / "file" / "r.json"):
+        with pytest.raises(InputError, match="file"):
+            awkward_report.save(place)
+
+
+class Page(HTMLParser):
+    """Tags and attributes of a page, with a check that they nest."""
+
+    VOID = frozenset({"meta", "br", "path", "circle"})
+
+    def __init__(self, source):
+        super().__init__()
+        self.tags, self.open = [], []
+        self.feed(source)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def test_page_is_whole_and_fetches_nothing(tmp_path, awkward_report):
+    awkward_report.to_html(tmp_path / "r.html")
+    source = (tmp_path / "r.html").read_text(encoding="utf-8")
+    page = Page(source)
+    assert page.open == []
+    assert not re.search(r"https?:|src=|@import|url\(", source)
+    assert not page.all("link") and not page.all("img")
+    headings = [attributes for attributes in page.all("th") if attributes["scope"] == "col"]
+    assert len(headings) == 14 and all(h["aria-sort"] == "none" and h["title"] for h in headings)
+    assert len(page.all("button")) == 14
+    # Five kernels can be drawn, each twice; the other two have a panel that says why not.
+    assert len(page.all("svg")) == 10 and len(page.all("section")) == 7
+    targets = {attributes["id"] for attributes in page.all("section")}
+    assert {attributes["href"][1:] for attributes in page.all("a")} == targets
+
+
+def test_page_escapes_what_users_wrote(tmp_path):
+    evil = '<script>alert("x")</script>&'
+    row = Row(evil, None, 2, evil, evil, evil, np.array([1.0, 0.5]), 1.0, note=evil)
+    row = Row(**{**row.__dict__, "index": Index(0, True, 0.5, (), evil)})
+    provenance = collect(evil, (), (evil,), (2,), {"nullity_rtol": 0.5})
+    Report((row,), ((evil, evil),), (evil,), provenance).to_html(tmp_path / "r.html")
+    source = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "alert" in source and evil not in source and source.count("<script>") == 1
+    assert Page(source).open == []
+    assert evil not in Report((row,), ((evil, evil),), (evil,), provenance)._repr_html_()
+
+
+def test_page_of_a_large_model_stays_small():
+    rng = np.random.default_rng(0)
+    kernel = rng.standard_normal(512) * np.sqrt(2 / 512)
+    zeros = rng.standard_normal(511) + 1j * rng.standard_normal(511)
+    drawn = symbol_svg(kernel, "x") + zeros_svg(zeros[:255], zeros[255:], zeros[:0], "y")
+    # Sixteen such panels, with table and text, in 3 MB.
+    assert 16 * len(drawn) < 2_900_000
+
+
+@given(st.integers(1, 80), st.integers(0, 2**32 - 1))
+def test_cubics_stay_on_the_curve(n, seed):
+    kernel = np.random.default_rng(seed).standard_normal(n)
+    angles, values, slopes = cubic_pieces(kernel, 1e-3)
+    # At a third of each piece, where nothing was fitted, by Horner's rule instead of a transform.
+    width = np.diff(angles)
+    t = 1 / 3
+    cubic = (
+        (1 + 2 * t) * (1 - t) ** 2 * values[:-1]
+        + t * (1 - t) ** 2 * width * slopes[:-1]
+        + t**2 * (3 - 2 * t) * values[1:]
+        + t**2 * (t - 1) * width * slopes[1:]
+    )
+    truth = np.polyval(kernel[::-1], np.exp(1j * (angles[:-1] + width / 3)))
+    # The middle strays at most 1e-3 of the largest modulus; a third of the way the error is of the same size.
+    assert np.abs(cubic - truth).max() <= 3e-3 * np.abs(values).max() + 100 * n * np.finfo(float).eps
+
+
+@pytest.mark.parametrize("kernel", [[3.0], [1e-300, 2e-300], [5e-324], [1e308, -1e308], padded(0, 0, 1)])
+def test_any_finite_kernel_can_be_drawn(kernel):
+    drawn = symbol_svg(np.array(kernel, dtype=float), "x")
+    assert "nan" not in drawn and "inf" not in drawn.replace("inside", "")
+
+
+def test_notebooks_show_reports(awkward_report):
+    shown = awkward_report._repr_html_()
+    assert shown.count("<tr>") == 8 and "<script" not in shown
+    assert "medians" in tt.compare({"a": awkward_report})._repr_html_().lower()
+    assert tt.inspect(flat(with_zeros(0.5))).rows[0].name in shown
