@@ -12,8 +12,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # Machines that run tests are shared and slow at times: a deadline would measure them, not the code.
+# Continuous integration repeats its examples, so that a red run can be repeated; elsewhere each run explores.
 settings.register_profile(
-    "default", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
+    "default",
+    deadline=None,
+    max_examples=50,
+    derandomize=bool(os.environ.get("CI")),
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("default")
 

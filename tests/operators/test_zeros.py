@@ -33,7 +33,8 @@ def test_complex_zeros_or_an_honest_refusal(known):
         found = np.abs(np.asarray(zeros))
         assert np.all(np.abs(found - np.sort(known.moduli)) <= zeros.radii + 2.0**-51 * found)
     else:
-        assert np.isinf(zeros.radii).any() and len(zeros.inside()) == 0
+        # leading zero taps are zeros at 0 exactly, whatever is known of the others
+        assert np.isinf(zeros.radii).any() and len(zeros.inside()) == known.moduli.count(0.0)
 
 
 def test_multiplicity_and_zeros_at_the_origin():

@@ -136,9 +136,10 @@ def _lanczos(apply: Callable[[Vector], Vector], start: Vector, steps: int, toler
     for k in range(steps):
         image = apply(basis[k])
         diagonal.append(float(np.vdot(basis[k], image).real))
-        for _ in range(2):  # twice is enough (Parlett)
-            image = image - (basis[: k + 1].conj() @ image) @ basis[: k + 1]
-        beta = float(np.linalg.norm(image))
+        image = image - diagonal[-1] * basis[k]
+        if k:
+            image -= off[-1] * basis[k - 1]
+        image, beta = _orthogonalise(image, basis[: k + 1])
         size = max(map(abs, diagonal))
         exhausted = beta <= 1e-14 * size or k + 1 == steps
         if exhausted or (k >= 7 and k % 4 == 3):
@@ -152,6 +153,17 @@ def _lanczos(apply: Callable[[Vector], Vector], start: Vector, steps: int, toler
     vectors = small[:, ::-1][:, :count].T @ basis[: values.size]
     converged = bool(residuals[0] <= tolerance * values[-1])
     return _Ritz(values[::-1][:count], vectors, residuals[:count], converged)
+
+
+def _orthogonalise(vector: Vector, basis: Vector) -> tuple[Vector, float]:
+    """Return ``vector`` less its part in the rows of ``basis``, and its norm; twice where much cancels (Kahan)."""
+    size = float(np.linalg.norm(vector))
+    for _ in range(2):
+        vector = vector - (basis.conj() @ vector) @ basis
+        left = float(np.linalg.norm(vector))
+        if left > 0.5 * size:
+            break
+    return vector, left
 
 
 def _rayleigh(product: CausalProduct, vector: Vector) -> tuple[float, float]:
