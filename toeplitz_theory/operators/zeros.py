@@ -14,6 +14,7 @@ from toeplitz_theory.operators.results import Zeros
 from toeplitz_theory.operators.taps import ZERO, Taps
 
 _TOL = 1e-15  # radii asked of the isolation; the stored ones include the rounding of the middle
+_INTEGER_BITS = 128
 _MAX_BITS = 4000
 
 
@@ -47,8 +48,12 @@ def isolate(taps: Taps) -> Zeros:
         if np.iscomplexobj(taps.values):
             return _approximate(taps)
         _, parts = to_integers(taps).factor_squarefree()
-        factors = [(flint.acb_poly(part), m) for part, m in parts]
-        balls = _roots(factors)
+        try:
+            balls = _roots([(flint.acb_poly(part), m) for part, m in parts])
+        except ValueError:
+            # A ball solver can also fail next to an exact zero; the integer solver is slower and does not.
+            with flint.ctx.workprec(_INTEGER_BITS):
+                balls = [(z, m) for part, m in parts for z, _ in part.complex_roots()]
     return _as_zeros(balls)
 
 
