@@ -5,10 +5,10 @@ float64 SVD answers 1e17 to 1e21 whatever the truth. Medians of wall time, one t
 
 What no program can beat: the SVD baseline costs 8/3 n^3 operations for values alone, 0.36 G at n = 512 and
 23 G at n = 2048, on a matrix of 8 n^2 bytes (2 MB, 34 MB). Ours reads 8 n bytes. Its parts are the power
-series (about 4 products of n balls of 128 bits: n log n), some 8 to 60 Lanczos steps of four FFTs of 2n points
-each (10 n log2 2n operations a transform: 0.05 M at n = 512), and, up to n = 1024, at least one Cholesky
-factorisation of n^3/3 operations (45 M at n = 512: 2 ms at 20 Gflop/s) that closes the bracket. Below n = 200 the SVD is
-faster, and wrong.
+series (about 4 products of n balls of 128 bits: n log n), some 8 to 60 Lanczos steps of four FFTs of 2n
+points each (10 n log2 2n operations a transform: 0.05 M at n = 512), and, up to n = 1024, at least one
+Cholesky factorisation of n^3/3 operations (45 M at n = 512: 2 ms at 20 Gflop/s) that closes the bracket.
+Below n = 200 the SVD is faster, and wrong.
 """
 
 from __future__ import annotations

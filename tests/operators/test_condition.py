@@ -16,7 +16,7 @@ from tests.operators.section_truth import (
 )
 from toeplitz_theory.operators import CausalToeplitz
 from toeplitz_theory.operators.fft import CausalProduct, split_scale
-from toeplitz_theory.operators.norm import circle_bound, norm_bracket
+from toeplitz_theory.operators.sections.norm import circle_bound, norm_bracket
 
 
 def _check(kernel, truth, rtol=1e-6):

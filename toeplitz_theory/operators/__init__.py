@@ -5,10 +5,10 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "condition": ["Condition"],
+        "sections.condition": ["Condition"],
         "kernels": ["as_kernel"],
         "results": ["FredholmIndex", "JensenDeficit", "MinModulus", "Winding", "Zeros"],
-        "section": ["CausalToeplitz"],
-        "symbol": ["Symbol"],
+        "sections.section": ["CausalToeplitz"],
+        "symbols.symbol": ["Symbol"],
     },
 )

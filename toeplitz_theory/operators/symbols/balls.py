@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import flint
 
-from toeplitz_theory.operators.taps import ZERO, Scaled, Taps
+from toeplitz_theory.operators.symbols.taps import ZERO, Scaled, Taps
 
 PRECISIONS = (128, 320, 1024)  # bits; beyond the last a zero is reported as not excluded from the circle
 MAX_PIECES = 20_000  # per part of an interval, and precision

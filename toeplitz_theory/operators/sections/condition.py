@@ -9,8 +9,8 @@ import numpy as np
 
 from toeplitz_theory.operators.fft import UNIT_ROUNDOFF, CausalProduct, split_scale
 from toeplitz_theory.operators.kernels import Kernel
-from toeplitz_theory.operators.norm import NormBracket, norm_bracket
-from toeplitz_theory.operators.series import inverse_series
+from toeplitz_theory.operators.sections.norm import NormBracket, norm_bracket
+from toeplitz_theory.operators.sections.series import inverse_series
 
 _LOG10_2 = math.log10(2.0)
 

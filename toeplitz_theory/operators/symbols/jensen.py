@@ -16,11 +16,11 @@ import math
 
 import numpy as np
 
-from toeplitz_theory.operators.arcs import UNIT, ArcGrid, Floats
-from toeplitz_theory.operators.band import Band, zeros_in_band
 from toeplitz_theory.operators.results import JensenDeficit
-from toeplitz_theory.operators.taps import Scaled, Taps
-from toeplitz_theory.operators.zeros import isolate
+from toeplitz_theory.operators.symbols.arcs import UNIT, ArcGrid, Floats
+from toeplitz_theory.operators.symbols.band import Band, zeros_in_band
+from toeplitz_theory.operators.symbols.taps import Scaled, Taps
+from toeplitz_theory.operators.symbols.zeros import isolate
 
 _DECAY = 40.0  # e^-40 < 5e-18
 _RATIO = 16  # points of the rule per arc: the band is then 0.80 half-widths of an arc

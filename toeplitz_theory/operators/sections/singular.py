@@ -10,10 +10,10 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from toeplitz_theory.errors import NumericalError
-from toeplitz_theory.operators.condition import leading_zeros, log10_condition
-from toeplitz_theory.operators.deep import smallest_values
 from toeplitz_theory.operators.fft import UNIT_ROUNDOFF, dense_causal, shift_exponent, split_scale
 from toeplitz_theory.operators.kernels import Kernel
+from toeplitz_theory.operators.sections.condition import leading_zeros, log10_condition
+from toeplitz_theory.operators.sections.deep import smallest_values
 
 
 @dataclass(frozen=True)

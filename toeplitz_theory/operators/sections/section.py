@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator
 
 from toeplitz_theory.errors import InputError, NumericalError
-from toeplitz_theory.operators import condition, information, nullity, resolvent, singular, solve
 from toeplitz_theory.operators.fft import CausalProduct, dense_causal, shift_exponent, split_scale
 from toeplitz_theory.operators.kernels import Kernel, as_kernel
-from toeplitz_theory.operators.series import ScaledSeries, inverse_series
+from toeplitz_theory.operators.sections import condition, information, nullity, resolvent, singular, solve
+from toeplitz_theory.operators.sections.series import ScaledSeries, inverse_series
 
 
 class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]

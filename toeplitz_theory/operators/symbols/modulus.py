@@ -7,7 +7,8 @@ import sys
 
 import numpy as np
 
-from toeplitz_theory.operators.arcs import (
+from toeplitz_theory.operators.results import MinModulus
+from toeplitz_theory.operators.symbols.arcs import (
     ArcGrid,
     Complexes,
     Floats,
@@ -16,9 +17,8 @@ from toeplitz_theory.operators.arcs import (
     horner,
     segment_distance,
 )
-from toeplitz_theory.operators.results import MinModulus
-from toeplitz_theory.operators.taps import Taps
-from toeplitz_theory.operators.winding import wind
+from toeplitz_theory.operators.symbols.taps import Taps
+from toeplitz_theory.operators.symbols.winding import wind
 
 RELATIVE = 1e-9  # the bracket's aimed width, where rounding allows it
 _SPLIT = 8

@@ -156,7 +156,7 @@ def _lanczos(apply: Callable[[Vector], Vector], start: Vector, steps: int, toler
 
 
 def _orthogonalise(vector: Vector, basis: Vector) -> tuple[Vector, float]:
-    """Return ``vector`` less its part in the rows of ``basis``, and its norm; twice where much cancels (Kahan)."""
+    """Return ``vector`` less its part in the rows of ``basis``, and its norm; twice if much cancels."""
     size = float(np.linalg.norm(vector))
     for _ in range(2):
         vector = vector - (basis.conj() @ vector) @ basis

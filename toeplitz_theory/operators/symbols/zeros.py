@@ -9,9 +9,9 @@ import flint
 import numpy as np
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.operators.balls import to_acb
 from toeplitz_theory.operators.results import Zeros
-from toeplitz_theory.operators.taps import ZERO, Taps
+from toeplitz_theory.operators.symbols.balls import to_acb
+from toeplitz_theory.operators.symbols.taps import ZERO, Taps
 
 _TOL = 1e-15  # radii asked of the isolation; the stored ones include the rounding of the middle
 _INTEGER_BITS = 128
@@ -53,7 +53,7 @@ def isolate(taps: Taps) -> Zeros:
         except ValueError:
             # A ball solver can also fail next to an exact zero; the integer solver is slower and does not.
             with flint.ctx.workprec(_INTEGER_BITS):
-                balls = [(z, m) for part, m in parts for z, _ in part.complex_roots()]
+                balls = [(root[0], m) for part, m in parts for root in part.complex_roots()]
     return _as_zeros(balls)
 
 

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.operators.band import count_between
-from toeplitz_theory.operators.jensen import jensen_deficit
 from toeplitz_theory.operators.kernels import Kernel, as_kernel
-from toeplitz_theory.operators.modulus import min_modulus
 from toeplitz_theory.operators.results import FredholmIndex, JensenDeficit, MinModulus, Winding, Zeros
-from toeplitz_theory.operators.taps import Taps
-from toeplitz_theory.operators.winding import wind
-from toeplitz_theory.operators.zeros import all_zeros
+from toeplitz_theory.operators.symbols.band import count_between
+from toeplitz_theory.operators.symbols.jensen import jensen_deficit
+from toeplitz_theory.operators.symbols.modulus import min_modulus
+from toeplitz_theory.operators.symbols.taps import Taps
+from toeplitz_theory.operators.symbols.winding import wind
+from toeplitz_theory.operators.symbols.zeros import all_zeros
 
 
 class Symbol:

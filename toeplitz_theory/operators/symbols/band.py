@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from toeplitz_theory.operators.arcs import UNIT, ArcGrid, Complexes, Floats, horner
-from toeplitz_theory.operators.taps import Scaled, Taps
-from toeplitz_theory.operators.winding import wind
+from toeplitz_theory.operators.symbols.arcs import UNIT, ArcGrid, Complexes, Floats, horner
+from toeplitz_theory.operators.symbols.taps import Scaled, Taps
+from toeplitz_theory.operators.symbols.winding import wind
 
 REACH = 1.5  # |t| up to which the Taylor polynomials are used
 _STARTS = np.array([0.0, -0.7, 0.7, 0.5j, -0.5j])

@@ -10,7 +10,7 @@ import scipy.fft
 from toeplitz_theory.errors import InputError, NumericalError
 from toeplitz_theory.operators.fft import UNIT_ROUNDOFF, fast_length, shift_exponent, split_scale
 from toeplitz_theory.operators.kernels import Kernel
-from toeplitz_theory.operators.singular import dense_values
+from toeplitz_theory.operators.sections.singular import dense_values
 
 _LONGEST = 1 << 22
 

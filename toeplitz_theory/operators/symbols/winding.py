@@ -9,9 +9,9 @@ from fractions import Fraction
 import numpy as np
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.operators.arcs import ArcGrid, Cover, Undecided, cover
 from toeplitz_theory.operators.results import Winding
-from toeplitz_theory.operators.taps import Scaled, Taps
+from toeplitz_theory.operators.symbols.arcs import ArcGrid, Cover, Undecided, cover
+from toeplitz_theory.operators.symbols.taps import Scaled, Taps
 
 MAX_BALL_INTERVALS = 256  # more open intervals than this are not worked on one by one
 MAX_EXACT_TAPS = 1100  # the gcd of longer integer polynomials is not tried
@@ -73,7 +73,7 @@ def _by_balls(
     scaled: Scaled, radius: float, grid: ArcGrid, found: Cover, floor: float, back: float, tol: float
 ) -> Winding:
     """Decide the open intervals one by one in ball arithmetic; report their angles if that fails."""
-    from toeplitz_theory.operators.balls import PRECISIONS, BallArcs
+    from toeplitz_theory.operators.symbols.balls import PRECISIONS, BallArcs
 
     spans = _spans(grid, found.undecided)
     evaluations, turn, lower = found.evaluations, found.turn, found.lower
@@ -125,7 +125,7 @@ def _by_balls(
 
 def _exact_angles(scaled: Scaled, radius: float) -> tuple[float, ...]:
     """Return the angles of the zeros that exact arithmetic puts on the unit circle, if it is cheap."""
-    from toeplitz_theory.operators.zeros import proved_on_circle
+    from toeplitz_theory.operators.symbols.zeros import proved_on_circle
 
     if radius != 1.0 or scaled.values.size > MAX_EXACT_TAPS:
         return ()
@@ -134,7 +134,7 @@ def _exact_angles(scaled: Scaled, radius: float) -> tuple[float, ...]:
 
 def _by_zeros(scaled: Scaled, radius: float, evaluations: int) -> Winding | None:
     """Count all zeros inside, each in a proved disc: cheaper where a is below rounding on long stretches."""
-    from toeplitz_theory.operators.zeros import isolate
+    from toeplitz_theory.operators.symbols.zeros import isolate
 
     exact = _exact_angles(scaled, radius)
     if exact:

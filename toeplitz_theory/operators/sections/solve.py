@@ -20,7 +20,7 @@ from toeplitz_theory.operators.fft import (
     split_scale,
 )
 from toeplitz_theory.operators.kernels import Kernel
-from toeplitz_theory.operators.series import ScaledSeries, collect, inverse_series
+from toeplitz_theory.operators.sections.series import ScaledSeries, collect, inverse_series
 
 _BLOCK = 256  # below this a triangular solve beats FFT
 _LAST_PRECISION = 1 << 14

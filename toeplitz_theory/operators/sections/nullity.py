@@ -9,10 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.operators.condition import leading_zeros
 from toeplitz_theory.operators.fft import UNIT_ROUNDOFF, split_scale
 from toeplitz_theory.operators.kernels import Kernel
-from toeplitz_theory.operators.singular import SingularValues, all_values, dense_values, proved_values
+from toeplitz_theory.operators.sections.condition import leading_zeros
+from toeplitz_theory.operators.sections.singular import (
+    SingularValues,
+    all_values,
+    dense_values,
+    proved_values,
+)
 
 _SAFE = 100  # multiples of LAPACK's error bound n u that the threshold keeps from the noise
 

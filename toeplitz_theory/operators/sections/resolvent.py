@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators.fft import CausalProduct, dense_causal, fast_length, split_scale
 from toeplitz_theory.operators.kernels import Kernel
-from toeplitz_theory.operators.norm import norm_bracket
-from toeplitz_theory.operators.series import inverse_series
+from toeplitz_theory.operators.sections.norm import norm_bracket
+from toeplitz_theory.operators.sections.series import inverse_series
 
 _BLOCK = 64
 _STEPS = 24
@@ -124,7 +124,7 @@ def _inverse_rows(taps: Kernel, firsts: NDArray[Any]) -> tuple[NDArray[Any], NDA
 
 
 def _rescale(rows: NDArray[Any], powers: NDArray[np.int64]) -> NDArray[np.int32]:
-    """Divide each row in place by the power of two that brings its largest entry near 1; return the powers."""
+    """Divide each row in place by the power of two that brings its peak near 1; return the powers."""
     shift = np.frexp(np.abs(rows).max(axis=1))[1].astype(np.int32)
     with np.errstate(under="ignore"):
         half = shift // 2
