@@ -53,7 +53,7 @@ def isolate(taps: Taps) -> Zeros:
         except ValueError:
             # A ball solver can also fail next to an exact zero; the integer solver is slower and does not.
             with flint.ctx.workprec(_INTEGER_BITS):
-                balls = [(root[0], m) for part, m in parts for root in part.complex_roots()]
+                balls = [(root[0], m) for part, m in parts for root in part.complex_roots()]  # type: ignore[index]
     return _as_zeros(balls)
 
 
