@@ -14,7 +14,7 @@ from toeplitz_theory.plots.style import CURVE, FAINT, INK, INSIDE, OUTSIDE, look
 from toeplitz_theory.reports.curves import cubic_pieces
 
 if TYPE_CHECKING:
-    from toeplitz_theory.operators import Symbol
+    from toeplitz_theory.operators import Symbol, Zeros
 
 _SIZE = (2.5, 2.5)
 # A thousandth of the largest modulus is a tenth of a point on such a panel.
@@ -62,8 +62,9 @@ def _draw_curve(symbol: Symbol, ax: Axes) -> list[Any]:
     codes = np.full(points.size, Curve.CURVE4)
     codes[0] = Curve.MOVETO
     path = Curve(np.stack([points.real, points.imag], axis=1), codes)
-    curve = ax.add_patch(PathPatch(path, fill=False, edgecolor=CURVE, linewidth=0.7))
-    artists: list[Any] = [curve]
+    # add_patch would find the extent of thousands of cubics exactly; their ends give it to a hair's breadth.
+    artists: list[Any] = [ax.add_artist(PathPatch(path, fill=False, edgecolor=CURVE, linewidth=0.7))]
+    ax.update_datalim(np.stack([values.real, values.imag], axis=1))
     if not slopes.any():
         # One tap alone: the curve is a point.
         artists += ax.plot(values[0].real, values[0].imag, ".", color=CURVE)
@@ -119,11 +120,10 @@ def zeros(symbol: Symbol, ax: Any = None) -> Drawing:
     """
     with look():
         figure, axes = panels(1, ax, 1, _SIZE)
-        return Drawing(figure, axes, tuple(_draw_zeros(symbol, axes[0])))
+        return Drawing(figure, axes, tuple(_draw_zeros(symbol.zeros(), axes[0])))
 
 
-def _draw_zeros(symbol: Symbol, ax: Axes) -> list[Any]:
-    found = symbol.zeros()
+def _draw_zeros(found: Zeros, ax: Axes) -> list[Any]:
     artists: list[Any] = []
     for radius, dashes, colour in ((1.0, "-", INK), (1.25, ":", FAINT), (1.5, ":", FAINT)):
         artists.append(

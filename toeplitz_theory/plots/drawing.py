@@ -17,6 +17,8 @@ from toeplitz_theory.errors import InputError
 from toeplitz_theory.plots.style import RC, look
 from toeplitz_theory.reports.files import replacing
 
+# Constrained layout measures every label several times: minutes for a hundred panels, which get fixed gaps.
+_MOST_LAID_OUT = 20
 # No dates and no program names: the same numbers give the same bytes.
 _METADATA: dict[str, dict[str, Any]] = {
     "png": {"Software": None},
@@ -131,7 +133,15 @@ def panels(count: int, ax: Any, columns: int, size: tuple[float, float]) -> tupl
         return _root(axes[0].figure), axes
     columns = min(columns, count)
     rows = -(-count // columns)
-    figure = Figure(figsize=(columns * size[0], rows * size[1]), layout="constrained")
+    width, height = columns * size[0], rows * size[1]
+    if count <= _MOST_LAID_OUT:
+        figure = Figure(figsize=(width, height), layout="constrained")
+    else:
+        figure = Figure(figsize=(width, height))
+        figure.subplots_adjust(
+            left=0.6 / width, right=1 - 0.1 / width, bottom=0.45 / height, top=1 - 0.4 / height
+        )
+        figure.subplots_adjust(wspace=0.55 / (size[0] - 0.55), hspace=0.6 / (size[1] - 0.6))
     return figure, tuple(figure.add_subplot(rows, columns, k + 1) for k in range(count))
 
 

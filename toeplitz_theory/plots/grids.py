@@ -81,7 +81,7 @@ def _draw_row(row: Row, ax: Axes, what: str) -> list[Any]:
     if what == "symbols":
         return _draw_curve(Symbol(row.kernel), ax)
     try:
-        return _draw_zeros(Symbol(row.kernel), ax)
+        return _draw_zeros(row.zeros, ax)
     except NumericalError as error:
         return [_say(ax, str(error))]
 

@@ -7,7 +7,6 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from toeplitz_theory.errors import NumericalError
-from toeplitz_theory.operators import Symbol
 from toeplitz_theory.reports.columns import COLUMNS
 from toeplitz_theory.reports.html_table import skipped_list, table, tooltip
 from toeplitz_theory.reports.progress import watched
@@ -99,7 +98,7 @@ def _panel(place: int, row: Row) -> str:
 
 def _zeros(row: Row) -> str:
     try:
-        zeros = Symbol(row.kernel).zeros()
+        zeros = row.zeros
     except NumericalError as error:
         return f'<p class="missing">zeros: {escape(str(error))}</p>'
     inside, outside, undecided = zeros.inside(), zeros.outside(), zeros.undecided()

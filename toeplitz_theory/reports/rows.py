@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+
+from toeplitz_theory.operators import Symbol, Zeros
 
 
 @dataclass(frozen=True)
@@ -156,6 +159,11 @@ class Row:
     def name(self) -> str:
         """Layer and, where there is one, head."""
         return self.layer if self.head is None else f"{self.layer} head {self.head}"
+
+    @cached_property
+    def zeros(self) -> Zeros:
+        """Zeros of the symbol, isolated on first use and kept: the page and the figures both draw them."""
+        return Symbol(self.kernel).zeros()
 
     def cells(self) -> dict[str, Any]:
         """The row of the table: column name to value, None where there is none."""
