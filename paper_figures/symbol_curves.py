@@ -10,7 +10,6 @@ def draw(models: Path, out: Path) -> list[Path]:
     """Draw one grid per condition: a row of panels is half a layer of sixteen heads."""
     files = []
     for name, report in conditions(models).items():
-        drawing = index_grid(report, "symbols")
-        drawing.figure.suptitle(f"Symbols of the Toeplitz kernels: {name}", fontsize=12)
+        drawing = index_grid(report, "symbols", title=f"Symbols of the Toeplitz kernels: {name}")
         files += drawing.save(out / f"symbol_curves_{name.replace(' ', '_')}", dpi=90)
     return files

@@ -10,11 +10,7 @@ def draw(models: Path, out: Path) -> list[Path]:
     """Draw one grid per condition; the colour scale is each kernel's own (asinh of tap over largest)."""
     files = []
     for name, report in conditions(models).items():
-        drawing = index_grid(report, "kernels")
-        drawing.figure.suptitle(
-            f"Toeplitz matrices: {name} (colour: tap, asinh scale, dark to light is most negative to most "
-            "positive of each kernel)",
-            fontsize=11,
-        )
+        scale = "colour: tap, asinh scale, dark to light from most negative to most positive of each kernel"
+        drawing = index_grid(report, "kernels", title=f"Toeplitz matrices: {name} ({scale})")
         files += drawing.save(out / f"toeplitz_matrices_{name.replace(' ', '_')}", dpi=90)
     return files

@@ -145,6 +145,31 @@ def panels(count: int, ax: Any, columns: int, size: tuple[float, float]) -> tupl
     return figure, tuple(figure.add_subplot(rows, columns, k + 1) for k in range(count))
 
 
+def headline(figure: Figure, title: str) -> None:
+    """Write a title above all panels, and make room for it where no layout engine does.
+
+    Parameters
+    ----------
+    figure : Figure
+        The figure.
+    title : str
+        One line.
+
+    Examples
+    --------
+    >>> figure, _ = panels(2, None, 2, (2.0, 2.0))
+    >>> headline(figure, "Two kernels")
+    >>> figure.get_suptitle()
+    'Two kernels'
+    """
+    if figure.get_layout_engine() is not None:
+        figure.suptitle(title, fontsize=12)
+        return
+    height = figure.get_figheight()
+    figure.subplots_adjust(top=1 - 0.8 / height)
+    figure.suptitle(title, fontsize=12, y=1 - 0.12 / height, va="top")
+
+
 def _root(figure: Figure | SubFigure) -> Figure:
     while isinstance(figure, SubFigure):
         figure = figure.figure

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from toeplitz_theory.errors import InputError, NumericalError
 from toeplitz_theory.operators import Symbol
 from toeplitz_theory.plots.circle import _draw_curve, _draw_zeros
-from toeplitz_theory.plots.drawing import Drawing, panels
+from toeplitz_theory.plots.drawing import Drawing, headline, panels
 from toeplitz_theory.plots.matrices import _draw_matrix
 from toeplitz_theory.plots.style import look
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _KINDS = ("symbols", "zeros", "kernels")
 
 
-def index_grid(report: Report, what: str = "symbols", ax: Any = None) -> Drawing:
+def index_grid(report: Report, what: str = "symbols", ax: Any = None, title: str = "") -> Drawing:
     """Draw every kernel of a report, with its name and index above it.
 
     Parameters
@@ -32,6 +32,8 @@ def index_grid(report: Report, what: str = "symbols", ax: Any = None) -> Drawing
         Symbol curves around the origin, zeros against the unit circle, or the Toeplitz matrices.
     ax : Axes or sequence of Axes, optional
         One for each row of the report; a new figure when not given.
+    title : str, optional
+        Above all panels.
 
     Returns
     -------
@@ -70,6 +72,8 @@ def index_grid(report: Report, what: str = "symbols", ax: Any = None) -> Drawing
                     panel.set_ylabel("")
                 if k < len(axes) - columns and "/" not in panel.get_xlabel():
                     panel.set_xlabel("")
+        if title:
+            headline(figure, title)
         return Drawing(figure, axes, tuple(artists))
 
 

@@ -24,6 +24,9 @@ _QUANTITIES = (
     ("nullity", "nullity, n x n matrix", True),
 )
 
+# Of the distance between two layers, what the markers of all models take.
+_SPREAD = 0.6
+
 
 def by_layer(reports: Mapping[str, Report], ax: Any = None) -> Drawing:
     """Draw the four meanings of invertibility side by side against the layer's place in the model.
@@ -81,7 +84,9 @@ def _draw_quantity(ax: Axes, reports: Mapping[str, Report], column: str) -> list
     for number, (name, report) in enumerate(reports.items()):
         place, value = _points(report, column)
         missing += int(np.isnan(value).sum())
-        artists += _draw_model(ax, place, value, series(number), name)
+        # Side by side: at the same place a hundred markers of one model would hide the others.
+        beside = _SPREAD * (number - (len(reports) - 1) / 2) / len(reports)
+        artists += _draw_model(ax, place + beside, value, series(number), name)
     if missing:
         artists.append(
             ax.text(
@@ -111,7 +116,10 @@ def _draw_model(ax: Axes, place: np.ndarray, value: np.ndarray, look_of: Series,
         medians,
         color=look_of.color,
         linestyle=look_of.linestyle,
-        marker=look_of.marker if alone else None,
+        # With heads the medians bear no marker, but the legend shows the one of the heads.
+        marker=look_of.marker,
+        markevery=None if alone else [],
+        fillstyle="full" if alone else "none",
         label=name or None,
     )
     if not alone:
