@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toeplitz_theory.errors import InputError
+from toeplitz_theory.operators.factors.methods import FactorMethods
 from toeplitz_theory.operators.kernels import Kernel, as_kernel
 from toeplitz_theory.operators.results import FredholmIndex, JensenDeficit, MinModulus, Winding, Zeros
 from toeplitz_theory.operators.symbols.band import count_between
@@ -19,7 +20,7 @@ from toeplitz_theory.operators.symbols.winding import wind
 from toeplitz_theory.operators.symbols.zeros import all_zeros
 
 
-class Symbol:
+class Symbol(FactorMethods):
     """Symbol ``a(z) = sum_k kernel[k] z**k`` of a causal Toeplitz layer.
 
     The layer computes ``y[t] = sum_{k <= t} kernel[k] x[t - k]``. On l2(N) it is the Toeplitz operator T(a).

@@ -1,0 +1,1 @@
+"""Inner-outer factorisation of symbols: minimum-phase kernels, Blaschke zeros and energy delay."""

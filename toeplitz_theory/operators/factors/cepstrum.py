@@ -1,0 +1,120 @@
+r"""The outer factor from the cepstrum, with the aliasing of the zeros next to the circle taken out exactly.
+
+``log|a(e^{i theta})|`` has Fourier coefficients c_k, and the outer factor is
+``exp(c_0 + 2 sum_{k>0} c_k z^k)``: the cepstrum folded (Oppenheim, Schafer, Discrete-Time Signal Processing,
+ch. 13). From samples on the N nodes ``2 pi (m + s) / N`` the coefficients come out aliased. A zero that, or
+whose mirror image, is 1/q outside the circle contributes c_k = -q^k / 2k, so the aliases of this one zero are
+known in closed form: with x = q^N e^{2 pi i s}
+
+    -1/2 ( q^k sum_{l>0} x^l / (lN + k) + conj(q^-k sum_{l>0} x^l / (lN - k)) )
+    = -1/2N sum_p ( q^k (-k/N)^p Li_{p+1}(x) + conj(q^-k (k/N)^p Li_{p+1}(x)) ).
+
+Zeros with |q|^N < 5e-18 need no correction; the others are those of `zeros_in_band`, each in a proved disc.
+So a zero on the circle itself is no obstacle, and N stays a fixed multiple of n.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import flint
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from toeplitz_theory.operators.factors.polylog import polylogs
+from toeplitz_theory.operators.kernels import Kernel
+from toeplitz_theory.operators.symbols.band import Band, zeros_in_band
+from toeplitz_theory.operators.symbols.taps import Scaled
+
+_DECAY = 40.0  # e^-40 < 5e-18
+_RATIO = 16  # nodes per arc: the band is then 0.80 half-widths of an arc, of which the zeros can be found
+_SHIFTS = 32  # places of the nodes tried, to keep them off the zeros
+_BITS = 192  # of the series' exponential: 53 and what a degree of some thousands loses
+_CHUNK = 1 << 20
+
+
+def by_cepstrum(scaled: Scaled, oversample: int = 4) -> tuple[Kernel, bool] | None:
+    """Return the taps of the outer factor of ``scaled``, and whether zeros near the circle form a cluster.
+
+    None if the zeros near the circle elude proof. A cluster (zeros closer than float64 taps define them)
+    leaves |a| intact but not its phase: ``1 - z**2`` added to ``(1 - z)**2`` changes the modulus to second
+    order only, so from the modulus alone the factor next to a double zero is known to sqrt(u).
+    """
+    n = scaled.values.size
+    count = 1 << max(4, math.ceil(math.log2(oversample * n)))  # arcs, as in ArcGrid
+    points = _RATIO * count
+    band = zeros_in_band(scaled, _DECAY / points, oversample)
+    if band is None:
+        return None
+    place = 0.5 * _RATIO * (band.u.real + 1j * np.abs(band.u.imag))  # of each zero, in steps between nodes
+    shift = _quiet_shift(place)
+    logs = _log_modulus(scaled.values, points, shift)
+    if logs is None:
+        return None
+    turn = np.exp(-2j * np.pi * (np.arange(n) * (shift / points)))
+    cepstrum = scipy.fft.fft(logs)[:n] * turn / points
+    cepstrum -= _aliases(band, place, n, points, shift)
+    taps = _exponential(cepstrum, bool(np.iscomplexobj(scaled.values)))
+    return taps, bool((band.multiplicity > 1).any())
+
+
+def _quiet_shift(place: NDArray[np.complex128]) -> float:
+    """Return s in [0, 1) such that no zero is close to a node m + s: there log|a| would be all rounding."""
+    shifts = np.arange(_SHIFTS) / _SHIFTS
+    if not place.size:
+        return 0.0
+    gap = place.real[None, :] - shifts[:, None]
+    gap -= np.round(gap)
+    nearest = np.hypot(gap, place.imag[None, :]).min(axis=1)
+    return float(shifts[int(np.argmax(nearest))])
+
+
+def _log_modulus(taps: Kernel, points: int, shift: float) -> NDArray[np.float64] | None:
+    turned = taps * np.exp(2j * np.pi * (np.arange(taps.size) * (shift / points)))
+    size = np.abs(scipy.fft.ifft(turned, points, norm="forward"))
+    return np.log(size) if bool((size > 0).all()) else None
+
+
+def _aliases(
+    band: Band, place: NDArray[np.complex128], n: int, points: int, shift: float
+) -> NDArray[np.complex128]:
+    """Return what aliasing added to c_0 .. c_{n-1}."""
+    out = np.zeros(n, dtype=complex)
+    if not band.u.size:
+        return out
+    k = np.arange(n)
+    orders = 1 + math.ceil(40.0 / math.log(points / n))  # (n / N)^orders < e^-40
+    ratio = (k / points)[:, None] ** np.arange(orders)  # (n, orders)
+    signs = (-1.0) ** np.arange(orders)
+    # log x = N log q + 2 pi i s, its imaginary part reduced; N log q = -2 pi (i place.real + place.imag).
+    cycles = shift - place.real
+    log_x = -2.0 * np.pi * place.imag + 2j * np.pi * (cycles - np.round(cycles))
+    series = polylogs(log_x, orders).T * band.multiplicity[:, None]  # (m, orders)
+    log_q = -2.0 * np.pi / points * (place.imag + 1j * place.real)
+    width = max(1, _CHUNK // n)
+    for start in range(0, band.u.size, width):
+        chunk = slice(start, start + width)
+        power = np.exp(k[:, None] * log_q[chunk])  # (n, width)
+        # |q^-k| <= e^{40 n / N} < 2.
+        forward = power @ (series[chunk] * signs)
+        backward = np.conj((1.0 / power) @ series[chunk])
+        out += ((forward + backward) * ratio).sum(axis=1)
+    return np.asarray(out / (-2.0 * points), dtype=complex)
+
+
+def _exponential(cepstrum: NDArray[np.complex128], is_complex: bool) -> Kernel:
+    """Return exp(c_0 + 2 sum c_k z^k) mod z^n: in balls, since float64 recurrences lose digits here."""
+    n = cepstrum.size
+    folded: list[Any] = (2.0 * cepstrum if is_complex else 2.0 * cepstrum.real).tolist()
+    folded[0] = float(cepstrum[0].real)
+    context = flint.ctx
+    saved = context.prec, context.cap
+    try:
+        context.prec, context.cap = _BITS, n
+        series = (flint.acb_series if is_complex else flint.arb_series)(folded, n).exp()
+        middles = [series[j].mid() for j in range(n)]
+        return np.array([complex(x) if is_complex else float(x.real) for x in middles])
+    finally:
+        context.prec, context.cap = saved

@@ -1,0 +1,166 @@
+"""A symbol as Blaschke product times outer factor, and how well the two reproduce it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import flint
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from toeplitz_theory.errors import NumericalError
+from toeplitz_theory.operators.factors.outer import OuterFactor, outer_factor, undecided_zeros
+from toeplitz_theory.operators.fft import shift_exponent
+from toeplitz_theory.operators.results import Zeros
+from toeplitz_theory.operators.symbols.taps import Taps
+from toeplitz_theory.operators.symbols.zeros import all_zeros
+
+if TYPE_CHECKING:
+    from toeplitz_theory.operators.symbols.symbol import Symbol
+
+_BITS = (256, 1024, 4096, 16384)
+_SMALL = 2.0**-70  # radius of a product's tap, the largest tap being about 1
+
+
+@dataclass(frozen=True)
+class InnerOuter:
+    """The factorisation ``a = constant * prod b_j * outer`` with one Blaschke factor for each zero inside.
+
+    ``b_j(z) = (|z_j| / z_j) (z_j - z) / (1 - conj(z_j) z)``, and z itself for a zero at the origin. Zeros on
+    the circle belong to the outer factor.
+
+    Attributes
+    ----------
+    outer : Symbol
+        The outer factor, of the kernel's length.
+    zeros : Zeros
+        The zeros strictly inside, with multiplicity, sorted by modulus, each with the radius of its disc.
+    constant : complex
+        Of modulus 1: the phase of the first tap that is not 0.
+    residual : float
+        Largest tap of ``inner * outer - kernel`` over the largest of the kernel; the power series of the
+        Blaschke product is multiplied out in ball arithmetic from the zeros and the outer taps as stored.
+    undecided : int
+        Zeros whose disc meets the circle and that are not proved to be on it; the factorisation counts them
+        to the outer factor.
+    factor : OuterFactor
+        What is proved about the outer factor.
+
+    Examples
+    --------
+    >>> from toeplitz_theory.operators import Symbol
+    >>> parts = Symbol([0.0, 1.0, -2.0]).inner_outer()
+    >>> parts.zeros.tolist(), parts.outer.kernel.round(12).tolist(), parts.certified
+    ([0j, (0.5+0j)], [2.0, -1.0, 0.0], True)
+    >>> parts.residual < 1e-15
+    True
+    """
+
+    outer: Symbol
+    zeros: Zeros
+    constant: complex
+    residual: float
+    undecided: int
+    factor: OuterFactor
+
+    @property
+    def certified(self) -> bool:
+        """Whether both factors are proved: every zero on its side, and none of the outer factor's inside."""
+        return self.zeros.certified and not self.undecided and self.factor.certified
+
+    def inner(self, z: ArrayLike) -> NDArray[np.complex128]:
+        """Evaluate the inner factor, constant included, in the closed disc; of modulus 1 on the circle.
+
+        Parameters
+        ----------
+        z : array_like, any shape
+            Points with abs(z) <= 1.
+
+        Examples
+        --------
+        >>> from toeplitz_theory.operators import Symbol
+        >>> round(float(abs(Symbol([1.0, -2.0]).inner_outer().inner(1j))), 12)
+        1.0
+        """
+        points = np.asarray(z, dtype=complex)
+        value = np.full(points.shape, self.constant, dtype=complex)
+        for zero in np.asarray(self.zeros):
+            turn = np.abs(zero) / zero if zero else -1.0
+            value *= turn * (zero - points) / (1.0 - np.conj(zero) * points)
+        return value
+
+    def inner_taps(self, n: int) -> NDArray[np.complex128]:
+        """Return the first ``n`` coefficients of the inner factor's power series: an all-pass filter.
+
+        Examples
+        --------
+        >>> from toeplitz_theory.operators import Symbol
+        >>> Symbol([1.0, -2.0]).inner_outer().inner_taps(4).real
+        array([ 0.5   , -0.75  , -0.375 , -0.1875])
+        """
+        return _series(np.asarray(self.zeros), self.constant, None, n)
+
+    def __str__(self) -> str:
+        text = f"{len(self.zeros)} Blaschke zeros, inner * outer is the kernel to {self.residual:.1e}"
+        if self.undecided:
+            return f"{text}; {self.undecided} zeros too close to the circle to tell"
+        return text if self.certified else f"{text}; the outer factor is not proved to be outer"
+
+
+def blaschke_zeros(taps: Taps) -> tuple[Zeros, int]:
+    """Return the zeros proved to be in the open disc, with their discs, and the number of undecided ones."""
+    zeros = all_zeros(taps)
+    values = np.asarray(zeros)
+    radii = np.zeros(values.size) if zeros.radii is None else zeros.radii
+    slack = radii + 2.0**-51 * np.abs(values)  # as `Zeros` bounds the modulus
+    keep = np.abs(values) + slack < 1.0
+    return Zeros(values[keep], radii[keep]), undecided_zeros(taps, zeros)
+
+
+def inner_outer(taps: Taps) -> InnerOuter:
+    """Return the factorisation; `Symbol.inner_outer` says more."""
+    factor = outer_factor(taps)
+    zeros, undecided = blaschke_zeros(taps)
+    scaled = taps.scaled()
+    first = complex(scaled.values[0])
+    constant = first / abs(first)
+    outer = shift_exponent(factor.symbol.kernel, -scaled.exponent)  # in the units of scaled.values
+    product = _series(np.asarray(zeros), constant, outer, outer.size)
+    target = np.zeros(outer.size, dtype=complex)
+    target[scaled.lead : scaled.lead + scaled.values.size] = scaled.values
+    residual = float(np.abs(product - target).max() / np.abs(target).max())
+    return InnerOuter(factor.symbol, zeros, constant, residual, undecided, factor)
+
+
+def _series(
+    zeros: NDArray[np.complex128], constant: complex, outer: NDArray[Any] | None, n: int
+) -> NDArray[np.complex128]:
+    """Return the first n coefficients of the inner factor, times ``outer`` if given.
+
+    With P = prod (z - z_j) the Blaschke product is P / P*, P* the reverse of the conjugate of P, up to the
+    phase of P(0). P and 1 / P* have taps up to 2^m each that cancel: hence balls, and more bits if they grow.
+    """
+    shift = int(np.count_nonzero(zeros == 0))
+    phase = complex(constant)
+    for zero in zeros[shift:]:
+        phase *= -abs(zero) / zero
+    context = flint.ctx
+    saved = context.prec, context.cap
+    try:
+        for bits in _BITS:
+            context.prec, context.cap = bits, n
+            poly = flint.acb_poly.from_roots([flint.acb(complex(z)) for z in zeros[shift:]])
+            up = list(poly)
+            down = [c.conjugate() for c in up[::-1]]
+            series = flint.acb_series(up[:n], n) / flint.acb_series(down[:n], n)
+            if outer is not None:
+                series = series * flint.acb_series([complex(x) for x in outer], n)
+            taps = [series[k] for k in range(max(0, n - shift))]
+            if all(bool(x.real.rad() < _SMALL) and bool(x.imag.rad() < _SMALL) for x in taps):
+                out = np.zeros(n, dtype=complex)
+                out[shift:] = [complex(x.mid()) for x in taps]
+                return out * (phase / abs(phase))
+    finally:
+        context.prec, context.cap = saved
+    raise NumericalError(f"the Blaschke product of {zeros.size} zeros needs more than {_BITS[-1]} bits")
