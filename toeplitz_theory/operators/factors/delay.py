@@ -71,5 +71,6 @@ def energy_delay(kernel: Kernel, factor: OuterFactor) -> EnergyDelay:
     # Where w and g are orthogonal every c is as good.
     turn = inner / abs(inner) if inner else 1.0
     distance = float(np.linalg.norm(w - turn * g) / math.sqrt(total))
-    error = factor.modulus_error + 2.0 * w.size * 2.0**-53
+    # Squares at 4 u and sums at n u, of both.
+    error = factor.modulus_error + 2.0 * (w.size + 8) * 2.0**-53
     return EnergyDelay(curves[0] / total, curves[1] / total, delays[0], delays[1], distance, error)
