@@ -107,7 +107,11 @@ def proved_on_circle(taps: Taps) -> tuple[float, ...]:
     square_free = flint.fmpz_poly([1])
     for part, _ in parts:
         square_free *= part
-    balls = [z for z, _ in _roots([(flint.acb_poly(square_free), 1)])]
+    try:
+        balls = [z for z, _ in _roots([(flint.acb_poly(square_free), 1)])]
+    except ValueError:  # as in `isolate`: next to an exact zero
+        with flint.ctx.workprec(_INTEGER_BITS):
+            balls = [root[0] for root in square_free.complex_roots()]  # type: ignore[index]
     values = flint.acb_poly(to_acb(taps))
     angles = []
     for i, ball in enumerate(balls):
