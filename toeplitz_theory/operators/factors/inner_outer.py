@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toeplitz_theory.errors import NumericalError
-from toeplitz_theory.operators.factors.outer import OuterFactor, outer_factor, undecided_zeros
+from toeplitz_theory.operators.factors.outer import OuterFactor, outer_factor, reflected, undecided_zeros
 from toeplitz_theory.operators.fft import shift_exponent
 from toeplitz_theory.operators.results import Zeros
 from toeplitz_theory.operators.symbols.taps import Taps
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from toeplitz_theory.operators.symbols.symbol import Symbol
 
 _BITS = (256, 1024, 4096, 16384)
+_GOOD_PER_TAP = 8 * 2.0**-53  # of the residual: rounding the outer taps alone gives sqrt(n) u to n u
 _SMALL = 2.0**-70  # radius of a product's tap, the largest tap being about 1
 
 
@@ -122,15 +123,25 @@ def inner_outer(taps: Taps) -> InnerOuter:
     """Return the factorisation; `Symbol.inner_outer` says more."""
     factor = outer_factor(taps)
     zeros, undecided = blaschke_zeros(taps)
-    scaled = taps.scaled()
-    first = complex(scaled.values[0])
+    first = complex(taps.scaled().values[0])
     constant = first / abs(first)
+    residual = _residual(taps, factor, zeros, constant)
+    if residual > _GOOD_PER_TAP * taps.values.size:
+        # Right in modulus, but the zeros crowd: with the zeros at hand the phase can be had as well.
+        other = reflected(taps, np.asarray(zeros))
+        rest = _residual(taps, other, zeros, constant)
+        if rest < residual:
+            factor, residual = other, rest
+    return InnerOuter(factor.symbol, zeros, constant, residual, undecided, factor)
+
+
+def _residual(taps: Taps, factor: OuterFactor, zeros: Zeros, constant: complex) -> float:
+    scaled = taps.scaled()
     outer = shift_exponent(factor.symbol.kernel, -scaled.exponent)  # in the units of scaled.values
     product = _series(np.asarray(zeros), constant, outer, outer.size)
     target = np.zeros(outer.size, dtype=complex)
     target[scaled.lead : scaled.lead + scaled.values.size] = scaled.values
-    residual = float(np.abs(product - target).max() / np.abs(target).max())
-    return InnerOuter(factor.symbol, zeros, constant, residual, undecided, factor)
+    return float(np.abs(product - target).max() / np.abs(target).max())
 
 
 def _series(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import flint
 import numpy as np
 import scipy.fft
+from numpy.typing import NDArray
 
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators.factors.cepstrum import by_cepstrum
@@ -30,6 +31,7 @@ _MOST_BY_ROOTS = 1100  # taps; isolating all zeros of a longer kernel takes seco
 # Of the 1-norm of the difference of autocorrelations over the mean of |a|^2. Rounding the outer taps alone
 # gives about n u; a method that failed gives much more.
 _GOOD_PER_TAP = 16 * 2.0**-53
+_REFLECTED = "all zeros inside reflected in the circle"
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,6 @@ class OuterFactor:
 
 def outer_factor(taps: Taps) -> OuterFactor:
     """Return the outer factor of the polynomial ``taps``; `Symbol.outer` says more."""
-    from toeplitz_theory.operators.symbols.symbol import Symbol
-
     if taps.is_zero:
         raise InputError("the symbol is identically 0: it has no outer factor")
     scaled = taps.scaled()
@@ -86,11 +86,23 @@ def outer_factor(taps: Taps) -> OuterFactor:
         error, method = modulus_error(scaled, core), own
     else:
         core, error, method = _best(scaled)
-    kernel: Kernel = np.zeros(taps.values.size, core.dtype)
-    kernel[: core.size] = core
-    outer = Symbol(shift_exponent(kernel, scaled.exponent))
+    return _finished(taps, core, error, method, own is not None and error == 0)
+
+
+def reflected(taps: Taps, inside: NDArray[np.complex128]) -> OuterFactor:
+    """Return the outer factor made of the zeros ``inside``: more of its phase is known where zeros crowd."""
+    scaled = taps.scaled()
+    core = by_reflection(scaled, inside[inside != 0])
+    return _finished(taps, core, modulus_error(scaled, core), _REFLECTED, False)
+
+
+def _finished(taps: Taps, core: Kernel, error: float, method: str, exact: bool) -> OuterFactor:
+    from toeplitz_theory.operators.symbols.symbol import Symbol
+
+    kernel = np.concatenate([core, np.zeros(taps.values.size - core.size, core.dtype)])
+    outer = Symbol(shift_exponent(kernel, taps.scaled().exponent))
     index = outer.fredholm_index().value
-    return OuterFactor(outer, error, index, index == 0 or (own is not None and error == 0), method)
+    return OuterFactor(outer, error, index, index == 0 or exact, method)
 
 
 def _without_zeros_inside(scaled: Scaled) -> str | None:
@@ -136,10 +148,9 @@ def _best(scaled: Scaled) -> tuple[Kernel, float, str]:
         zeros = isolate(scaled.exact)
         core = by_reflection(scaled, np.asarray(zeros)[np.abs(np.asarray(zeros)) < 1.0])
         error = modulus_error(scaled, core)
-        method = "all zeros inside reflected in the circle"
         if zeros.certified and error <= limit:  # clusters: the phase is better known this way
-            return core, error, method
-        found.append((error, method, core))
+            return core, error, _REFLECTED
+        found.append((error, _REFLECTED, core))
     error, method, core = min(found, key=lambda entry: entry[0])
     return core, error, method
 
