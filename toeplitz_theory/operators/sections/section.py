@@ -11,11 +11,12 @@ from scipy.sparse.linalg import LinearOperator
 from toeplitz_theory.errors import InputError, NumericalError
 from toeplitz_theory.operators.fft import CausalProduct, dense_causal, shift_exponent, split_scale
 from toeplitz_theory.operators.kernels import Kernel, as_kernel
-from toeplitz_theory.operators.sections import condition, information, nullity, resolvent, singular, solve
+from toeplitz_theory.operators.sections import condition, nullity, resolvent, singular, solve
+from toeplitz_theory.operators.sections.channel import ChannelMethods
 from toeplitz_theory.operators.sections.series import ScaledSeries, inverse_series
 
 
-class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
+class CausalToeplitz(ChannelMethods, LinearOperator):  # type: ignore[misc, unused-ignore]
     """The n x n lower-triangular Toeplitz matrix with first column ``kernel``: a causal layer on n tokens.
 
     ``(T x)[t] = sum_{k <= t} kernel[k] x[t - k]``. A `scipy.sparse.linalg.LinearOperator`: ``T @ x`` for
@@ -310,33 +311,6 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
         """
         found = resolvent.resolvent(self.kernel, lam)
         return found if full else found.norm
-
-    def information_rate(self, snr: float) -> information.InformationRate:
-        """Return the bits per token through ``y = T x + noise``, with Szego's limit for long sequences.
-
-        Parameters
-        ----------
-        snr : float
-            Ratio of the variances of input and noise, positive.
-
-        Returns
-        -------
-        InformationRate
-
-        Raises
-        ------
-        InputError
-            If snr is not positive and finite.
-        NumericalError
-            If ``snr sigma_max**2`` overflows.
-
-        Examples
-        --------
-        >>> rate = CausalToeplitz([1.0, 0.5], n=64).information_rate(snr=10.0)
-        >>> rate.value < rate.limit < rate.value + 0.01
-        True
-        """
-        return information.information_rate(self.kernel, snr, self._full_kernel)
 
 
 def _size(n: Any) -> int:

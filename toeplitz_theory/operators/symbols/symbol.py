@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +18,9 @@ from toeplitz_theory.operators.symbols.modulus import min_modulus
 from toeplitz_theory.operators.symbols.taps import Taps
 from toeplitz_theory.operators.symbols.winding import wind
 from toeplitz_theory.operators.symbols.zeros import all_zeros
+
+if TYPE_CHECKING:
+    from toeplitz_theory.operators.sections.szego import InformationLimit
 
 
 class Symbol(FactorMethods):
@@ -224,6 +227,38 @@ class Symbol(FactorMethods):
         inf
         """
         return jensen_deficit(self._taps)
+
+    def information_limit(self, snr: float) -> InformationLimit:
+        """Return Szego's limit of the bits per token through ``y = T(a) x + noise``, with a proved error.
+
+        ``(1 / 4 pi) int log2(1 + snr |a|^2) dtheta``: the limit of `CausalToeplitz.information_rate` for long
+        sequences.
+
+        Parameters
+        ----------
+        snr : float
+            Ratio of the variances of input and noise, positive.
+
+        Returns
+        -------
+        InformationLimit
+
+        Raises
+        ------
+        InputError
+            If snr is not positive and finite.
+        NumericalError
+            If ``snr |a|**2`` overflows.
+
+        Examples
+        --------
+        >>> limit = Symbol([2.0, 1.0]).information_limit(snr=1.0)  # 1 + |a|^2 = 6 + 4 cos(theta)
+        >>> abs(limit.value - np.log2(3 + 5**0.5) / 2) < limit.error
+        np.True_
+        """
+        from toeplitz_theory.operators.sections.szego import information_limit
+
+        return information_limit(self.kernel, snr)
 
     def residual(self) -> Symbol:
         """Return the symbol of ``I + T(a)``: 1 + a, what the stream sees with a residual connection.
