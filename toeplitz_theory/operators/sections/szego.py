@@ -19,6 +19,7 @@ bounded arc by arc. Where a is 0 or almost so, the Jensen deficit of the polynom
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,7 +32,7 @@ from toeplitz_theory.operators.symbols.jensen import jensen_deficit
 from toeplitz_theory.operators.symbols.modulus import min_modulus
 from toeplitz_theory.operators.symbols.taps import Taps
 
-_LONGEST = 1 << 21
+_SHORT = 1 << 17  # nodes tried before anything else
 _GOOD = 1e-12
 _MOST_BY_JENSEN = 4200  # taps of z^d p
 _ARCS_PER_TAP = 512
@@ -91,11 +92,12 @@ def information_limit(kernel: Kernel, snr: float) -> InformationLimit:
         return InformationLimit(0.0, 5e-324 if present.size else 0.0, float(snr), "nothing gets through")
     # Channel taps b = sqrt(snr) a, exact up to one rounding of each: |b|^2 is off by 4 u, relative.
     taps = small[present[0] : present[-1] + 1] * math.ldexp(root, exponent)
-    value, error = _by_rule(taps)
-    method = "trapezoidal rule, with a ring free of zeros"
-    others = (
+    rule = "trapezoidal rule, with a ring free of zeros"
+    (value, error), method = _by_rule(taps, _SHORT), rule
+    others: tuple[tuple[Callable[[Kernel], tuple[float, float] | None], str], ...] = (
         (_by_mahler, "Mahler measure of a, and a small rest"),
         (_by_jensen, "Jensen's formula for 1 + snr |a|^2"),
+        (_by_rule, rule),
     )
     for compute, name in others:
         if error > _GOOD * (1.0 + value):
@@ -111,7 +113,7 @@ def _power_of_two(minimum: float) -> int:
     return 1 << max(4, math.ceil(math.log2(minimum)))
 
 
-def _by_rule(taps: Kernel) -> tuple[float, float]:
+def _by_rule(taps: Kernel, longest: int = 1 << 21) -> tuple[float, float]:
     """Return half the mean of log2 p on a grid fine enough for the ring, or the finest, with a bound."""
     degree = taps.size - 1
     reach = (degree + 1) // 2
@@ -126,10 +128,10 @@ def _by_rule(taps: Kernel) -> tuple[float, float]:
         width = math.log1p(1.0 / (math.sqrt(2.0) * top)) / reach if reach else math.inf
         decay = 0.999 * width * points
         bound = 2.0 * degree / points * -math.log(-math.expm1(-decay)) if degree else 0.0
-        if bound <= 1e-15 or points >= _LONGEST:
+        if bound <= 1e-15 or points >= longest:
             break
         wanted = math.log(2.0 * degree / 1e-15) / width
-        points = _power_of_two(min(max(2 * points, wanted), _LONGEST))
+        points = _power_of_two(min(max(2 * points, wanted), longest))
     power = size**2
     mean = float(np.log1p(power).mean())
     # d log(1 + x^2) = 2 x dx / (1 + x^2), and second order terms for slips above 1.
