@@ -100,7 +100,7 @@ def test_it_shows_itself():
     assert repr(Symbol([0.0, -1.0])) == "Symbol(n=2, -z)"
     assert repr(Symbol([0.0])) == "Symbol(n=1, 0)"
     assert repr(Symbol(np.ones(9))).endswith("+ ...)")
-    assert "index -1" in Symbol([1.0, -2.0])._repr_html_()
+    assert "T(a) = -1" in Symbol([1.0, -2.0])._repr_latex_()
 
 
 def test_imports_no_heavy_library():

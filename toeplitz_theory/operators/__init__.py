@@ -5,7 +5,14 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "exact": ["ExactSymbol"],
+        "factors.delay": ["EnergyDelay"],
+        "factors.inner_outer": ["InnerOuter"],
+        "factors.outer": ["OuterFactor"],
         "sections.condition": ["Condition"],
+        "sections.information": ["InformationCurve", "InformationRate", "StorageBits"],
+        "sections.szego": ["InformationLimit"],
+        "symbolic": ["ExactIndex", "exact_index"],
         "kernels": ["as_kernel"],
         "results": ["FredholmIndex", "JensenDeficit", "MinModulus", "Winding", "Zeros"],
         "sections.section": ["CausalToeplitz"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators.factors.methods import FactorMethods
 from toeplitz_theory.operators.kernels import Kernel, as_kernel
 from toeplitz_theory.operators.results import FredholmIndex, JensenDeficit, MinModulus, Winding, Zeros
+from toeplitz_theory.operators.symbolic import SymbolicMethods
 from toeplitz_theory.operators.symbols.band import count_between
 from toeplitz_theory.operators.symbols.jensen import jensen_deficit
 from toeplitz_theory.operators.symbols.modulus import min_modulus
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from toeplitz_theory.operators.sections.szego import InformationLimit
 
 
-class Symbol(FactorMethods):
+class Symbol(FactorMethods, SymbolicMethods):
     """Symbol ``a(z) = sum_k kernel[k] z**k`` of a causal Toeplitz layer.
 
     The layer computes ``y[t] = sum_{k <= t} kernel[k] x[t - k]``. On l2(N) it is the Toeplitz operator T(a).
@@ -274,10 +274,6 @@ class Symbol(FactorMethods):
 
     def __repr__(self) -> str:
         return f"Symbol(n={len(self)}, {_polynomial(self.kernel)})"
-
-    def _repr_html_(self) -> str:
-        proof = html.escape(str(self.fredholm_index()))
-        return f"<code>{html.escape(repr(self))}</code><br><small>{proof}</small>"
 
     def __eq__(self, other: object) -> Any:
         if not isinstance(other, Symbol):

@@ -1,0 +1,368 @@
+"""Symbols as sympy expressions: exact both ways, with an index decided over the Gaussian rationals."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import flint
+import numpy as np
+
+from toeplitz_theory.errors import InputError
+from toeplitz_theory.operators.kernels import Kernel
+from toeplitz_theory.operators.symbols.taps import Exact, Taps
+
+if TYPE_CHECKING:
+    import sympy
+
+    from toeplitz_theory.operators.results import FredholmIndex
+    from toeplitz_theory.operators.symbols.symbol import Symbol
+
+_MAX_DEGREE = 1 << 20
+
+
+@dataclass(frozen=True)
+class ExactIndex:
+    """Fredholm index of T(a) for a polynomial a over the Gaussian rationals, decided without rounding.
+
+    Attributes
+    ----------
+    value : int or None
+        Minus the number of zeros in the open disc; None if the circle has a zero: then T(a) is not Fredholm.
+    on_circle : int
+        Number of different zeros on the unit circle.
+
+    Examples
+    --------
+    >>> import sympy
+    >>> z = sympy.Symbol("z")
+    >>> exact_index((1 - 3 * z) * (1 + z / 3) * (1 - 2 * sympy.I * z), z).value
+    -2
+    >>> exact_index(3 * z**2 + 2 * z + 3, z)  # a pair on the circle
+    ExactIndex(value=None, on_circle=2)
+    """
+
+    value: int | None
+    on_circle: int
+
+
+def exact_index(expr: Any, z: Any = None) -> ExactIndex:
+    r"""Return the Fredholm index of T(expr), decided in rational arithmetic.
+
+    ``z = (1 + i x) / (1 - i x)`` takes the real line to the circle without -1, and ``(1 - i x)^d a(z)`` is
+    A(x) + i B(x) with rational A and B. Their Euclidean remainders with signs changed (Sturm's chain) count
+    the jumps of B / A, hence the turns of a; real zeros of gcd(A, B) are zeros of a on the circle
+    (Gantmacher, The Theory of Matrices, vol. 2, ch. XV). The numbers grow with the degree: 30 ms at
+    degree 64, 0.3 s at 128, 6 s at 256. Symbols made by `Symbol.from_sympy` try float64 first.
+
+    Parameters
+    ----------
+    expr : sympy expression
+        Polynomial in ``z`` with rational or Gaussian rational coefficients; floats count as the binary
+        fractions they are.
+    z : sympy.Symbol, optional
+        By default the one symbol of the expression.
+
+    Returns
+    -------
+    ExactIndex
+
+    Raises
+    ------
+    InputError
+        If it is no such polynomial, or 0.
+
+    Examples
+    --------
+    >>> import sympy
+    >>> z = sympy.Symbol("z")
+    >>> near = 1 + sympy.Rational(1, 10**40)
+    >>> exact_index(1 - near * z, z).value, exact_index(1 - z / near, z).value
+    (-1, 0)
+    """
+    coefficients = exact_coefficients(expr, z)
+    return index_of(coefficients)
+
+
+def exact_coefficients(expr: Any, z: Any = None) -> list[Exact]:
+    """Return the coefficients, lowest power first, as pairs of fractions (real, imaginary)."""
+    import sympy
+
+    if isinstance(expr, str):
+        raise InputError(f"expr is the text {expr[:40]!r}: pass a sympy expression, such as 1 - 2*z")
+    try:
+        expr = sympy.sympify(expr)
+    except sympy.SympifyError:
+        raise InputError(f"expr is a {type(expr).__name__}: pass a sympy expression") from None
+    if not isinstance(expr, sympy.Expr):
+        raise InputError(f"expr is a {type(expr).__name__}: pass a sympy expression in z")
+    z = _variable(expr) if z is None else z
+    poly = _polynomial(expr, z)
+    degree = poly.degree()
+    if degree > _MAX_DEGREE:
+        raise InputError(f"expr has degree {degree}: kernels up to {_MAX_DEGREE} taps are taken")
+    out: list[Exact] = [(Fraction(0), Fraction(0))] * (max(0, int(degree)) + 1 if poly else 1)
+    for (power,), value in poly.terms():
+        out[power] = _number(value)
+    return out
+
+
+def _variable(expr: sympy.Expr) -> Any:
+    import sympy
+
+    names = sorted(expr.free_symbols, key=str)
+    if len(names) > 1:
+        raise InputError(f"expr has the symbols {', '.join(map(str, names))}: say which is z, fix the others")
+    return names[0] if names else sympy.Symbol("z")
+
+
+def _polynomial(expr: sympy.Expr, z: Any) -> sympy.Poly:
+    import sympy
+
+    for attempt in (lambda: expr, lambda: sympy.cancel(expr)):
+        try:
+            return sympy.Poly(attempt(), z)
+        except sympy.PolynomialError:
+            continue
+    raise InputError(
+        f"expr is not a polynomial in {z}: causal kernels have finitely many powers, none negative; "
+        "multiply by a power (a shift) or take the first taps of its series"
+    )
+
+
+def _number(value: Any) -> Exact:
+    parts = []
+    for part in value.as_real_imag():
+        if part.is_Float and part.is_finite:
+            import sympy
+
+            part = sympy.Rational(part)  # exact: the binary fraction it stores
+        if not part.is_Rational:
+            raise InputError(
+                f"coefficient {str(value)[:60]} is not a rational or Gaussian rational number: "
+                "fix symbols with .subs, round others with .evalf or sympy.nsimplify"
+            )
+        parts.append(Fraction(int(part.p), int(part.q)))
+    return parts[0], parts[1]
+
+
+def index_of(coefficients: list[Exact]) -> ExactIndex:
+    """Return the index of the polynomial with these coefficients, lowest power first."""
+    scale = math.lcm(*(x.denominator for pair in coefficients for x in pair))
+    pairs = [(int(x * scale), int(y * scale)) for x, y in coefficients]
+    while pairs and pairs[-1] == (0, 0):
+        pairs.pop()
+    if not pairs:
+        raise InputError("expr is 0: T(0) is not Fredholm, and has no index")
+    shift = next(k for k, pair in enumerate(pairs) if pair != (0, 0))
+    pairs = pairs[shift:]
+    pairs, minus_one = _without_minus_one(pairs)
+    degree = len(pairs) - 1
+    a, b = _to_line(pairs)
+    # With the leading coefficient made real, B / A vanishes at both ends of the line.
+    lead_a, lead_b = a[degree], b[degree]
+    real, imag = a * lead_a + b * lead_b, b * lead_a - a * lead_b
+    chain = _sturm(real, imag)
+    common = chain[-1]
+    on_circle = minus_one
+    if common.degree() > 0:
+        on_circle += _variations_drop(_sturm(common, common.derivative()))
+    if on_circle:
+        return ExactIndex(None, on_circle)
+    # arg(A + i B) turns by -pi for each unit of the Cauchy index; (1 - i x)^-d gives pi d.
+    turns = degree - _variations_drop(chain)
+    assert turns % 2 == 0, "the turns of a closed curve"
+    return ExactIndex(-(shift + turns // 2), 0)
+
+
+def _without_minus_one(pairs: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], int]:
+    """Divide by z + 1 as often as it goes; the 1 if it went at all."""
+    found = 0
+    while len(pairs) > 1:
+        quotient, rest = [], (0, 0)
+        for x, y in pairs[::-1]:
+            rest = (x - rest[0], y - rest[1])
+            quotient.append(rest)
+        if rest != (0, 0):
+            break
+        pairs, found = quotient[-2::-1], 1
+    return pairs, found
+
+
+def _to_line(pairs: list[tuple[int, int]]) -> tuple[flint.fmpz_poly, flint.fmpz_poly]:
+    """Return A, B with A + i B = sum_k a_k (1 + i x)^k (1 - i x)^(d - k)."""
+    zero, x = flint.fmpz_poly([0]), flint.fmpz_poly([0, 1])
+    a, b = zero, zero
+    power_a, power_b = flint.fmpz_poly([1]), zero  # (1 - i x)^(d - k)
+    for re, im in pairs[::-1]:
+        a, b = a - b * x + power_a * re - power_b * im, b + a * x + power_a * im + power_b * re
+        power_a, power_b = power_a + power_b * x, power_b - power_a * x
+    return a, b
+
+
+def _sturm(first: flint.fmpz_poly, second: flint.fmpz_poly) -> list[flint.fmpz_poly]:
+    """Return Sturm's chain: each element minus the remainder of the two before, over a positive number."""
+    chain = [first]
+    while second != 0:
+        chain.append(second)
+        rest = -(flint.fmpq_poly(first) % flint.fmpq_poly(second))
+        first, second = second, _primitive(rest.numer())
+    return chain
+
+
+def _primitive(poly: flint.fmpz_poly) -> flint.fmpz_poly:
+    content = abs(int(poly.content())) if poly != 0 else 1
+    return flint.fmpz_poly([int(c) // content for c in poly]) if content > 1 else poly
+
+
+def _variations_drop(chain: list[flint.fmpz_poly]) -> int:
+    """Return the sign changes along the chain at -infinity less those at +infinity."""
+    counts = []
+    for end in (-1, 1):
+        signs = [(1 if int(f[f.degree()]) > 0 else -1) * (end if f.degree() % 2 else 1) for f in chain]
+        counts.append(sum(x != y for x, y in itertools.pairwise(signs)))
+    return counts[0] - counts[1]
+
+
+def nearest_kernel(coefficients: list[Exact]) -> tuple[Kernel, bool]:
+    """Return the nearest float64 or complex128 kernel, and whether it is exact."""
+    try:
+        parts = [(float(x), float(y)) for x, y in coefficients]
+    except OverflowError:
+        raise InputError("a coefficient of expr overflows float64: scale the expression") from None
+    same = [(Fraction(u), Fraction(v)) for u, v in parts] == coefficients
+    real = all(y == 0 for _, y in coefficients)
+    return np.array([u if real else complex(u, v) for u, v in parts]), same
+
+
+def to_expression(taps: Taps, z: Any = None) -> sympy.Expr:
+    """Return the polynomial with the stored values as exact binary fractions."""
+    import sympy
+
+    z = sympy.Symbol("z") if z is None else z
+    terms = []
+    for k, value in enumerate(taps.values.tolist()):
+        number = complex(value)
+        parts = [Fraction(number.real), Fraction(number.imag)]
+        if k == 0:
+            parts = [x + low for x, low in zip(parts, taps.low, strict=True)]
+        exact = [sympy.Rational(x.numerator, x.denominator) for x in parts]
+        terms.append((exact[0] + sympy.I * exact[1]) * z**k)
+    return sympy.Add(*terms)
+
+
+class SymbolicMethods:
+    """Methods of `Symbol` about sympy and LaTeX."""
+
+    _taps: Taps
+    fredholm_index: Callable[[], FredholmIndex]
+
+    def to_sympy(self, z: Any = None) -> sympy.Expr:
+        """Return the symbol as a sympy polynomial with the stored values as exact binary fractions.
+
+        Parameters
+        ----------
+        z : sympy.Symbol, optional
+            The variable; ``Symbol("z")`` by default.
+
+        Examples
+        --------
+        >>> from toeplitz_theory.operators import Symbol
+        >>> Symbol([0.5, -2.0]).to_sympy()
+        1/2 - 2*z
+        >>> Symbol([0.1]).to_sympy()
+        3602879701896397/36028797018963968
+        """
+        return to_expression(self._taps, z)
+
+    @classmethod
+    def from_sympy(cls, expr: Any, z: Any = None) -> Symbol:
+        """Return the symbol of a sympy polynomial in z, exactly.
+
+        Parameters
+        ----------
+        expr : sympy expression
+            Polynomial in ``z`` with rational or Gaussian rational coefficients; floats count as the binary
+            fractions they are.
+        z : sympy.Symbol, optional
+            By default the one symbol of the expression.
+
+        Returns
+        -------
+        Symbol
+            Where float64 does not hold the coefficients, an `ExactSymbol`, which keeps them: its kernel is
+            the nearest one, its winding numbers and index are those of the exact polynomial.
+
+        Raises
+        ------
+        InputError
+            If it has negative powers, is a quotient, has other symbols or irrational coefficients, or
+            overflows.
+
+        Examples
+        --------
+        >>> import sympy
+        >>> from toeplitz_theory.operators import Symbol
+        >>> z = sympy.Symbol("z")
+        >>> Symbol.from_sympy((1 - 2 * z) ** 2, z)
+        Symbol(n=3, 1 - 4 z + 4 z**2)
+        >>> near = Symbol.from_sympy(1 - z * (1 + sympy.Rational(1, 10**30)), z)  # rounds to 1 - z
+        >>> near.kernel.tolist(), near.fredholm_index().value
+        ([1.0, -1.0], -1)
+        """
+        from toeplitz_theory.operators.exact import symbol_of
+
+        return symbol_of(exact_coefficients(expr, z))
+
+    def _repr_latex_(self) -> str:
+        index = self.fredholm_index().value
+        claim = (
+            r"T(a)\ \text{not proved Fredholm}" if index is None else rf"\operatorname{{ind}} T(a) = {index}"
+        )
+        return rf"$a(z) = {latex(self._taps.values)},\quad {claim}$"
+
+
+def latex(kernel: Kernel, most: int = 4) -> str:
+    r"""Write a polynomial for a notebook: the first taps that are not 0, dots, and the last.
+
+    Examples
+    --------
+    >>> print(latex(np.array([1.0, -0.5, 0.0, 2e-7])))
+    1 - 0.5\,z + 2 \cdot 10^{-7}\,z^{3}
+    """
+    present = np.flatnonzero(kernel)
+    if present.size == 0:
+        return "0"
+    shown = list(present) if present.size <= most + 1 else [*present[:most], -1, present[-1]]
+    text = ""
+    for k in shown:
+        if k < 0:
+            text += " + \\dots"
+            continue
+        value = kernel[k]
+        power = "" if k == 0 else "z" if k == 1 else f"z^{{{k}}}"
+        sign = "-" if not np.iscomplexobj(kernel) and value < 0 else "+"
+        size = _complex_latex(complex(value)) if np.iscomplexobj(kernel) else _decimal(abs(float(value)))
+        body = power if size == "1" and power else f"{size}\\,{power}" if power else size
+        text += f" {sign} {body}" if text else f"-{body}" if sign == "-" else body
+    return text
+
+
+def _decimal(value: float) -> str:
+    digits = f"{value:.4g}"
+    if "e" not in digits:
+        return digits
+    mantissa, exponent = digits.split("e")
+    return f"{mantissa} \\cdot 10^{{{int(exponent)}}}"
+
+
+def _complex_latex(value: complex) -> str:
+    if value.imag == 0 and value.real >= 0:
+        return _decimal(value.real)
+    sign = "-" if value.imag < 0 else "+"
+    real = f"-{_decimal(-value.real)}" if value.real < 0 else _decimal(value.real)
+    return f"({real} {sign} {_decimal(abs(value.imag))}\\mathrm{{i}})"
