@@ -5,8 +5,10 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "channel": ["information"],
         "circle": ["symbol_curve", "zeros"],
         "drawing": ["Drawing"],
+        "factors": ["energy_delay", "inner_outer"],
         "files": ["save_report_figures"],
         "grids": ["index_grid"],
         "layers": ["by_layer"],

@@ -1,0 +1,206 @@
+"""A kernel beside its outer factor: taps, modulus and phase, and how early the energy comes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from toeplitz_theory.plots.drawing import Drawing, panels
+from toeplitz_theory.plots.style import FAINT, INK, look, series
+
+if TYPE_CHECKING:
+    from toeplitz_theory.operators import EnergyDelay, InnerOuter, Symbol
+
+_SIZE = (3.4, 2.5)
+_KERNEL, _OUTER = series(0), series(2)
+_POINTS_PER_TAP = 8
+_FEW = 40  # taps up to which each has a marker
+
+
+def energy_delay(a: Symbol | EnergyDelay, ax: Any = None) -> Drawing:
+    """Draw the share of the energy in the first taps, of a kernel and of its outer factor.
+
+    The outer curve is never below (Robinson). The dotted verticals are the two mean delays.
+
+    Parameters
+    ----------
+    a : Symbol or EnergyDelay
+        A symbol, or what its `energy_delay` gave.
+    ax : Axes, optional
+        Where; a new figure when not given.
+
+    Returns
+    -------
+    Drawing
+        The two curves, the area between them and the mean delays.
+
+    Raises
+    ------
+    InputError
+        If the kernel is all zeros.
+
+    Examples
+    --------
+    >>> from toeplitz_theory.operators import Symbol
+    >>> energy_delay(Symbol([1.0, -2.0])).axes[0].get_xlabel()
+    'lag m (tokens)'
+    """
+    delay = a if hasattr(a, "mean_delay") else a.energy_delay()
+    with look():
+        figure, axes = panels(1, ax, 1, _SIZE)
+        return Drawing(figure, axes, tuple(_draw_delay(delay, axes[0])))
+
+
+def _draw_delay(delay: EnergyDelay, ax: Axes) -> list[Any]:
+    m = np.arange(delay.kernel.size)
+    artists: list[Any] = [
+        ax.fill_between(m, delay.kernel, delay.outer, step="post", color=FAINT, alpha=0.25, linewidth=0)
+    ]
+    rows = (
+        (delay.outer, _OUTER, "outer factor", delay.outer_mean_delay),
+        (delay.kernel, _KERNEL, "kernel", delay.mean_delay),
+    )
+    for values, kind, name, mean in rows:
+        artists += ax.step(
+            m,
+            values,
+            where="post",
+            color=kind.color,
+            linestyle=kind.linestyle,
+            label=f"{name}, mean delay {mean:.3g}",
+        )
+        if m.size <= _FEW:
+            artists += ax.plot(m, values, kind.marker, color=kind.color, markersize=3)
+    for _, kind, _, mean in rows:
+        artists.append(ax.axvline(mean, color=kind.color, linestyle=":", linewidth=0.8))
+    ax.set_xlim(-0.02 * m.size, max(1, m.size - 1) * 1.02)
+    ax.set_ylim(0, 1.03)
+    ax.set_xlabel("lag m (tokens)")
+    ax.set_ylabel("energy of taps 0 to m (share)")
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+    # On white, since the verticals may run behind it.
+    ax.legend(loc="lower right", frameon=True, facecolor="white", edgecolor="none", framealpha=1.0)
+    return artists
+
+
+def inner_outer(a: Symbol, ax: Any = None, parts: InnerOuter | None = None) -> Drawing:
+    """Draw a kernel's taps and its outer factor's, their common modulus, and the phase of the inner factor.
+
+    The right panel is the part that no causal inverse can undo: over the whole circle its phase rises by
+    2 pi for every zero inside, so the number of turns is minus the Fredholm index.
+
+    Parameters
+    ----------
+    a : Symbol
+        The symbol.
+    ax : sequence of Axes, optional
+        Three; a new figure when not given.
+    parts : InnerOuter, optional
+        What ``a.inner_outer()`` gave, if it is at hand.
+
+    Returns
+    -------
+    Drawing
+        Taps, moduli and the phase, panel by panel.
+
+    Raises
+    ------
+    InputError
+        If the kernel is all zeros, or there are not three axes.
+
+    Examples
+    --------
+    >>> from toeplitz_theory.operators import Symbol
+    >>> [panel.get_xlabel() for panel in inner_outer(Symbol([1.0, -2.0])).axes]
+    ['lag k (tokens)', 'θ / π', 'θ / π']
+    """
+    with look():
+        figure, axes = panels(3, ax, 3, _SIZE)
+        parts = a.inner_outer() if parts is None else parts
+        artists = _draw_taps(a, parts, axes[0]) + _draw_modulus(a, parts, axes[1])
+        return Drawing(figure, axes, tuple(artists + _draw_phase(a, parts, axes[2])))
+
+
+def _draw_taps(a: Symbol, parts: InnerOuter, ax: Axes) -> list[Any]:
+    artists: list[Any] = []
+    k = np.arange(len(a))
+    few = len(a) <= _FEW
+    is_complex = np.iscomplexobj(a.kernel)
+    # The outer factor's few large taps come first: they are drawn over the kernel's many.
+    for kernel, kind, name in ((a.kernel, _KERNEL, "kernel"), (parts.outer.kernel, _OUTER, "outer factor")):
+        values = np.abs(kernel) if is_complex else kernel
+        artists += ax.plot(
+            k,
+            values,
+            color=kind.color,
+            linestyle=kind.linestyle if few else "-",
+            linewidth=0.9,
+            marker=kind.marker if few else None,
+            markersize=3.5,
+            label=name,
+        )
+    ax.axhline(0, color=FAINT, linewidth=0.6, zorder=0)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+    ax.set_xlabel("lag k (tokens)")
+    ax.set_ylabel("modulus of the tap" if is_complex else "tap")
+    ax.legend(loc="best")
+    return artists
+
+
+def _circle(a: Symbol) -> tuple[np.ndarray, np.ndarray]:
+    """Angles over the upper half for a real kernel, whose other half is its mirror image, else over all."""
+    start = -1.0 if np.iscomplexobj(a.kernel) else 0.0
+    turns = np.linspace(start, 1.0, max(400, _POINTS_PER_TAP * len(a)) + 1)
+    return turns, np.exp(1j * np.pi * turns)
+
+
+def _draw_modulus(a: Symbol, parts: InnerOuter, ax: Axes) -> list[Any]:
+    turns, z = _circle(a)
+    artists: list[Any] = ax.plot(turns, np.abs(a(z)), color=_KERNEL.color, linewidth=0.9, label="kernel")
+    artists += ax.plot(
+        turns,
+        np.abs(parts.outer(z)),
+        color=_OUTER.color,
+        linestyle=_OUTER.linestyle,
+        linewidth=1.4,
+        label="outer factor",
+    )
+    ax.set_yscale("log")
+    ax.set_xlabel("θ / π")
+    ax.set_ylabel("|a(exp iθ)|")
+    error = parts.factor.modulus_error
+    note = (
+        f"|a|² and |outer|² differ by at most {error:.0e} of the mean"
+        if error
+        else "the same modulus, exactly"
+    )
+    artists.append(ax.set_title(note, fontsize=7, color=INK))
+    return artists
+
+
+def _draw_phase(a: Symbol, parts: InnerOuter, ax: Axes) -> list[Any]:
+    turns, _ = _circle(a)
+    phase = _inner_phase(parts, turns)
+    artists: list[Any] = ax.plot(turns, phase / (2 * np.pi), color=_KERNEL.color, linewidth=1.0)
+    ax.set_xlabel("θ / π")
+    ax.set_ylabel("phase of the inner factor (turns)")
+    count = len(parts.zeros)
+    sure = "" if parts.certified else " or more"
+    what = f"{count}{sure} turn{'' if count == 1 else 's'} over the whole circle"
+    if turns[0] == 0 and count:
+        what += ", half of it shown"
+    artists.append(ax.set_title(what, fontsize=7, color=INK))
+    return artists
+
+
+def _inner_phase(parts: InnerOuter, turns: np.ndarray) -> np.ndarray:
+    """Phase of the inner factor from the left end on, continuous: the sum of the phases of its factors."""
+    angle = np.pi * turns
+    total = np.zeros(turns.size)
+    for zero in np.asarray(parts.zeros):
+        # arg of (z - c) / (1 - conj(c) z) on the circle is theta + 2 arg(1 - c / z), |c / z| < 1.
+        total += angle + 2 * np.angle(1 - zero * np.exp(-1j * angle))
+    return total - total[0]
