@@ -81,8 +81,8 @@ def _draw_delay(delay: EnergyDelay, ax: Axes) -> list[Any]:
     ax.set_xlabel("lag m (tokens)")
     ax.set_ylabel("energy of taps 0 to m (share)")
     ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
-    # On white, since the verticals may run behind it.
-    ax.legend(loc="lower right", frameon=True, facecolor="white", edgecolor="none", framealpha=1.0)
+    # Above the axes: short kernels leave no corner free.
+    ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), borderaxespad=0.2)
     return artists
 
 
