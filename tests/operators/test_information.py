@@ -12,7 +12,7 @@ from tests.operators.section_truth import dense, kernels
 from tests.operators.strategies import kaiming
 from toeplitz_theory.errors import InputError, NumericalError
 from toeplitz_theory.operators import CausalToeplitz, Symbol
-from toeplitz_theory.operators.sections import szego
+from toeplitz_theory.operators.sections import information, szego
 
 U = 2.0**-53
 
@@ -170,3 +170,25 @@ def test_layers_that_lose_nothing_and_everything():
     assert CausalToeplitz([1.0]).bits_at("torch.bfloat16").dtype == "bfloat16"
     with pytest.raises(InputError, match="bfloat16, float16"):
         CausalToeplitz([1.0]).bits_at("int8")
+
+
+@given(kernels(1, 40), st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=3))
+def test_cholesky_by_displacement_against_singular_values(kernel, roots):
+    found = information.half_log2_det(kernel, np.array(roots))
+    values = np.linalg.svd(dense(kernel), compute_uv=False)
+    for bits, root in zip(found, roots, strict=True):
+        truth = np.log2(1 + (root * values) ** 2).sum() / 2
+        # The bound in `_rates`, times n: the sum is not yet divided.
+        slack = 8 * len(kernel) ** 2 * U * (1 + (root * np.abs(kernel).sum()) ** 2)
+        assert abs(bits - truth) <= slack + 8 * len(kernel) * U * (1 + truth)
+
+
+def test_long_sections_take_the_quick_way_and_agree():
+    kernel = kaiming(300, 2)
+    T = CausalToeplitz(kernel, n=1100)
+    quick = T.information_curve([1.0, 50.0])
+    values = np.linalg.svd(T.to_dense(), compute_uv=False)
+    for k, snr in enumerate((1.0, 50.0)):
+        truth = np.log2(1 + snr * values**2).sum() / (2 * 1100)
+        assert abs(quick.value[k] - truth) <= quick.error[k] <= 1e-6
+    assert (quick.value < quick.limit).all()
