@@ -222,9 +222,9 @@ def half_log2_det(taps: Kernel, channel: NDArray[np.float64]) -> NDArray[np.floa
     """Return (1/2) log2 det(I + c^2 T T^H) for each c of ``channel``, in O(n^2) operations and O(n) memory.
 
     A = I + c^2 T T^H has displacement ``A - Z A Z^T = e e^H + c^2 w w^H``, Z the shift, e the first unit
-    vector and w the taps. Schur's algorithm: turn the two columns by a rotation so that the second has a zero on
-    top, take the first as the next column of the Cholesky factor, shift it down (Kailath, Sayed, Displacement
-    Structure, SIAM Review 37, 1995). Rotations alone, so backward stable.
+    vector and w the taps. Schur's algorithm: turn the two columns by a rotation so that the second has a zero
+    on top, take the first as the next column of the Cholesky factor, shift it down (Kailath, Sayed,
+    Displacement Structure, SIAM Review 37, 1995). Rotations alone, so backward stable.
 
     Examples
     --------
