@@ -20,6 +20,7 @@ from toeplitz_theory.operators.symbols.winding import wind
 from toeplitz_theory.operators.symbols.zeros import all_zeros
 
 if TYPE_CHECKING:
+    from toeplitz_theory.operators.sections.section import CausalToeplitz
     from toeplitz_theory.operators.sections.szego import InformationLimit
 
 
@@ -259,6 +260,34 @@ class Symbol(FactorMethods, SymbolicMethods):
         from toeplitz_theory.operators.sections.szego import information_limit
 
         return information_limit(self.kernel, snr)
+
+    def section(self, n: int | None = None) -> CausalToeplitz:
+        """Return the n x n finite section T_n(a), the kernel cut or padded with zeros.
+
+        Parameters
+        ----------
+        n : int, optional
+            Size; the kernel's length when not given.
+
+        Returns
+        -------
+        CausalToeplitz
+
+        Raises
+        ------
+        InputError
+            If n is not a positive integer.
+
+        Examples
+        --------
+        >>> Symbol([1.0, -2.0]).section(3).to_dense()
+        array([[ 1.,  0.,  0.],
+               [-2.,  1.,  0.],
+               [ 0., -2.,  1.]])
+        """
+        from toeplitz_theory.operators.sections.section import CausalToeplitz
+
+        return CausalToeplitz(self.kernel, n)
 
     def residual(self) -> Symbol:
         """Return the symbol of ``I + T(a)``: 1 + a, what the stream sees with a residual connection.
