@@ -4,7 +4,8 @@ from torch import Tensor, nn
 from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from toeplitz_theory.tmm.mixers import MixerHistory, build_mixer
+from toeplitz_theory.tmm.cache import MixerHistory
+from toeplitz_theory.tmm.mixers import build_mixer
 
 
 def build_norm(config) -> nn.Module:

@@ -13,6 +13,8 @@ _CHOICES = {
     "hidden_act": ("silu", "gelu", "relu"),
     "kernel_init": ("kaiming", "decaying"),
     "product": ("auto", "fft", "dense"),
+    "decoding": ("auto", "history", "online"),
+    "beyond_n": ("error", "slide"),
 }
 _POSITIVE = (
     "vocab_size",
@@ -71,6 +73,12 @@ class TMMConfig(PreTrainedConfig):
         Whether each kernel comes with a bias per position, as in the paper's code.
     product : {"auto", "fft", "dense"}
         How ``T(w) x`` is computed; the result is the same to rounding.
+    decoding : {"auto", "history", "online"}
+        How a cached step multiplies: by all inputs so far, or online, at a cost that does not grow with
+        the position. "auto" chooses by n.
+    beyond_n : {"error", "slide"}
+        What becomes of sequences longer than n: refused, or each output takes the last n inputs, as if
+        the kernels went on with zeros (biases stay at that of position n - 1).
     initializer_range : float
         Standard deviation of linear maps and embeddings at the start.
     tie_word_embeddings : bool
@@ -110,6 +118,8 @@ class TMMConfig(PreTrainedConfig):
     kernel_init: str = "kaiming"
     mixer_bias: bool = True
     product: str = "auto"
+    decoding: str = "auto"
+    beyond_n: str = "error"
     initializer_range: float = 0.02
     tie_word_embeddings: bool = False
     use_cache: bool = True

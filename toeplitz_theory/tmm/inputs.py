@@ -25,7 +25,8 @@ def check_length(start: int, new: int, n: int) -> None:
     if start + new > n:
         raise ValueError(
             f"the sequence reaches position {start + new} but the Toeplitz kernels have n = {n} taps "
-            "(config.max_position_embeddings): shorten the input or generate fewer tokens"
+            "(config.max_position_embeddings): shorten the input, generate fewer tokens, or set "
+            'config.beyond_n = "slide"'
         )
 
 
@@ -43,5 +44,7 @@ def positions_and_mask(
         raise ValueError(
             f"attention_mask must have shape (batch, {start + new}), not {tuple(attention_mask.shape)}"
         )
-    positions = (attention_mask.long().cumsum(1) - 1).clamp(min=0)[:, start:]
+    # Only the new columns are accumulated: a decoding step costs one sum over the past.
+    before = attention_mask[:, :start].long().sum(1, keepdim=True)
+    positions = (before + attention_mask[:, start:].long().cumsum(1) - 1).clamp(min=0)
     return positions, attention_mask[:, start:, None].to(like.dtype)

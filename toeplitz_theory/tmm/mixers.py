@@ -2,7 +2,9 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
+from toeplitz_theory.tmm.cache import MixerHistory
 from toeplitz_theory.tmm.product import causal_toeplitz_product
 
 
@@ -25,8 +27,8 @@ class FlatToeplitzMixer(ToeplitzKernel):
         super().__init__(config.max_position_embeddings, config.mixer_bias)
         self.product = config.product
 
-    def forward(self, x: Tensor, positions: Tensor, history: "MixerHistory | None" = None) -> Tensor:
-        y = mix_heads(x[:, :, None], self.weight, self.product, history)[:, :, 0]
+    def forward(self, x: Tensor, positions: Tensor, history: MixerHistory | None = None) -> Tensor:
+        y = mix_heads(x[:, :, None], [self.weight], lambda: self.weight, self.product, history)[:, :, 0]
         return y if self.bias is None else y + self.bias[positions][..., None]
 
 
@@ -43,42 +45,31 @@ class HeadedToeplitzMixer(nn.Module):
         self.has_bias = bias
         self.out_proj = nn.Linear(d, d, bias=False)
 
-    def forward(self, x: Tensor, positions: Tensor, history: "MixerHistory | None" = None) -> Tensor:
+    def forward(self, x: Tensor, positions: Tensor, history: MixerHistory | None = None) -> Tensor:
         # One matrix product for all heads: row block h of the joined weight is head h's projection.
         joined = torch.cat([head.get_parameter("weight") for head in self.proj_head])
         inputs = nn.functional.linear(x, joined).unflatten(-1, (len(self.mixer_heads), -1))
-        kernels = torch.cat([head.get_parameter("weight") for head in self.mixer_heads])
-        y = mix_heads(inputs, kernels, self.product, history)
+        kernels: list[Tensor] = [head.get_parameter("weight") for head in self.mixer_heads]
+        y = mix_heads(inputs, kernels, lambda: torch.cat(kernels), self.product, history)
         if self.has_bias:
             biases = torch.stack([head.get_parameter("bias") for head in self.mixer_heads], dim=-1)
             y = y + biases[positions][..., None]
         return self.out_proj(y.flatten(-2))
 
 
-class MixerHistory:
-    """Earlier inputs of one mixer, kept in transformers' cache as keys with values of width zero."""
+def mix_heads(
+    x: Tensor, sources, kernels, method: str, history: MixerHistory | None, slot: int = 0
+) -> Tensor:
+    """Return the product for the new positions of ``x`` (B, t, H, c), given what came before.
 
-    def __init__(self, cache, layer_index: int):
-        self.cache, self.layer_index = cache, layer_index
-
-    def extend(self, x: Tensor) -> Tensor:
-        """Append new inputs (B, t, d) and return all so far (B, start + t, d)."""
-        keys, _ = self.cache.update(x[:, None], x[:, None, :, :0], self.layer_index)
-        return keys[:, 0]
-
-
-def mix_heads(x: Tensor, kernels: Tensor, method: str, history: MixerHistory | None) -> Tensor:
-    """Return the product for the new positions of ``x`` (B, t, H, c), given what came before."""
-    if history is None:
-        return causal_toeplitz_product(x, kernels, method)
-    new = x.shape[1]
-    past = history.extend(x.flatten(-2)).unflatten(-1, x.shape[2:])
-    if past.shape[1] == new:
-        return causal_toeplitz_product(x, kernels, method)
-    if new == 1:
-        taps = kernels[:, : past.shape[1]].flip(-1).to(past.dtype)
-        return torch.einsum("hs,bshc->bhc", taps, past)[:, None]
-    return causal_toeplitz_product(past, kernels, method)[:, -new:]
+    ``kernels()`` makes the (H, n) kernels from the parameters ``sources``: cached steps keep what they made
+    of them for as long as these stay as they are.
+    """
+    if history is not None:
+        return history.convolve(x, sources, kernels, method, slot)
+    taps = kernels()
+    # A sequence that slides past the end of the kernels meets zero taps.
+    return causal_toeplitz_product(x, pad(taps, (0, max(0, x.shape[1] - taps.shape[1]))), method)
 
 
 def build_mixer(config) -> nn.Module:

@@ -10,9 +10,10 @@ from transformers.cache_utils import DynamicCache
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
 from toeplitz_theory.tmm.blocks import TMMBlock, build_norm
+from toeplitz_theory.tmm.cache import MixerHistory
 from toeplitz_theory.tmm.config import TMMConfig
 from toeplitz_theory.tmm.inputs import check_ids, check_length, positions_and_mask
-from toeplitz_theory.tmm.mixers import MixerHistory, ToeplitzKernel
+from toeplitz_theory.tmm.mixers import ToeplitzKernel
 
 
 class TMMPreTrainedModel(PreTrainedModel):
@@ -122,12 +123,15 @@ class TMMModel(TMMPreTrainedModel):
         if use_cache and past_key_values is None:
             past_key_values = DynamicCache(config=self.config)
         start = past_key_values.get_seq_length() if past_key_values is not None else 0
-        check_length(start, inputs_embeds.shape[1], self.config.max_position_embeddings)
+        n = self.config.max_position_embeddings
+        if self.config.beyond_n == "error":
+            check_length(start, inputs_embeds.shape[1], n)
         positions, mask = positions_and_mask(attention_mask, start, inputs_embeds.shape[1], inputs_embeds)
+        positions = positions.clamp(max=n - 1)
 
         x, states = inputs_embeds, [inputs_embeds]
         for index, block in enumerate(self.mixer_blocks):
-            history = None if past_key_values is None else MixerHistory(past_key_values, index)
+            history = None if past_key_values is None else self._history(past_key_values, index)
             x = block(x, positions, mask, history)
             states.append(x)
         x = self.norm(x)
@@ -137,6 +141,10 @@ class TMMModel(TMMPreTrainedModel):
             past_key_values=past_key_values,
             hidden_states=(*states[:-1], x) if keep else None,
         )
+
+    def _history(self, cache, index: int) -> MixerHistory:
+        # Blocks do the work of their long products at different steps, so that no step has it all.
+        return MixerHistory(cache, index, self.config.decoding, index / self.config.num_hidden_layers)
 
 
 class TMMForCausalLM(TMMPreTrainedModel, GenerationMixin):

@@ -1,18 +1,18 @@
 """Causal Toeplitz products one input at a time, at a cost that does not grow with the position.
 
 The kernel is known and the inputs arrive one by one, so the product is relaxed (van der Hoeven, "Relax, but
-don't be too lazy", 2002; for models of long convolutions Oncescu et al., "Flash Inference", 2024). Time is cut
-into blocks of U_0 < U_1 < ... positions, each size dividing the next. The output at time t takes
+don't be too lazy", 2002; for models of long convolutions Oncescu et al., "Flash Inference", 2024). Time is
+cut into blocks of U_0 < U_1 < ... positions, each size dividing the next. The output at time t takes
 
 - from inputs since the start of the block of U_0 before the present one: a dot product now;
-- from older inputs, level by level: while outputs of block m are asked for, level l prepares what its blocks of
-  inputs up to m - 1 add to the outputs of block m + 1.
+- from older inputs, level by level: while outputs of block m are asked for, level l prepares what its
+  blocks of inputs up to m - 1 add to the outputs of block m + 1.
 
-Using a finished block one block late (Gardner, "Efficient convolution without input-output delay", 1995) leaves
-U_l steps for the work of level l: it is cut into slices of channels, a few per step, and no step pays for a whole
-transform. Level 0 multiplies by a dense Toeplitz block, 1.5 U_1 multiply-adds a step and channel; the levels
-above transform each block of inputs once and add products of spectra, O(R + log U_l) a step and channel. With U_0,
-U_1 and the ratio R of block sizes fixed that is O(log^2 n) for n taps.
+Using a finished block one block late (Gardner, "Efficient convolution without input-output delay", 1995)
+leaves U_l steps for the work of level l: it is cut into slices of channels, a few per step, and no step
+pays for a whole transform. Level 0 multiplies by a dense Toeplitz block, 1.5 U_1 multiply-adds a step and
+channel; the levels above transform each block of inputs once and add products of spectra, O(R + log U_l) a
+step and channel. With U_0, U_1 and the ratio R of block sizes fixed that is O(log^2 n) for n taps.
 """
 
 from __future__ import annotations
@@ -64,6 +64,11 @@ class OnlineConvolution:
     def taps(self) -> int:
         """Number of taps n of each kernel."""
         return self._kernels.shape[1]
+
+    @property
+    def batch(self) -> int:
+        """Number of rows in the batch, 0 before the first input."""
+        return self._inputs.batch
 
     @torch.inference_mode(False)
     @torch.no_grad()

@@ -169,8 +169,9 @@ class InputStore:
 class Level(ABC):
     """What inputs of finished blocks add to the outputs, at one block size.
 
-    While block m of the outputs is asked for, ``pending`` is filled, slice by slice, for block m + 1 from inputs
-    of blocks up to m - 1; ``current`` holds block m, with the share of the levels above added on entering it.
+    While block m of the outputs is asked for, ``pending`` is filled, slice by slice, for block m + 1 from
+    inputs of blocks up to m - 1; ``current`` holds block m, with the share of the levels above added on
+    entering it.
     """
 
     def __init__(self, size: int, wider: int | None, reach: int, above: Level | None, prepared: Tensor):
@@ -251,7 +252,7 @@ class Level(ABC):
 
 
 class DenseLevel(Level):
-    """Outputs of a block from a strip of inputs, by a matrix (H, depth, size): row i is depth - i steps back."""
+    """Outputs of a block from a strip of inputs, by one matrix (H, depth, size); the last row is newest."""
 
     @staticmethod
     def prepare(kernels, size, reach):
