@@ -52,8 +52,9 @@ class HeadedToeplitzMixer(nn.Module):
         kernels: list[Tensor] = [head.get_parameter("weight") for head in self.mixer_heads]
         y = mix_heads(inputs, kernels, lambda: torch.cat(kernels), self.product, history)
         if self.has_bias:
-            biases = torch.stack([head.get_parameter("bias") for head in self.mixer_heads], dim=-1)
-            y = y + biases[positions][..., None]
+            # Picked before they are joined: a decoding step needs one position of n.
+            biases = [head.get_parameter("bias")[positions] for head in self.mixer_heads]
+            y = y + torch.stack(biases, dim=-1)[..., None]
         return self.out_proj(y.flatten(-2))
 
 
