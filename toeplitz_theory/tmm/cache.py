@@ -21,7 +21,7 @@ from toeplitz_theory.tmm.online_levels import Blocks
 from toeplitz_theory.tmm.product import causal_toeplitz_product
 
 # Up to this many taps a step that reads the whole history won on the CPUs measured (benchmarks/decode.py).
-HISTORY_UP_TO = 1024
+HISTORY_UP_TO = 512
 DECODING = ("auto", "history", "online")
 
 

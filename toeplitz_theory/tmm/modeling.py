@@ -9,6 +9,7 @@ from transformers import initialization as init
 from transformers.cache_utils import DynamicCache
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
+from toeplitz_theory.errors import InputError
 from toeplitz_theory.tmm.blocks import TMMBlock, build_norm
 from toeplitz_theory.tmm.cache import MixerHistory
 from toeplitz_theory.tmm.config import TMMConfig
@@ -179,6 +180,15 @@ class TMMForCausalLM(TMMPreTrainedModel, GenerationMixin):
         self.vocab_size = config.vocab_size
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         self.post_init()
+
+    def _prepare_cache_for_generation(self, generation_config, *args, **kwargs):
+        # Offloaded, quantised and static caches would be made, and then hold nothing of this model.
+        if generation_config.cache_implementation not in (None, "dynamic"):
+            raise InputError(
+                f"cache_implementation={generation_config.cache_implementation!r} is for keys and values; "
+                'this model keeps the inputs of its mixers: leave it out, or pass "dynamic"'
+            )
+        return super()._prepare_cache_for_generation(generation_config, *args, **kwargs)
 
     def forward(
         self,

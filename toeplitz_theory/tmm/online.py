@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from toeplitz_theory.tmm.online_levels import Blocks, DenseLevel, InputStore, Level, SpectralLevel
 from toeplitz_theory.tmm.product import causal_toeplitz_product
@@ -122,15 +123,13 @@ class OnlineConvolution:
         tensor([1.0000, 1.5000, 1.5000])
         """
         self._check(x)
+        wide = x.detach().to(self._wide(x))
+        if x.shape[1] > 1:
+            return self._chunk(wide).to(x.dtype)
+        if not torch.is_autocast_enabled(x.device.type):
+            return self._step(wide).to(x.dtype)
         with torch.autocast(x.device.type, enabled=False):
-            wide = x.detach().to(self._wide(x))
-            if x.shape[1] == 1:
-                return self._step(wide).to(x.dtype)
-            past = self._inputs.last(min(self.length, self.taps - 1))
-            self._append(wide)
-            context = wide if past is None else torch.cat([past, wide], 1)
-            kernels = torch.nn.functional.pad(self._kernels, (0, max(0, context.shape[1] - self.taps)))
-            return causal_toeplitz_product(context, kernels)[:, -x.shape[1] :].to(x.dtype)
+            return self._step(wide).to(x.dtype)
 
     @torch.inference_mode(False)
     @torch.no_grad()
@@ -241,6 +240,13 @@ class OnlineConvolution:
         self._inputs.append(x, keep=self.taps + 3 * self._largest())
         self.length += x.shape[1]
         self._rebuild()
+
+    def _chunk(self, x: Tensor) -> Tensor:
+        past = self._inputs.last(min(self.length, self.taps - 1))
+        context = x if past is None else torch.cat([past, x], 1)
+        kernels = pad(self._kernels.to(x.dtype), (0, max(0, context.shape[1] - self.taps)))
+        self._append(x)
+        return causal_toeplitz_product(context, kernels)[:, -x.shape[1] :]
 
     def _step(self, x: Tensor) -> Tensor:
         time = self.length
