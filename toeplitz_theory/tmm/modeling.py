@@ -188,7 +188,9 @@ class TMMForCausalLM(TMMPreTrainedModel, GenerationMixin):
                 f"cache_implementation={generation_config.cache_implementation!r} is for keys and values; "
                 'this model keeps the inputs of its mixers: leave it out, or pass "dynamic"'
             )
-        return super()._prepare_cache_for_generation(generation_config, *args, **kwargs)
+        return super()._prepare_cache_for_generation(  # type: ignore[misc]
+            generation_config, *args, **kwargs
+        )
 
     def forward(
         self,

@@ -24,6 +24,9 @@ from torch.nn.functional import pad
 from toeplitz_theory.tmm.online_levels import Blocks, DenseLevel, InputStore, Level, SpectralLevel
 from toeplitz_theory.tmm.product import causal_toeplitz_product
 
+# Inputs kept beyond their use, so that speculative decoding can step back on a stream longer than n.
+CROP_ROOM = 64
+
 
 class OnlineConvolution:
     """State of ``y[t] = sum_{k < n} w[h, k] x[t - k]`` for a stream of inputs.
@@ -165,7 +168,8 @@ class OnlineConvolution:
         Raises
         ------
         ValueError
-            When inputs that are needed again have been dropped, which only a stream longer than n does.
+            When inputs that are needed again have been dropped: a stream longer than n keeps enough to go
+            back by ``CROP_ROOM`` positions.
 
         Examples
         --------
@@ -208,15 +212,21 @@ class OnlineConvolution:
         channels = self._inputs.channels
 
         def pick(state: Tensor) -> Tensor:
-            chosen = state.unflatten(1, (batch, channels)).index_select(1, rows)
+            chosen = state.unflatten(1, (channels, batch)).index_select(2, rows)
             return chosen.flatten(1, 2)
 
         self._inputs.select(pick, len(rows))
-        for level in self._levels:
+        if len(rows) != batch:
+            self._rebuild()  # another number of rows is cut into other slices
+        for level in self._levels if len(rows) == batch else ():
             level.select(pick)
 
     def _largest(self) -> int:
         return self._levels[-1].size if self._levels else 0
+
+    def _keep(self) -> int:
+        # The newest three blocks of the widest level, what its kernels reach from there, and room to crop.
+        return self.taps + 3 * self._largest() + CROP_ROOM
 
     def _wide(self, x: Tensor) -> torch.dtype:
         return torch.promote_types(x.dtype, self._kernels.dtype)
@@ -237,7 +247,7 @@ class OnlineConvolution:
         if self._kernels.dtype != x.dtype:
             self._kernels, self._reversed = self._kernels.to(x.dtype), self._reversed.to(x.dtype)
             self._prepared = {}
-        self._inputs.append(x, keep=self.taps + 3 * self._largest())
+        self._inputs.append(x, keep=self._keep())
         self.length += x.shape[1]
         self._rebuild()
 
@@ -256,10 +266,10 @@ class OnlineConvolution:
         for level in reversed(self._levels):
             if time % level.size == 0:
                 level.advance(time // level.size)
-        self._inputs.append(x, keep=self.taps + 3 * self._largest())
+        self._inputs.append(x, keep=self._keep())
         self.length = time + 1
         first = self._levels[0].size if self._levels else 0
-        start = max(0, (time // first - 1) * first if first else time + 1 - self.taps)
+        start = max(0, time + 1 - self.taps, (time // first - 1) * first if first else 0)
         y = torch.bmm(
             self._inputs.between(start, time + 1), self._reversed[:, self.taps - (time + 1 - start) :]
         )
@@ -267,8 +277,8 @@ class OnlineConvolution:
             if level is self._levels[0] and level.current is not None:
                 y[:, :, 0] += level.current[:, :, time % first]
             level.work(time, self._inputs)
-        # (H, B c, 1) back to (B, 1, H, c)
-        return y.view(y.shape[0], self._inputs.batch, -1).transpose(0, 1)[:, None]
+        # (H, c B, 1) back to (B, 1, H, c)
+        return y.view(y.shape[0], -1, self._inputs.batch).permute(2, 0, 1)[:, None]
 
     def _rebuild(self) -> None:
         """Bring all levels to the state that steps up to the present length would have left."""
@@ -284,7 +294,7 @@ class OnlineConvolution:
             if size not in self._prepared:
                 self._prepared[size] = cls.prepare(self._kernels, size, reach)
             above = cls(size, wider, reach, above, self._prepared[size])
-            above.schedule(self._inputs.rows, self.blocks, self.phase)
+            above.schedule(self._inputs.channels, self._inputs.batch, self.blocks, self.phase)
             above.restart(self.length - 1, self._inputs)
             self._levels.insert(0, above)
             wider = size

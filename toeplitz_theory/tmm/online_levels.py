@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-Part = tuple[slice, slice]  # of heads, and of rows (batch times channels)
+Part = tuple[slice, slice]  # of heads, and of rows (channels times batch)
 EVERYTHING: Part = (slice(None), slice(None))
 
 
@@ -103,7 +103,11 @@ class Blocks:
 
 
 class InputStore:
-    """The inputs that still matter, (H, B c, time): grown by doubling, the oldest dropped once past use."""
+    """The inputs that still matter, (H, c B, time): grown by doubling, the oldest dropped once past use.
+
+    The batch runs within the channel, and slices are made of whole channels: so a beam search may exchange
+    rows of the batch while the work of a block is half done.
+    """
 
     def __init__(self, taps: int):
         self.taps = taps
@@ -124,7 +128,7 @@ class InputStore:
             self.first, self._kept = 0, x.new_empty(x.shape[2], self.rows, 0)
         if self.end + new - self.first > self._kept.shape[-1]:
             self._make_room(new, keep)
-        columns = x.permute(2, 0, 3, 1).reshape(x.shape[2], self.rows, new)
+        columns = x.permute(2, 3, 0, 1).reshape(x.shape[2], self.rows, new)
         self._kept[..., self.end - self.first : self.end - self.first + new] = columns
         self.end += new
 
@@ -154,7 +158,7 @@ class InputStore:
         if count == 0:
             return None
         kept = self.between(self.end - count, self.end)
-        return kept.unflatten(1, (self.batch, self.channels)).permute(1, 3, 0, 2)
+        return kept.unflatten(1, (self.channels, self.batch)).permute(2, 3, 0, 1)
 
     def crop(self, length: int, needed: int) -> None:
         if needed < self.first:
@@ -195,11 +199,11 @@ class Level(ABC):
     def compute(self, block: int, oldest: int, part: Part, inputs: InputStore) -> Tensor:
         """Return what input blocks ``oldest`` to ``block - 2`` add to a slice of the outputs of ``block``."""
 
-    def schedule(self, rows: int, blocks: Blocks, phase: float) -> None:
+    def schedule(self, channels: int, batch: int, blocks: Blocks, phase: float) -> None:
         """Spread the slices evenly over the steps of a block."""
         heads = self.prepared.shape[0]
-        self.shape = (heads, rows, self.size)
-        parts = cut(heads, rows, self.rows_per_slice(blocks), self.size)
+        self.shape = (heads, channels * batch, self.size)
+        parts = cut(heads, channels, batch, self.rows_per_slice(blocks), self.size)
         for number, part in enumerate(parts):
             self.due.setdefault(int((number + phase) * self.size / len(parts)), []).append(part)
 
@@ -318,11 +322,17 @@ class SpectralLevel(Level):
         self.spectra = {source: pick(spectrum) for source, spectrum in self.spectra.items()}
 
 
-def cut(heads: int, rows: int, wanted: int, most: int) -> list[Part]:
-    """Cut (heads, rows) into pieces of ``wanted`` rows, or more lest there be above about ``most`` pieces."""
-    wanted = max(wanted, math.ceil(heads * rows / most))
-    if rows <= wanted:
-        step = max(1, wanted // rows)
+def cut(heads: int, channels: int, batch: int, wanted: int, most: int) -> list[Part]:
+    """Cut (heads, channels times batch) into parts of whole channels: about ``wanted`` rows each.
+
+    More rows where there would be above ``most`` parts, several heads where one has fewer; at least one
+    channel of one head.
+    """
+    wanted = max(1, wanted // batch, math.ceil(heads * channels / most))
+    if channels <= wanted:
+        step = wanted // channels
         return [(slice(h, h + step), slice(None)) for h in range(0, heads, step)]
-    step = math.ceil(rows / math.ceil(rows / wanted))
-    return [(slice(h, h + 1), slice(r, r + step)) for h in range(heads) for r in range(0, rows, step)]
+    step = math.ceil(channels / (channels // wanted)) * batch
+    return [
+        (slice(h, h + 1), slice(r, r + step)) for h in range(heads) for r in range(0, channels * batch, step)
+    ]
