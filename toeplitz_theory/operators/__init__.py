@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "kernels": ["as_kernel"],
         "results": ["FredholmIndex", "JensenDeficit", "MinModulus", "Winding", "Zeros"],
         "sections.section": ["CausalToeplitz"],
+        "symbols.centres": ["SpectrumIndex"],
         "symbols.symbol": ["Symbol"],
     },
 )

@@ -13,6 +13,7 @@ from toeplitz_theory.operators.kernels import Kernel, as_kernel
 from toeplitz_theory.operators.results import FredholmIndex, JensenDeficit, MinModulus, Winding, Zeros
 from toeplitz_theory.operators.symbolic import SymbolicMethods
 from toeplitz_theory.operators.symbols.band import count_between
+from toeplitz_theory.operators.symbols.centres import SpectrumIndex, spectrum_index
 from toeplitz_theory.operators.symbols.jensen import jensen_deficit
 from toeplitz_theory.operators.symbols.modulus import min_modulus
 from toeplitz_theory.operators.symbols.taps import Taps
@@ -124,6 +125,33 @@ class Symbol(FactorMethods, SymbolicMethods):
         (True, [-1.570796, 1.570796])
         """
         return wind(self._taps.plus(-about), tol)
+
+    def spectrum_index(self, lam: ArrayLike) -> SpectrumIndex:
+        """Return wind(a - lam) for an array of points: minus the Fredholm index of T(a) - lam.
+
+        A point belongs to the spectrum of T(a) if it lies on the curve a(|z| = 1) or is wound around.
+
+        Parameters
+        ----------
+        lam : array_like of complex
+            Any shape. 10,000 points take about 2 s at n = 512.
+
+        Returns
+        -------
+        SpectrumIndex
+            Counts, masked where they are not proved, and margins, in the shape of ``lam``.
+
+        Raises
+        ------
+        InputError
+            If a point is not a finite number.
+
+        Examples
+        --------
+        >>> Symbol([0.0, 1.0]).spectrum_index([[0.0, 3.0]]).count.tolist()
+        [[1, 0]]
+        """
+        return spectrum_index(self._taps, lam)
 
     def fredholm_index(self, tol: float = 0.0) -> FredholmIndex:
         """Return the Fredholm index of T(a): minus the number of zeros in the open disc.
