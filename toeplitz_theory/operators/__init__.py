@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "results": ["FredholmIndex", "JensenDeficit", "MinModulus", "Winding", "Zeros"],
         "sections.section": ["CausalToeplitz"],
         "symbols.centres": ["SpectrumIndex"],
+        "symbols.margins": ["IndexMargins", "RoundingMargin"],
         "symbols.symbol": ["Symbol"],
     },
 )

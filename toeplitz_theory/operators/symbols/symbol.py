@@ -15,6 +15,8 @@ from toeplitz_theory.operators.symbolic import SymbolicMethods
 from toeplitz_theory.operators.symbols.band import count_between
 from toeplitz_theory.operators.symbols.centres import SpectrumIndex, spectrum_index
 from toeplitz_theory.operators.symbols.jensen import jensen_deficit
+from toeplitz_theory.operators.symbols.leja import kernel_with_zeros
+from toeplitz_theory.operators.symbols.margins import MarginMethods
 from toeplitz_theory.operators.symbols.modulus import min_modulus
 from toeplitz_theory.operators.symbols.taps import Taps
 from toeplitz_theory.operators.symbols.winding import wind
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from toeplitz_theory.operators.sections.szego import InformationLimit
 
 
-class Symbol(FactorMethods, SymbolicMethods):
+class Symbol(FactorMethods, MarginMethods, SymbolicMethods):
     """Symbol ``a(z) = sum_k kernel[k] z**k`` of a causal Toeplitz layer.
 
     The layer computes ``y[t] = sum_{k <= t} kernel[k] x[t - k]``. On l2(N) it is the Toeplitz operator T(a).
@@ -60,6 +62,32 @@ class Symbol(FactorMethods, SymbolicMethods):
         symbol = cls.__new__(cls)
         symbol._taps = taps
         return symbol
+
+    @classmethod
+    def from_zeros(cls, zeros: ArrayLike, first: complex = 1.0) -> Symbol:
+        """Return the symbol ``first * prod_j (1 - z / z_j)`` with these zeros, its taps rounded to float64.
+
+        The factors are multiplied in Leja's order, so that no partial product is much larger than the result;
+        still, many zeros near the circle are moved by the rounding: ask the result for its own.
+
+        Parameters
+        ----------
+        zeros : array_like, shape (m,)
+            Nonzero; conjugate pairs give a real kernel.
+        first : complex
+            The first tap, a(0).
+
+        Raises
+        ------
+        InputError
+            If a zero is 0, infinite or nan.
+
+        Examples
+        --------
+        >>> Symbol.from_zeros([0.5, 2j, -2j]).kernel
+        array([ 1.  , -2.  ,  0.25, -0.5 ])
+        """
+        return cls(kernel_with_zeros(zeros, first))
 
     @property
     def kernel(self) -> Kernel:
