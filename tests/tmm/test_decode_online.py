@@ -176,7 +176,7 @@ def test_a_stream_without_end_keeps_a_bounded_past():
     last = torch.einsum("k,bkc->bc", kernels[0], x[:, -n:, 0].flip(1))
     torch.testing.assert_close(y[:, -1, 0], last, atol=tolerance(x[:, -n:], kernels, torch.float32), rtol=0)
     kept = stream._inputs
-    assert kept._kept.shape[-1] <= 2 * (n + 3 * blocks.sizes(n)[-1] + CROP_ROOM)
+    assert kept._kept.shape[-1] <= 2 * (n + 3 * blocks.sizes(n)[-1] + CROP_ROOM) + 48  # whole cache lines
     assert kept.first > 2500
     with pytest.raises(ValueError, match="are gone"):
         stream.crop(100)

@@ -99,8 +99,6 @@ class OnlineConvolution:
         self._prepared = {}
         self._rebuild()
 
-    @torch.inference_mode(False)
-    @torch.no_grad()
     def push(self, x: Tensor) -> Tensor:
         """Take the next inputs and return their outputs.
 
@@ -126,13 +124,12 @@ class OnlineConvolution:
         tensor([1.0000, 1.5000, 1.5000])
         """
         self._check(x)
-        wide = x.detach().to(self._wide(x))
-        if x.shape[1] > 1:
-            return self._chunk(wide).to(x.dtype)
-        if not torch.is_autocast_enabled(x.device.type):
-            return self._step(wide).to(x.dtype)
-        with torch.autocast(x.device.type, enabled=False):
-            return self._step(wide).to(x.dtype)
+        # Entering a mode takes as long as a small product: ``generate`` is in the right one already.
+        autocast = torch.is_autocast_enabled(x.device.type)
+        if not (autocast or torch.is_grad_enabled() or torch.is_inference_mode_enabled()):
+            return self._advance(x)
+        with torch.inference_mode(False), torch.no_grad(), torch.autocast(x.device.type, enabled=False):
+            return self._advance(x)
 
     @torch.inference_mode(False)
     @torch.no_grad()
@@ -251,6 +248,10 @@ class OnlineConvolution:
         self.length += x.shape[1]
         self._rebuild()
 
+    def _advance(self, x: Tensor) -> Tensor:
+        wide = x.detach().to(self._wide(x))
+        return (self._step(wide) if x.shape[1] == 1 else self._chunk(wide)).to(x.dtype)
+
     def _chunk(self, x: Tensor) -> Tensor:
         past = self._inputs.last(min(self.length, self.taps - 1))
         context = x if past is None else torch.cat([past, x], 1)
@@ -270,12 +271,14 @@ class OnlineConvolution:
         self.length = time + 1
         first = self._levels[0].size if self._levels else 0
         start = max(0, time + 1 - self.taps, (time // first - 1) * first if first else 0)
-        y = torch.bmm(
-            self._inputs.between(start, time + 1), self._reversed[:, self.taps - (time + 1 - start) :]
-        )
+        recent = self._inputs.between(start, time + 1)
+        taps = self._reversed.narrow(1, self.taps - (time + 1 - start), time + 1 - start)
+        older = self._levels[0].current if first else None
+        if older is None:
+            y = torch.bmm(recent, taps)
+        else:
+            y = torch.baddbmm(older.narrow(2, time % first, 1), recent, taps)
         for level in self._levels:
-            if level is self._levels[0] and level.current is not None:
-                y[:, :, 0] += level.current[:, :, time % first]
             level.work(time, self._inputs)
         # (H, c B, 1) back to (B, 1, H, c)
         return y.view(y.shape[0], -1, self._inputs.batch).permute(2, 0, 1)[:, None]

@@ -47,7 +47,7 @@ class Blocks:
     first: int = 32
     spectral: int = 1024
     radix: int = 16
-    slice_rows: int = 16
+    slice_rows: int = 32
 
     def __post_init__(self):
         if min(self.first, self.slice_rows) < 1 or self.radix < 2 or self.spectral <= self.first:
@@ -129,7 +129,7 @@ class InputStore:
         if self.end + new - self.first > self._kept.shape[-1]:
             self._make_room(new, keep)
         columns = x.permute(2, 3, 0, 1).reshape(x.shape[2], self.rows, new)
-        self._kept[..., self.end - self.first : self.end - self.first + new] = columns
+        self._kept.narrow(2, self.end - self.first, new).copy_(columns)
         self.end += new
 
     def _make_room(self, new: int, keep: int) -> None:
@@ -139,13 +139,15 @@ class InputStore:
         old = self.between(first, self.end)
         # Doubling copies each input O(1) times on average; an endless stream settles at twice what it keeps.
         room = min(max(64, 2 * needed), max(needed, 2 * keep))
+        # An odd number of 64-byte lines a row: rows a power of two apart would share one set of a cache.
+        room += -room % 32 + 16
         self._kept = old.new_empty(old.shape[0], old.shape[1], room)
         self._kept[..., : old.shape[-1]] = old
         self.first = first
 
     def between(self, start: int, stop: int) -> Tensor:
         assert self._kept is not None and start >= self.first, "inputs past use were asked for"
-        return self._kept[..., start - self.first : stop - self.first]
+        return self._kept.narrow(2, start - self.first, stop - start)
 
     def empty(self, shape: tuple[int, int, int], complex_numbers: bool = False) -> Tensor:
         """Return memory of the inputs' kind, to be filled."""
@@ -166,8 +168,7 @@ class InputStore:
         self.end = length
 
     def select(self, pick, batch: int) -> None:
-        kept = pick(self.between(self.first, self.end))
-        self._kept, self.batch, self.rows = kept, batch, batch * self.channels
+        self._kept, self.batch, self.rows = pick(self._kept), batch, batch * self.channels
 
 
 class Level(ABC):
