@@ -31,6 +31,8 @@ from torch import nn
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, StaticCache
 
 from toeplitz_theory import TMMConfig, TMMForCausalLM
+from toeplitz_theory.tmm.cache import blocks_for
+from toeplitz_theory.tmm.online import OnlineConvolution
 
 N, WIDTH, LAYERS, VOCABULARY = 16_384, 256, 4, 1024
 EARLY, WINDOW, ROUNDS = 256, 1024, 8
@@ -161,6 +163,34 @@ def show(decoders: dict[str, tuple[Decoder, int]], reference: str) -> None:
         )
 
 
+def push_microseconds(n: int, heads: int, batch: int, decoding: str, steps: int = 512) -> float:
+    """Return the mean CPU time of one mixer's step, around the middle of its n positions."""
+    stream = OnlineConvolution(torch.randn(heads, n), blocks_for(n, decoding))
+    x = torch.randn(batch, n, heads, WIDTH // heads)
+    start = max(1, (n - steps) // 2)
+    stream.load(x[:, :start])
+    begin = time.thread_time()
+    for position in range(start, min(n, start + steps)):
+        stream.push(x[:, position : position + 1])
+    return 1e6 * (time.thread_time() - begin) / (min(n, start + steps) - start)
+
+
+def show_crossover() -> None:
+    """Print where the online step becomes cheaper than the history: what ``decoding="auto"`` goes by."""
+    print("\nmicroseconds a step of one mixer: history / online (least of 3)")
+    sizes = (256, 512, 1024, 2048, 4096)
+    print(f"{'heads, batch':>14} " + " ".join(f"{n:>11}" for n in sizes))
+    for heads, batch in ((1, 1), (4, 1), (1, 4), (4, 4), (1, 16)):
+        cells = []
+        for n in sizes:
+            both = [
+                min(push_microseconds(n, heads, batch, decoding) for _ in range(3))
+                for decoding in ("history", "online")
+            ]
+            cells.append(f"{both[0]:5.0f}/{both[1]:5.0f}")
+        print(f"{heads:>9}, {batch:>3} " + " ".join(cells))
+
+
 def main() -> None:
     """Print milliseconds of CPU time a token."""
     torch.set_num_threads(1)
@@ -185,6 +215,8 @@ def main() -> None:
     for heads in ("", "4 heads "):
         growth = means[f"{heads}online, 16384"] / means[f"{heads}online, 256"]
         print(f"{heads or '1 head '}growth from position 256 to 16384: {growth:.2f} (target 1.3)")
+    with torch.no_grad():
+        show_crossover()
 
 
 if __name__ == "__main__":
