@@ -11,7 +11,15 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=["checkpoints", "errors", "operators", "plots", "reports", "tmm", "training"],
     submod_attrs={
-        "operators": ["CausalToeplitz", "Condition", "FredholmIndex", "Symbol", "Winding"],
+        "operators": [
+            "CausalToeplitz",
+            "Condition",
+            "FredholmIndex",
+            "Symbol",
+            "Winding",
+            "index_map",
+            "pseudospectrum",
+        ],
         "reports": ["Report", "compare", "inspect"],
         "tmm": ["TMMConfig", "TMMForAutoencoding", "TMMForCausalLM"],
     },

@@ -28,7 +28,8 @@ def test_against_fractions():
 
 
 def test_roots_of_unity_stay_small():
-    # prod (1 - z / z_j) over the 64th roots of 1/2 is 1 - 2 z^64: in the order of angles partial products reach 2^30.
+    # prod (1 - z / z_j) over the 64th roots of 1/2 is 1 - 2 z^64. In the order of angles
+    # partial products reach 2^30.
     roots = 0.5 ** (1 / 64) * np.exp(2j * np.pi * np.arange(64) / 64)
     kernel = Symbol.from_zeros(roots).kernel
     expected = np.zeros(65)

@@ -86,7 +86,9 @@ def test_lines_by_layer_hold_the_numbers(report):
     np.testing.assert_allclose(deficit.lines[0].get_ydata(), [np.log(2), 0, np.nan, np.nan], atol=1e-12)
     np.testing.assert_array_equal(nullity.lines[0].get_ydata(), [0, 0, 1, np.nan])
     # The infinite condition is a triangle at the upper edge, not a gap that looks like nothing.
-    assert any(line.get_marker() == "^" and np.round(line.get_xdata()).tolist() == [2] for line in condition.lines)
+    assert any(
+        line.get_marker() == "^" and np.round(line.get_xdata()).tolist() == [2] for line in condition.lines
+    )
     assert [text.get_text() for text in index.get_legend().get_texts()] == ["a", "b"]
     assert "2 not known" in [text.get_text() for text in index.texts]
 
