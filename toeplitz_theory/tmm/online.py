@@ -44,7 +44,7 @@ class OnlineConvolution:
     Raises
     ------
     ValueError
-        When kernels or inputs have the wrong shape.
+        When the kernels have the wrong shape or the phase is out of range.
 
     Examples
     --------
@@ -57,6 +57,8 @@ class OnlineConvolution:
     def __init__(self, kernels: Tensor, blocks: Blocks | None = None, phase: float = 0.0):
         if kernels.ndim != 2 or 0 in kernels.shape:
             raise ValueError(f"kernels must have shape (heads, taps >= 1), not {tuple(kernels.shape)}")
+        if not 0 <= phase < 1:
+            raise ValueError(f"phase={phase} must be at least 0 and below 1")
         self.blocks, self.phase = blocks, phase
         self.length = 0
         self._inputs = InputStore(kernels.shape[1])

@@ -206,7 +206,9 @@ class Level(ABC):
         self.shape = (heads, channels * batch, self.size)
         parts = cut(heads, channels, batch, self.rows_per_slice(blocks), self.size)
         for number, part in enumerate(parts):
-            self.due.setdefault(int((number + phase) * self.size / len(parts)), []).append(part)
+            # A phase next to 1 rounds up to the block's end, which no step of the block would reach.
+            step = min(int((number + phase) * self.size / len(parts)), self.size - 1)
+            self.due.setdefault(step, []).append(part)
 
     def oldest(self, block: int) -> int:
         """Return the first input block that this level, not one above, adds to outputs of ``block``."""
