@@ -164,6 +164,18 @@ class TestCost:
             assert max(rows) <= 4  # one slice a step at most
         assert max(len(step["slices"]) for step in steps) <= 5
 
+    def test_every_block_is_transformed_once(self, monkeypatch):
+        stream, rows = OnlineConvolution(torch.randn(2, 2048), Blocks(4, 16, 4, 4), 0.4), []
+        stream.load(torch.randn(1, 1024, 2, 8))
+        rfft = torch.fft.rfft
+        monkeypatch.setattr(
+            torch.fft, "rfft", lambda x, n: rows.append((n // 2, x.shape[0] * x.shape[1])) or rfft(x, n=n)
+        )
+        for _ in range(1024):
+            stream.push(torch.randn(1, 1, 2, 8))
+        for size in stream.blocks.sizes(2048)[1:]:
+            assert sum(r for s, r in rows if s == size) == 1024 // size * 16
+
     @given(st.integers(1, 9), st.integers(1, 70), st.integers(1, 5), st.integers(1, 300), st.integers(1, 100))
     def test_slices_cover_every_row_once_and_whole_channels(self, heads, channels, batch, wanted, most):
         seen = torch.zeros(heads, channels * batch)
@@ -190,6 +202,19 @@ def test_a_stream_without_end_keeps_a_bounded_past():
     assert kept.first > 2500
     with pytest.raises(ValueError, match="are gone"):
         stream.crop(100)
+
+
+@pytest.mark.parametrize("blocks", [None, Blocks(2, 8, 2, 4)], ids=str)
+def test_an_endless_stream_can_always_go_back_by_the_room_it_keeps(blocks):
+    stream = OnlineConvolution(torch.randn(1, 40), blocks)
+    for time in range(600):
+        stream.push(torch.randn(1, 1, 1, 2))
+        if time > 400:
+            other = copy.copy(stream)
+            other._inputs = copy.copy(stream._inputs)
+            other.crop(stream.length - CROP_ROOM)  # raises where an input is missing
+            assert other.length == time + 1 - CROP_ROOM
+    assert stream._inputs.first > 100
 
 
 @pytest.mark.parametrize("blocks", CUTS, ids=str)
