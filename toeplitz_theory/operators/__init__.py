@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "factors.delay": ["EnergyDelay"],
         "factors.inner_outer": ["InnerOuter"],
         "factors.outer": ["OuterFactor"],
+        "matrices.multihead": ["MatrixIndex", "MultiHeadSymbol"],
         "sections.condition": ["Condition"],
         "sections.information": ["InformationCurve", "InformationRate", "StorageBits"],
         "sections.szego": ["InformationLimit"],

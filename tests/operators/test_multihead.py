@@ -1,0 +1,97 @@
+"""Indices of multi-head layers: against eigenvalues of the projections, and exact determinants."""
+
+import math
+
+import numpy as np
+import pytest
+import sympy
+from schur_cohn import count_inside
+
+from toeplitz_theory.errors import InputError
+from toeplitz_theory.operators import MultiHeadSymbol, Symbol
+from toeplitz_theory.operators.matrices.multihead import proved_nonsingular
+
+
+def layer(heads: int, channels: int, n: int, seed: int = 0, scale: float = 1.0) -> MultiHeadSymbol:
+    rng = np.random.default_rng([heads, channels, n, seed])
+    d = heads * channels
+    w_in, w_out = rng.standard_normal((2, d, d)) / math.sqrt(d)
+    return MultiHeadSymbol(scale * rng.standard_normal((heads, n)) / math.sqrt(n), w_in, w_out)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_equal_heads_decouple_along_the_eigenvalues_of_the_projections(seed):
+    rng = np.random.default_rng(seed)
+    w, (w_in, w_out) = rng.standard_normal(6), rng.standard_normal((2, 4, 4))
+    found = MultiHeadSymbol([w, w], w_in, w_out).residual_index()
+    # det(I + a M) = prod (1 + a mu).
+    inside = 0
+    for mu in np.linalg.eigvals(w_in @ w_out):
+        taps = mu * w.astype(complex)
+        taps[0] += 1
+        inside += count_inside(taps)
+    assert found.certified and found.value == -inside
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_small_layers_against_the_exact_determinant(seed):
+    rng = np.random.default_rng(seed)
+    kernels = rng.integers(-16, 17, (2, 3)) / 8
+    w_in, w_out = rng.integers(-8, 9, (2, 4, 4)) / 8
+    z = sympy.Symbol("z")
+    heads = [sum(sympy.Rational(float(x)) * z**k for k, x in enumerate(w)) for w in kernels]
+    exact = sympy.Matrix(4, 4, lambda i, j: sympy.Rational(float(w_in[i, j])))
+    outer = sympy.Matrix(4, 4, lambda i, j: sympy.Rational(float(w_out[i, j])))
+    A = outer * sympy.diag(heads[0], heads[0], heads[1], heads[1]) * exact
+    determinant = sympy.Poly((sympy.eye(4) + A).det(method="berkowitz"), z)
+    taps = np.array([float(x) for x in determinant.all_coeffs()[::-1]])
+    found = MultiHeadSymbol(kernels, w_in, w_out).residual_index()
+    assert found.certified and found.value == -count_inside(taps)
+
+
+def test_index_without_the_residual_connection_counts_the_heads_zeros():
+    found = layer(3, 2, 20)
+    expected = -2 * sum(count_inside(a.kernel) for a in found.heads)
+    assert found.fredholm_index().value == expected and found.fredholm_index().certified
+
+
+def test_the_symbol_is_the_layer():
+    found = layer(2, 3, 5)
+    z = np.exp(0.7j)
+    diagonal = np.diag(np.repeat([complex(a(z)) for a in found.heads], 3))
+    np.testing.assert_allclose(found(z), found.w_out @ diagonal @ found.w_in, atol=1e-14)
+
+
+def test_what_is_not_proved_is_an_estimate_and_says_so():
+    found = layer(2, 2, 8)
+    proved, sampled = found.residual_index(), found.residual_index(max_arcs=3)
+    assert proved.certified and not sampled.certified and "estimate" in sampled.method
+    assert proved.value == sampled.value
+
+
+def test_small_layers_next_to_the_identity_have_index_0():
+    found = layer(2, 4, 16, scale=0.01).residual_index()
+    assert found.certified and found.value == 0
+
+
+def test_singular_projections_and_zeros_on_the_circle_are_refused():
+    singular = np.array([[1.0, 2.0], [2.0, 4.0]])
+    assert not proved_nonsingular(singular)
+    refused = MultiHeadSymbol([[1.0, 0.5]], singular, np.eye(2)).fredholm_index()
+    assert refused.value is None and "W_in" in refused.method
+    on_circle = MultiHeadSymbol([[1.0, 0.5], [1.0, -1.0]], np.eye(2), np.eye(2)).fredholm_index()
+    assert on_circle.value is None and "head 1" in on_circle.method
+
+
+def test_complex_heads():
+    w = np.array([0.2, 1.5j])
+    found = MultiHeadSymbol([w], np.eye(2), np.eye(2)).residual_index()
+    one = Symbol(w + np.array([1, 0])).fredholm_index().value
+    assert found.certified and found.value == 2 * one
+
+
+def test_bad_shapes():
+    with pytest.raises(InputError, match="do not fit"):
+        MultiHeadSymbol(np.ones((3, 4)), np.eye(4), np.eye(4))
+    with pytest.raises(InputError, match="nan"):
+        MultiHeadSymbol(np.ones((2, 4)), np.full((4, 4), np.nan), np.eye(4))

@@ -1,0 +1,1 @@
+"""Matrix-valued symbols: heads with projections, and the residual connection around them."""
