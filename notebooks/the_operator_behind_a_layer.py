@@ -19,11 +19,12 @@
 # and the pseudospectrum answer; at the end the same questions go to a trained layer.
 
 # %%
+from io import BytesIO
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from ipywidgets import FloatSlider, IntSlider, interact
+from ipywidgets import FloatSlider, Image, IntSlider, VBox
 from matplotlib.ticker import MaxNLocator
 
 import toeplitz_theory as tt
@@ -80,7 +81,7 @@ for ax in axes:
 plt.show()
 
 # %% [markdown]
-# Now by hand: drag the pair.
+# Now by hand: in a running notebook, drag the pair.
 
 
 # %%
@@ -96,21 +97,31 @@ def look(radius, degrees, n):
     axes[3].set(xlabel="lag k (tokens)", ylabel="log10 |tap k of the inverse|")
     found = a.fredholm_index(tol=1e-12)
     figure.suptitle(f"index {found.value}, J = {a.jensen_deficit().value:.3f} nats per token")
-    plt.show()
+    plt.close(figure)
+    return figure
 
 
 look(0.8, 60, 48)
 
-# %% [markdown]
-# In a running notebook the next cell has sliders.
-
 # %%
-_ = interact(
-    look,
-    radius=FloatSlider(value=0.8, min=0.3, max=1.7, step=0.01, continuous_update=False),
-    degrees=IntSlider(value=60, min=5, max=175, continuous_update=False),
-    n=IntSlider(value=48, min=4, max=128, continuous_update=False),
-)
+controls = {
+    "radius": FloatSlider(value=0.8, min=0.3, max=1.7, step=0.01, description="radius"),
+    "degrees": IntSlider(value=60, min=5, max=175, description="degrees"),
+    "n": IntSlider(value=48, min=4, max=128, description="n"),
+}
+picture = Image(format="png")
+
+
+def redraw(_=None):
+    buffer = BytesIO()
+    look(**{name: slider.value for name, slider in controls.items()}).savefig(buffer, dpi=80)
+    picture.value = buffer.getvalue()
+
+
+for slider in controls.values():
+    slider.observe(redraw, "value")
+redraw()
+VBox([*controls.values(), picture])
 
 # %% [markdown]
 # ## 2. Each zero inside costs one singular value

@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "matrices.multihead": ["MatrixIndex", "MultiHeadSymbol"],
         "sections.condition": ["Condition"],
         "sections.information": ["InformationCurve", "InformationRate", "StorageBits"],
+        "sections.splitting": ["Splitting"],
         "sections.szego": ["InformationLimit"],
         "symbolic": ["ExactIndex", "exact_index"],
         "kernels": ["as_kernel"],

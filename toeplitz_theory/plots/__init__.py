@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "grids": ["index_grid"],
         "layers": ["by_layer"],
         "matrices": ["toeplitz_heatmap"],
+        "sections": ["singular_values", "splitting"],
         "spectra": ["index_map", "pseudospectrum"],
         "style": ["look"],
     },

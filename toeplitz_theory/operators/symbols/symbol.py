@@ -11,6 +11,7 @@ from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators.factors.methods import FactorMethods
 from toeplitz_theory.operators.kernels import Kernel, as_kernel
 from toeplitz_theory.operators.results import FredholmIndex, JensenDeficit, MinModulus, Winding, Zeros
+from toeplitz_theory.operators.sections.methods import SectionMethods
 from toeplitz_theory.operators.symbolic import SymbolicMethods
 from toeplitz_theory.operators.symbols.band import count_between
 from toeplitz_theory.operators.symbols.centres import SpectrumIndex, spectrum_index
@@ -23,11 +24,10 @@ from toeplitz_theory.operators.symbols.winding import wind
 from toeplitz_theory.operators.symbols.zeros import all_zeros
 
 if TYPE_CHECKING:
-    from toeplitz_theory.operators.sections.section import CausalToeplitz
     from toeplitz_theory.operators.sections.szego import InformationLimit
 
 
-class Symbol(FactorMethods, MarginMethods, SymbolicMethods):
+class Symbol(FactorMethods, MarginMethods, SectionMethods, SymbolicMethods):
     """Symbol ``a(z) = sum_k kernel[k] z**k`` of a causal Toeplitz layer.
 
     The layer computes ``y[t] = sum_{k <= t} kernel[k] x[t - k]``. On l2(N) it is the Toeplitz operator T(a).
@@ -316,34 +316,6 @@ class Symbol(FactorMethods, MarginMethods, SymbolicMethods):
         from toeplitz_theory.operators.sections.szego import information_limit
 
         return information_limit(self.kernel, snr)
-
-    def section(self, n: int | None = None) -> CausalToeplitz:
-        """Return the n x n finite section T_n(a), the kernel cut or padded with zeros.
-
-        Parameters
-        ----------
-        n : int, optional
-            Size; the kernel's length when not given.
-
-        Returns
-        -------
-        CausalToeplitz
-
-        Raises
-        ------
-        InputError
-            If n is not a positive integer.
-
-        Examples
-        --------
-        >>> Symbol([1.0, -2.0]).section(3).to_dense()
-        array([[ 1.,  0.,  0.],
-               [-2.,  1.,  0.],
-               [ 0., -2.,  1.]])
-        """
-        from toeplitz_theory.operators.sections.section import CausalToeplitz
-
-        return CausalToeplitz(self.kernel, n)
 
     def residual(self) -> Symbol:
         """Return the symbol of ``I + T(a)``: 1 + a, what the stream sees with a residual connection.
