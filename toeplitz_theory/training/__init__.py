@@ -8,5 +8,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "corpus": ["Corpus", "load_corpus"],
         "recipe": ["Recipe", "load_recipe"],
         "runner": ["train"],
+        "surgery": ["Replaced", "make_invertible"],
     },
 )
