@@ -27,6 +27,11 @@ class Replaced:
         circle back inside: then ``index_after`` is not 0, and says so.
     distance : float
         ``||new - old|| / ||old||``.
+
+    Examples
+    --------
+    >>> Replaced("mixer.weight", index_before=-2, index_after=0, distance=0.3).index_after
+    0
     """
 
     key: str
