@@ -1,0 +1,120 @@
+"""Models of one size that differ in how (or whether) they mix along time: what train_step.py compares.
+
+``bare``      the same network without the mixing sub-layer: no norm, no projections, no residual there
+``unmixed``   the sub-layer without its product: norm, residual and, with heads, both projections stay
+``auto``, ``fft``, ``dense`` ...    this package's model with that ``config.product``
+``published``  the product as ``x @ W``, W filled from the kernel and masked to its upper triangle each step
+``llama``     transformers' Llama with scaled dot product attention and as many weights
+"""
+
+import torch
+from torch import Tensor, nn
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from toeplitz_theory import TMMConfig, TMMForCausalLM
+from toeplitz_theory.tmm.mixers import ToeplitzKernel
+
+WIDTH, LAYERS, VOCABULARY, BATCH = 128, 4, 1024, 8
+
+
+class Passed(nn.Module):
+    """A flat mixer without its product."""
+
+    def forward(self, x: Tensor, *_) -> Tensor:
+        return x
+
+
+class Projected(nn.Module):
+    """A mixer with heads without its products: the projections remain."""
+
+    def __init__(self):
+        super().__init__()
+        self.inward = nn.Linear(WIDTH, WIDTH, bias=False)
+        self.outward = nn.Linear(WIDTH, WIDTH, bias=False)
+
+    def forward(self, x: Tensor, *_) -> Tensor:
+        return self.outward(self.inward(x))
+
+
+class Published(nn.Module):
+    """``x @ W + b`` along time for each head, its W rebuilt and masked each step."""
+
+    def __init__(self, n: int, heads: int):
+        super().__init__()
+        self.kernels = nn.ModuleList(ToeplitzKernel(n, bias=True) for _ in range(heads))
+        self.inward = [nn.Linear(WIDTH, WIDTH // heads, bias=False) for _ in range(heads)]
+        self.inward = nn.ModuleList(self.inward if heads > 1 else [nn.Identity()])
+        self.outward = nn.Linear(WIDTH, WIDTH, bias=False) if heads > 1 else nn.Identity()
+        self.register_buffer("lags", (torch.arange(n) - torch.arange(n)[:, None]) % n)
+
+    def forward(self, x: Tensor, *_) -> Tensor:
+        mixed = []
+        for project, kernel in zip(self.inward, self.kernels, strict=True):
+            matrix = torch.triu(kernel.weight[0][self.lags])
+            mixed.append((project(x).transpose(1, 2) @ matrix + kernel.bias).transpose(1, 2))
+        return self.outward(torch.cat(mixed, -1))
+
+
+def toeplitz(n: int, heads: int, product: str) -> TMMForCausalLM:
+    """Return this package's model."""
+    config = TMMConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=WIDTH,
+        num_hidden_layers=LAYERS,
+        num_heads=heads,
+        max_position_embeddings=n,
+        product=product,
+    )
+    return TMMForCausalLM(config)
+
+
+def llama(n: int) -> LlamaForCausalLM:
+    """Return a Llama with 8 d^2 weights a layer, as many as the flat model apart from its kernels."""
+    config = LlamaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=WIDTH,
+        intermediate_size=172,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=4,
+        max_position_embeddings=n,
+        attn_implementation="sdpa",
+    )
+    return LlamaForCausalLM(config)
+
+
+def variant(name: str, n: int, heads: int) -> nn.Module:
+    """Return a freshly initialised model by its name."""
+    torch.manual_seed(0)
+    if name == "llama":
+        return llama(n).train()
+    model = toeplitz(n, heads, name if name not in ("bare", "unmixed", "published") else "fft")
+    for block in model.model.mixer_blocks:
+        if name == "bare":
+            block._mix_tokens = _nothing
+            block.token_norm = block.token_mixing_layer = nn.Identity()
+        elif name == "unmixed":
+            block.token_mixing_layer = Passed() if heads == 1 else Projected()
+        elif name == "published":
+            block.token_mixing_layer = Published(n, heads)
+            for kernel in block.token_mixing_layer.kernels:
+                nn.init.normal_(kernel.weight, std=(2 / n) ** 0.5)
+                nn.init.zeros_(kernel.bias)
+    return model.train()
+
+
+def _nothing(x: Tensor, *_) -> Tensor:
+    return x
+
+
+class Stepper:
+    """A model and its optimiser: each call is one step of training on fixed random tokens."""
+
+    def __init__(self, name: str, n: int, heads: int, batch: int = BATCH):
+        self.model = variant(name, n, heads)
+        self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=1e-4)
+        self.tokens = torch.randint(0, VOCABULARY, (batch, n), generator=torch.Generator().manual_seed(1))
+
+    def __call__(self) -> None:
+        self.optimiser.zero_grad(set_to_none=True)
+        self.model(input_ids=self.tokens, labels=self.tokens, use_cache=False).loss.backward()
+        self.optimiser.step()
