@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +22,8 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
     Yields
     ------
     Path
-        Where to write. After an exception it is removed and ``path`` is as it was.
+        Where to write. After an exception it is removed and ``path`` is as it was. Links are followed, and a
+        device or a pipe (``/dev/stdout``) is written to at the end instead of being replaced.
 
     Examples
     --------
@@ -33,12 +35,20 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
     '1 2 3'
     """
     final = Path(path)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{final.name}.", suffix=".partial", dir=final.parent)
+    special = final.exists() and not final.is_file() and not final.is_dir()
+    if not special:
+        final = final.resolve()
+        final.parent.mkdir(parents=True, exist_ok=True)
+    folder = None if special else final.parent
+    handle, name = tempfile.mkstemp(prefix=f".{final.name}.", suffix=".partial", dir=folder)
     os.close(handle)
     partial = Path(name)
     try:
         yield partial
+        if special:
+            with partial.open("rb") as whole, final.open("wb", buffering=0) as device:
+                shutil.copyfileobj(whole, device)
+            return
         umask = os.umask(0)
         os.umask(umask)
         partial.chmod(0o666 & ~umask)  # mkstemp makes files private; ours are for reading

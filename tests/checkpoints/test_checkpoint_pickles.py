@@ -214,3 +214,13 @@ def test_our_own_models_and_their_saved_folders(tmp_path):
 def test_numpy_extension_dtypes():
     array = np.linspace(-2, 2, 8).astype(np.float16)
     assert load({f"{mixer(0)}.weight": array}).layers[0].kernel.tolist() == array.astype(float).tolist()
+
+
+def test_the_reason_is_told_without_advice_to_run_the_file(tmp_path):
+    """torch wraps its reasons in a paragraph on loading with weights_only=False."""
+    path = tmp_path / "model.pt"
+    path.write_bytes(pickle.dumps({"a": 1}, protocol=4)[:-2] + b"\x8f.")
+    with pytest.raises(InputError) as refused:
+        load(path)
+    assert "PyTorch 2.6" not in str(refused.value) and "\n" not in str(refused.value)
+    assert "Unsupported operand" in str(refused.value)

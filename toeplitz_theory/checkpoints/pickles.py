@@ -12,6 +12,7 @@ from toeplitz_theory.checkpoints.stores import MemoryStore
 from toeplitz_theory.errors import InputError
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "module")
+_HOLDS_CODE = ("unsupported global", "unsupported class", "not an allowed global")
 _RESAVE = "re-save it with torch.save(model.state_dict(), path) or as safetensors"
 
 
@@ -74,19 +75,24 @@ def _unpickle(path: str) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as wrong:
         text = str(wrong)
-        if "Unsupported global" in text or "Unsupported class" in text or "not an allowed global" in text:
+        if any(sign in text.lower() for sign in _HOLDS_CODE):
             raise InputError(
                 f"{path}: the file holds code or whole objects beside tensors, "
                 f"which will not be run; {_RESAVE}."
             ) from None
-        raise _damaged(path, wrong) from None
+        raise _damaged(path, wrong, _reason(text)) from None
     except Exception as wrong:
         # Damaged bytes reach torch's unpickler and its zip reader, which raise almost anything.
         raise _damaged(path, wrong) from None
 
 
-def _damaged(path: str, wrong: Exception) -> InputError:
-    detail = " ".join(str(wrong).split())[:80] or type(wrong).__name__
+def _reason(text: str) -> str:
+    """What is wrong, without the advice around it, which would have the file's code run."""
+    return text.rpartition("WeightsUnpickler error:")[2].partition("Check the documentation")[0]
+
+
+def _damaged(path: str, wrong: Exception, text: str = "") -> InputError:
+    detail = " ".join((text or str(wrong)).split())[:80] or type(wrong).__name__
     return InputError(
         f"{path}: not a state dict that can be read with weights_only=True ({detail!a}); "
         f"the file is damaged, or holds code that will not be run: download it again, or {_RESAVE}."

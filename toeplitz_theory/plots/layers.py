@@ -73,6 +73,11 @@ def by_layer(reports: Mapping[str, Report], ax: Any = None) -> Drawing:
             panel.set_ylabel(label)
             panel.xaxis.set_major_locator(MaxNLocator(integer=True))
             panel.margins(y=0.12)
+            # From 0, which is what each quantity is measured against: a layer from which nothing is lost.
+            if column == "index":
+                panel.set_ylim(top=0.0)
+            else:
+                panel.set_ylim(bottom=0.0)
         if any(reports):
             axes[0].legend(loc="best")
         return Drawing(figure, axes, tuple(artists))
@@ -120,6 +125,7 @@ def _draw_model(ax: Axes, place: np.ndarray, value: np.ndarray, look_of: Series,
         marker=look_of.marker,
         markevery=None if alone else [],
         fillstyle="full" if alone else "none",
+        clip_on=False,
         label=name or None,
     )
     if not alone:
@@ -131,6 +137,7 @@ def _draw_model(ax: Axes, place: np.ndarray, value: np.ndarray, look_of: Series,
             linestyle="none",
             markersize=3,
             fillstyle="none",
+            clip_on=False,
         )
     endless = np.isposinf(value)
     if endless.any():
