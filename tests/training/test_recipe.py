@@ -33,6 +33,9 @@ def test_reads_what_is_written(recipe_file):
         ("vocab_size", "vocab_size = 100", "data.vocab_size.*257"),
         ("validation_fraction", "validation_fraction = 1.5", "data.validation_fraction.*0.5"),
         ("name", 'name = "../up"', "name.*pattern"),
+        ("hidden_size", 'mixer = "atention"', "model: .*mixer='atention' is not one of 'toeplitz'"),
+        ("hidden_size", "kernel_size = 3", "model: .*kernel_size=3 is for flat mixers"),
+        ("hidden_size", 'preset = "papr"', "model.*no preset 'papr'"),
     ],
 )
 def test_refused_in_one_line(recipe_file, key, line, said):
@@ -40,6 +43,13 @@ def test_refused_in_one_line(recipe_file, key, line, said):
     with pytest.raises(InputError, match=said) as refusal:
         load_recipe(path)
     assert str(path) in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def test_a_preset_fills_in_what_is_not_given(recipe_file):
+    path = recipe_file(hidden_size='hidden_size = 16\npreset = "optimised"\nhidden_act = "relu"')
+    model = load_recipe(path).model
+    assert (model.block_order, model.norm, model.positive_kernels) == ("mixer_first", "rmsnorm", True)
+    assert model.hidden_act == "relu" and "preset" not in model.model_dump()
 
 
 def test_missing_file_and_folder(tmp_path):

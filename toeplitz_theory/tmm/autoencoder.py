@@ -14,8 +14,8 @@ from transformers.utils import ModelOutput
 
 from toeplitz_theory.tmm.blocks import TMMBlock, build_norm
 from toeplitz_theory.tmm.config import TMMConfig
-from toeplitz_theory.tmm.inputs import check_ids, check_length, positions_and_mask
-from toeplitz_theory.tmm.modeling import TMMPreTrainedModel
+from toeplitz_theory.tmm.inputs import check_ids, check_length, place_of
+from toeplitz_theory.tmm.pretrained import TMMPreTrainedModel
 
 
 @dataclass
@@ -87,9 +87,9 @@ class TMMForAutoencoding(TMMPreTrainedModel):
         check_ids(input_ids, self.config.vocab_size)
         check_length(0, input_ids.shape[1], self.config.max_position_embeddings)
         x = self.embed_tokens(input_ids)
-        positions, _ = positions_and_mask(None, 0, x.shape[1], x)
+        place = place_of(None, 0, x.shape[1], self.config.max_position_embeddings, x)
         for block in self.encoderblocks:
-            x = block(x, positions)
+            x = block(x, place)
         return self.encoder_norm(x[:, -1])
 
     def decode(self, code: Tensor, length: int) -> Tensor:
@@ -115,9 +115,9 @@ class TMMForAutoencoding(TMMPreTrainedModel):
         torch.Size([1, 3, 50])
         """
         x = self.unroll_proj(unroll(code, length))
-        positions, _ = positions_and_mask(None, 0, length, x)
+        place = place_of(None, 0, length, self.config.max_position_embeddings, x)
         for block in self.decoderblocks:
-            x = block(x, positions)
+            x = block(x, place)
         return self.lm_head(self.norm(x))
 
     def forward(

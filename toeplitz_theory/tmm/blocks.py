@@ -5,6 +5,7 @@ from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from toeplitz_theory.tmm.cache import MixerHistory
+from toeplitz_theory.tmm.inputs import Place
 from toeplitz_theory.tmm.mixers import build_mixer
 
 
@@ -42,20 +43,19 @@ class TMMBlock(GradientCheckpointingLayer):
     def forward(
         self,
         x: Tensor,
-        positions: Tensor,
-        mask: Tensor | None = None,
+        place: Place,
         history: MixerHistory | None = None,
     ) -> Tensor:
         if self.mlp_first:
-            return self._mix_tokens(self._mix_channels(x), positions, mask, history)
-        return self._mix_channels(self._mix_tokens(x, positions, mask, history))
+            return self._mix_tokens(self._mix_channels(x), place, history)
+        return self._mix_channels(self._mix_tokens(x, place, history))
 
     def _mix_channels(self, x):
         return x + self.channel_mixing_layer(self.channel_norm(x))
 
-    def _mix_tokens(self, x, positions, mask, history):
+    def _mix_tokens(self, x, place, history):
         inputs = self.token_norm(x)
-        if mask is not None:
+        if place.mask is not None:
             # Padding must contribute nothing to later positions: convolution has no mask of its own.
-            inputs = inputs * mask
-        return x + self.token_mixing_layer(inputs, positions, history)
+            inputs = inputs * place.mask
+        return x + self.token_mixing_layer(inputs, place, history)

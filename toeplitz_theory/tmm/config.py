@@ -6,12 +6,17 @@ from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
 from toeplitz_theory.errors import InputError
+from toeplitz_theory.tmm.presets import preset_fields
 
+MIXER_NAMES = ("toeplitz", "frozen_toeplitz")
+_STORED_KERNELS = ("toeplitz", "frozen_toeplitz")
 _CHOICES = {
+    "mixer": MIXER_NAMES,
     "norm": ("layernorm", "rmsnorm"),
     "block_order": ("mlp_first", "mixer_first"),
-    "hidden_act": ("silu", "gelu", "relu"),
+    "hidden_act": ("silu", "gelu", "gelu_pytorch_tanh", "relu"),
     "kernel_init": ("kaiming", "decaying"),
+    "linear_init": ("normal", "kaiming"),
     "product": ("auto", "fft", "dense"),
     "decoding": ("auto", "history", "online"),
     "beyond_n": ("error", "slide"),
@@ -21,6 +26,7 @@ _POSITIVE = (
     "hidden_size",
     "num_hidden_layers",
     "num_heads",
+    "kernel_size",
     "expansion",
     "max_position_embeddings",
 )
@@ -48,15 +54,29 @@ class TMMConfig(PreTrainedConfig):
         Width d of the residual stream.
     num_hidden_layers : int
         Number of blocks; in the autoencoder, of the encoder and of the decoder each.
+    mixer : str
+        What moves information along time; `docs/models.md` compares them. "toeplitz"; "frozen_toeplitz", the
+        same with kernels that stay as they were drawn.
     num_heads : int
         Toeplitz kernels per layer. 1 is the flat mixer (no projections); H > 1 projects to d/H
         channels per head, mixes each head with a kernel of its own, concatenates and projects back.
+    expanded : bool
+        Two Toeplitz products with a SiLU between, in place of one (of each head).
+    kernel_size : int
+        Kernels over k neighbouring channels, k Toeplitz matrices a layer; flat mixers only.
+    positive_kernels : bool
+        The taps are the softplus of what is stored.
+    row_normalised : bool
+        Each row of the matrix is divided by its sum, so that outputs are weighted means of the past; the
+        taps have to be positive.
+    projection_bias : bool
+        Whether the projections of the heads have a bias.
     expansion : int
         Hidden width of the channel MLP over d.
     max_position_embeddings : int
         Sequence length n: the size of the Toeplitz matrices. Shorter sequences use the leading
         n' taps; longer ones are an error.
-    hidden_act : {"silu", "gelu", "relu"}
+    hidden_act : {"silu", "gelu", "gelu_pytorch_tanh", "relu"}
         Activation of the channel MLP.
     norm : {"layernorm", "rmsnorm"}
         Normalisation before each half of a block.
@@ -69,6 +89,9 @@ class TMMConfig(PreTrainedConfig):
     kernel_init : {"kaiming", "decaying"}
         Normal of standard deviation sqrt(2/n) for every tap (the paper's), or the same divided by
         sqrt(1 + k) at lag k.
+    linear_init : {"normal", "kaiming"}
+        Linear maps and embeddings are normal of standard deviation ``initializer_range``; or sqrt(2 / inputs)
+        for the maps and 1 for the embeddings.
     mixer_bias : bool
         Whether each kernel comes with a bias per position, as in the paper's code.
     product : {"auto", "fft", "dense"}
@@ -107,7 +130,13 @@ class TMMConfig(PreTrainedConfig):
     vocab_size: int = 1024
     hidden_size: int = 128
     num_hidden_layers: int = 4
+    mixer: str = "toeplitz"
     num_heads: int = 1
+    expanded: bool = False
+    kernel_size: int = 1
+    positive_kernels: bool = False
+    row_normalised: bool = False
+    projection_bias: bool = False
     expansion: int = 4
     max_position_embeddings: int = 256
     hidden_act: str = "silu"
@@ -116,6 +145,7 @@ class TMMConfig(PreTrainedConfig):
     final_norm: bool = True
     block_order: str = "mlp_first"
     kernel_init: str = "kaiming"
+    linear_init: str = "normal"
     mixer_bias: bool = True
     product: str = "auto"
     decoding: str = "auto"
@@ -132,12 +162,47 @@ class TMMConfig(PreTrainedConfig):
         self._refuse_impossible()
         super().__post_init__(**kwargs)
 
+    @classmethod
+    def preset(cls, name: str, **fields) -> "TMMConfig":
+        """Return the configuration of a published variant.
+
+        Parameters
+        ----------
+        name : {"paper", "optimised"}
+            "paper": LayerNorm, MLP first, expansion 4, SiLU, no norm before the head, kaiming-normal maps and
+            kernels. "optimised": RMSNorm, mixer first, GELU, kernels that are a softplus.
+        **fields
+            Size and vocabulary, and whatever should differ from the preset.
+
+        Returns
+        -------
+        TMMConfig
+
+        Raises
+        ------
+        InputError
+            When there is no such preset, or a field is wrong.
+
+        Examples
+        --------
+        >>> from toeplitz_theory import TMMConfig
+        >>> TMMConfig.preset("optimised", hidden_size=64, num_heads=4).block_order
+        'mixer_first'
+        """
+        return cls(**{**preset_fields(name), **fields})
+
     @property
     def head_size(self) -> int:
         """Channels per head, d/H."""
         return self.hidden_size // self.num_heads
 
     def _refuse_unknown(self, extras):
+        other = extras.get("model_type", self.model_type)
+        if other != self.model_type:
+            raise InputError(
+                f"this configuration is of a {other!r} model, not {self.model_type!r}: "
+                "load it with transformers' AutoModelForCausalLM"
+            )
         # transformers keeps unknown keywords as attributes, so a misspelt field would train the wrong model.
         known = {field.name for field in fields(self)} | _KNOWN_EXTRAS
         unknown = sorted(name for name in extras if name not in known and not name.startswith("_"))
@@ -156,5 +221,30 @@ class TMMConfig(PreTrainedConfig):
             raise InputError(
                 f"TMMConfig: hidden_size={self.hidden_size} is not divisible by num_heads={self.num_heads}"
             )
+        self._refuse_contradictions()
         if not (self.norm_eps > 0 and self.initializer_range > 0):
             raise InputError("TMMConfig: norm_eps and initializer_range must be positive")
+
+    def _refuse_contradictions(self):
+        for wrong, why in self._contradictions():
+            if wrong:
+                raise InputError(f"TMMConfig: {why}")
+
+    def _contradictions(self):
+        stored, name = self.mixer in _STORED_KERNELS, self.mixer
+        wide = self.kernel_size > 1
+        only = f"is for mixer='toeplitz' or 'frozen_toeplitz', not {name!r}"
+        yield self.expanded and not stored, f"expanded {only}"
+        yield wide and not stored, f"kernel_size={self.kernel_size} {only}"
+        yield self.positive_kernels and not stored, f"positive_kernels {only}"
+        yield wide and self.num_heads > 1, f"kernel_size={self.kernel_size} is for flat mixers: num_heads=1"
+        yield wide and self.expanded, f"kernel_size={self.kernel_size} does not go with expanded"
+        yield wide and self.row_normalised, f"kernel_size={self.kernel_size} does not go with row_normalised"
+        yield (
+            self.row_normalised and not self.positive_kernels,
+            "row_normalised needs positive_kernels: sums of free taps can vanish",
+        )
+        yield (
+            self.beyond_n == "slide" and not stored,
+            f"beyond_n='slide' {only}: the others have no window of n inputs",
+        )

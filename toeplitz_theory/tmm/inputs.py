@@ -1,7 +1,27 @@
 """What a model makes of the ids and masks it is given, and what it refuses."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
+
+
+class Place(NamedTuple):
+    """Where the new inputs of a mixer stand.
+
+    Attributes
+    ----------
+    positions : Tensor of int, shape (B or 1, t)
+        Counted from the first token of each row, at most n - 1.
+    mask : Tensor or None, shape (B, t, 1)
+        In the dtype of the stream, 0 at padding.
+    attention_mask : Tensor or None, shape (B, past + t)
+        As the caller gave it: it covers earlier positions too.
+    """
+
+    positions: Tensor
+    mask: Tensor | None = None
+    attention_mask: Tensor | None = None
 
 
 def check_ids(input_ids: Tensor, vocab_size: int) -> None:
@@ -30,21 +50,19 @@ def check_length(start: int, new: int, n: int) -> None:
         )
 
 
-def positions_and_mask(
-    attention_mask: Tensor | None, start: int, new: int, like: Tensor
-) -> tuple[Tensor, Tensor | None]:
-    """Return the positions (B or 1, t) of the new tokens, and their mask (B, t, 1) or None.
+def place_of(attention_mask: Tensor | None, start: int, new: int, n: int, like: Tensor) -> Place:
+    """Return where ``new`` tokens stand after ``start`` earlier ones, in a context of n.
 
     A padded batch counts positions from the first real token, so that a left-padded prompt gets the
     same biases per position, and the same answer, as the prompt alone.
     """
     if attention_mask is None:
-        return torch.arange(start, start + new, device=like.device)[None], None
+        return Place(torch.arange(start, start + new, device=like.device)[None].clamp(max=n - 1))
     if attention_mask.ndim != 2 or attention_mask.shape[1] != start + new:
         raise ValueError(
             f"attention_mask must have shape (batch, {start + new}), not {tuple(attention_mask.shape)}"
         )
     # Only the new columns are accumulated: a decoding step costs one sum over the past.
     before = attention_mask[:, :start].long().sum(1, keepdim=True)
-    positions = (before + attention_mask[:, start:].long().cumsum(1) - 1).clamp(min=0)
-    return positions, attention_mask[:, start:, None].to(like.dtype)
+    positions = (before + attention_mask[:, start:].long().cumsum(1) - 1).clamp(0, n - 1)
+    return Place(positions, attention_mask[:, start:, None].to(like.dtype), attention_mask)

@@ -1,11 +1,7 @@
 """The causal Toeplitz MLP Mixer: stack of blocks, and language model."""
 
-import math
-
-import torch
 from torch import Tensor, nn
-from transformers import GenerationMixin, PreTrainedModel
-from transformers import initialization as init
+from transformers import GenerationMixin
 from transformers.cache_utils import DynamicCache
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
@@ -13,33 +9,8 @@ from toeplitz_theory.errors import InputError
 from toeplitz_theory.tmm.blocks import TMMBlock, build_norm
 from toeplitz_theory.tmm.cache import MixerHistory
 from toeplitz_theory.tmm.config import TMMConfig
-from toeplitz_theory.tmm.inputs import check_ids, check_length, positions_and_mask
-from toeplitz_theory.tmm.mixers import ToeplitzKernel
-
-
-class TMMPreTrainedModel(PreTrainedModel):
-    """Initialisation and flags shared by the models of the family."""
-
-    config_class = TMMConfig
-    base_model_prefix = "model"
-    supports_gradient_checkpointing = True
-    _no_split_modules = ["TMMBlock"]  # noqa: RUF012 (transformers extends it)
-
-    @torch.no_grad()
-    def _init_weights(self, module):
-        if isinstance(module, ToeplitzKernel):
-            n = module.weight.shape[1]
-            init.normal_(module.weight, mean=0.0, std=math.sqrt(2 / n))  # kaiming, fan-in n
-            if self.config.kernel_init == "decaying":
-                init.copy_(module.weight, module.weight / torch.arange(1, n + 1).sqrt())
-            if module.bias is not None:
-                init.zeros_(module.bias)
-        elif isinstance(module, (nn.LayerNorm, nn.RMSNorm)):
-            init.ones_(module.weight)
-            if getattr(module, "bias", None) is not None:
-                init.zeros_(module.get_parameter("bias"))
-        else:
-            super()._init_weights(module)
+from toeplitz_theory.tmm.inputs import check_ids, check_length, place_of
+from toeplitz_theory.tmm.pretrained import TMMPreTrainedModel
 
 
 class TMMModel(TMMPreTrainedModel):
@@ -127,13 +98,12 @@ class TMMModel(TMMPreTrainedModel):
         n = self.config.max_position_embeddings
         if self.config.beyond_n == "error":
             check_length(start, inputs_embeds.shape[1], n)
-        positions, mask = positions_and_mask(attention_mask, start, inputs_embeds.shape[1], inputs_embeds)
-        positions = positions.clamp(max=n - 1)
+        place = place_of(attention_mask, start, inputs_embeds.shape[1], n, inputs_embeds)
 
         x, states = inputs_embeds, [inputs_embeds]
         for index, block in enumerate(self.mixer_blocks):
             history = None if past_key_values is None else self._history(past_key_values, index)
-            x = block(x, positions, mask, history)
+            x = block(x, place, history)
             states.append(x)
         x = self.norm(x)
         keep = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states

@@ -13,10 +13,10 @@ from toeplitz_theory.tmm.mixers import ToeplitzKernel
 
 
 def named_kernels(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Yield the state-dict key and the parameter (1, n) of every Toeplitz kernel, in model order."""
+    """Yield the state-dict key and the parameter (count, n) of every stored kernel, in model order."""
     for name, module in model.named_modules():
         if isinstance(module, ToeplitzKernel):
-            yield f"{name}.weight", module.weight
+            yield f"{name}.{'weight_raw' if module.positive else 'weight'}", module.stored
 
 
 @torch.no_grad()

@@ -13,19 +13,24 @@ Count = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
+_OF_THE_MIXER = ("mixer", "expanded", "kernel_size", "positive_kernels", "row_normalised")
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class ModelSection(_Section):
-    """Shape of the model: the fields of TMMConfig that a recipe may set, by the same names."""
+    """Shape of the model: the fields of TMMConfig that a recipe may set, by the same names.
+
+    ``preset`` names a published variant, from which the fields that are not given are taken.
+    """
 
     hidden_size: Count = 128
     num_hidden_layers: Count = 4
     num_heads: Count = 1
     expansion: Count = 4
-    hidden_act: Literal["silu", "gelu", "relu"] = "silu"
+    hidden_act: Literal["silu", "gelu", "gelu_pytorch_tanh", "relu"] = "silu"
     norm: Literal["layernorm", "rmsnorm"] = "layernorm"
     block_order: Literal["mlp_first", "mixer_first"] = "mlp_first"
     final_norm: bool = True
@@ -33,11 +38,37 @@ class ModelSection(_Section):
     mixer_bias: bool = True
     initializer_range: Positive = 0.02
     product: Literal["auto", "fft", "dense"] = "auto"
+    preset: Annotated[Literal["paper", "optimised"] | None, Field(exclude=True)] = None
+    mixer: str = "toeplitz"
+    expanded: bool = False
+    kernel_size: Count = 1
+    positive_kernels: bool = False
+    row_normalised: bool = False
+    projection_bias: bool = False
+    linear_init: Literal["normal", "kaiming"] = "normal"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _filled_from_the_preset(cls, values):
+        if not isinstance(values, dict) or not isinstance(values.get("preset"), str):
+            return values
+        from toeplitz_theory.tmm.presets import preset_fields
+
+        return preset_fields(values["preset"]) | values
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self):
         if self.hidden_size % self.num_heads:
             raise ValueError(f"hidden_size={self.hidden_size} is not divisible by num_heads={self.num_heads}")
+        return self
+
+    @model_validator(mode="after")
+    def _mixer_makes_sense(self):
+        if any(getattr(self, name) != ModelSection.model_fields[name].default for name in _OF_THE_MIXER):
+            # Only such recipes wait for torch here.
+            from toeplitz_theory.tmm.config import TMMConfig
+
+            TMMConfig(**self.model_dump())
         return self
 
 

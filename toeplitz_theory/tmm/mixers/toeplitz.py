@@ -1,0 +1,127 @@
+"""Toeplitz mixers: flat, with heads, expanded, over channels; positive, row-normalised, frozen."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear, pad, silu
+
+from toeplitz_theory.tmm.cache import MixerHistory
+from toeplitz_theory.tmm.inputs import Place
+from toeplitz_theory.tmm.mixers.kernels import ToeplitzKernel
+from toeplitz_theory.tmm.mixers.mixing import mix_heads, mix_stage
+
+# The places of the two kernels of an expanded mixer in the published layout.
+FIRST, SECOND = "0", "3"
+
+
+def build_toeplitz(config) -> nn.Module:
+    """Return the Toeplitz mixer of a configuration."""
+    if config.num_heads > 1:
+        return HeadedToeplitzMixer(config)
+    if config.expanded:
+        return ExpandedToeplitzMixer(config)
+    return ChannelToeplitzMixer(config) if config.kernel_size > 1 else FlatToeplitzMixer(config)
+
+
+def kernel_of(config) -> ToeplitzKernel:
+    """Return a fresh kernel of the configured kind."""
+    return ToeplitzKernel(**kernel_fields(config))
+
+
+def kernel_fields(config) -> dict:
+    """Return what a kernel of the configured kind is made with."""
+    return {
+        "n": config.max_position_embeddings,
+        "bias": config.mixer_bias,
+        "positive": config.positive_kernels,
+        "frozen": config.mixer == "frozen_toeplitz",
+    }
+
+
+def expanded_of(config) -> nn.ModuleDict:
+    """Return the two kernels of an expanded mixer, under the published names."""
+    return nn.ModuleDict({FIRST: kernel_of(config), SECOND: kernel_of(config)})
+
+
+class FlatToeplitzMixer(ToeplitzKernel):
+    """``T(w) x + b`` with one kernel for all channels of the stream."""
+
+    def __init__(self, config):
+        super().__init__(**kernel_fields(config))
+        self.product, self.row_normalised = config.product, config.row_normalised
+
+    def forward(self, x: Tensor, place: Place, history: MixerHistory | None = None) -> Tensor:
+        return mix_stage(x[:, :, None], [self], place, history, self.product, self.row_normalised)[:, :, 0]
+
+
+class ChannelToeplitzMixer(ToeplitzKernel):
+    """A kernel over k neighbouring channels: ``y[., c] = sum_j T(w_j) x[., c - (k - 1) + j] + b``.
+
+    The last kernel stands on the diagonal; channels below the first are zero.
+    """
+
+    def __init__(self, config):
+        super().__init__(**kernel_fields(config), count=config.kernel_size)
+        self.product = config.product
+
+    def forward(self, x: Tensor, place: Place, history: MixerHistory | None = None) -> Tensor:
+        d, k = x.shape[-1], self.stored.shape[0]
+        shifted = torch.stack([pad(x, (k - 1 - j, 0))[..., :d] for j in range(k)], 2)
+        y = mix_heads(shifted, self.sources(), self.kernels, self.product, history).sum(2)
+        return y if self.bias is None else y + self.bias[place.positions][..., None]
+
+
+class ExpandedToeplitzMixer(nn.ModuleDict):
+    """Two Toeplitz products with a SiLU between: ``T(w_3) silu(T(w_0) x + b_0) + b_3``."""
+
+    def __init__(self, config):
+        super().__init__(dict(expanded_of(config).items()))
+        self.product, self.row_normalised = config.product, config.row_normalised
+
+    def forward(self, x: Tensor, place: Place, history: MixerHistory | None = None) -> Tensor:
+        return mix_expanded(x[:, :, None], [self], place, history, self.product, self.row_normalised)[:, :, 0]
+
+
+class HeadedToeplitzMixer(nn.Module):
+    """Project to H heads of d/H channels, one kernel each (or two); concatenate and project back."""
+
+    def __init__(self, config):
+        super().__init__()
+        d, heads = config.hidden_size, config.num_heads
+        self.product, self.row_normalised = config.product, config.row_normalised
+        self.expanded = config.expanded
+        make = expanded_of if config.expanded else kernel_of
+        self.mixer_heads = nn.ModuleList(make(config) for _ in range(heads))
+        bias = config.projection_bias
+        self.proj_head = nn.ModuleList(nn.Linear(d, d // heads, bias=bias) for _ in range(heads))
+        self.out_proj = nn.Linear(d, d, bias=bias)
+
+    def forward(self, x: Tensor, place: Place, history: MixerHistory | None = None) -> Tensor:
+        inputs = project_heads(x, self.proj_head)
+        if place.mask is not None and self.out_proj.bias is not None:
+            inputs = inputs * place.mask[..., None]
+        mix = mix_expanded if self.expanded else mix_stage
+        heads: list = list(self.mixer_heads)
+        y = mix(inputs, heads, place, history, self.product, self.row_normalised)
+        return self.out_proj(y.flatten(-2))
+
+
+def project_heads(x: Tensor, projections: nn.ModuleList) -> Tensor:
+    """Return (B, t, H, d/H), the projection of every head by one matrix product."""
+    # Row block h of the joined weight is head h's projection.
+    weight = torch.cat([head.get_parameter("weight") for head in projections])
+    has_bias = projections[0].bias is not None
+    bias = torch.cat([head.get_parameter("bias") for head in projections]) if has_bias else None
+    return linear(x, weight, bias).unflatten(-1, (len(projections), -1))
+
+
+def mix_expanded(
+    x: Tensor, heads: list, place: Place, history: MixerHistory | None, method: str, row_normalised: bool
+) -> Tensor:
+    """Return the two products of each head of ``x`` (B, t, H, c), with a SiLU between."""
+    first, second = ([head[part] for head in heads] for part in (FIRST, SECOND))
+    hidden = silu(mix_stage(x, first, place, history, method, row_normalised))
+    if place.mask is not None:
+        hidden = hidden * place.mask[..., None]  # the first bias also stands at padding
+    return mix_stage(hidden, second, place, history, method, row_normalised, slot=1)

@@ -1,0 +1,105 @@
+"""What the models of the family share: how weights begin, and what is refused when they are loaded."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers import initialization as init
+
+from toeplitz_theory.errors import InputError
+from toeplitz_theory.tmm.config import TMMConfig
+from toeplitz_theory.tmm.mixers import ToeplitzKernel
+
+# A language model may start from a stack without a head, and a stack may leave a head aside.
+_HEAD = "lm_head."
+
+
+class TMMPreTrainedModel(PreTrainedModel):
+    """Initialisation, loading and flags shared by the models of the family."""
+
+    config_class = TMMConfig
+    base_model_prefix = "model"
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["TMMBlock"]  # noqa: RUF012 (transformers extends it)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
+        """Load a model, as in transformers; weights of another architecture or vocabulary are refused.
+
+        Parameters
+        ----------
+        pretrained_model_name_or_path : str or path-like
+            A folder, or a name on the Hub.
+        *args, **kwargs
+            As for ``transformers.PreTrainedModel.from_pretrained``.
+
+        Returns
+        -------
+        TMMPreTrainedModel
+            In evaluation mode.
+
+        Raises
+        ------
+        InputError
+            When tensors are missing, left over or of another shape: transformers would draw them at random.
+        """
+        lenient = kwargs.pop("ignore_mismatched_sizes", False)
+        with_info = kwargs.pop("output_loading_info", False)
+        loaded: Any = super().from_pretrained(
+            pretrained_model_name_or_path,
+            *args,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **kwargs,
+        )
+        model, info = loaded
+        wrong = _what_does_not_fit(info, lenient)
+        if wrong:
+            raise InputError(f"{pretrained_model_name_or_path} does not fit {cls.__name__}: {wrong}")
+        for module in model.modules():
+            if isinstance(module, ToeplitzKernel):
+                # transformers makes the loaded tensors parameters that learn.
+                module.stored.requires_grad_(not module.frozen)
+        return (model, info) if with_info else model
+
+    @torch.no_grad()
+    def _init_weights(self, module):
+        if isinstance(module, ToeplitzKernel):
+            module.draw(self.config.kernel_init)
+        elif isinstance(module, (nn.LayerNorm, nn.RMSNorm)):
+            init.ones_(module.weight)
+            if getattr(module, "bias", None) is not None:
+                init.zeros_(module.get_parameter("bias"))
+        else:
+            super()._init_weights(module)
+            if self.config.linear_init == "kaiming":
+                self._make_kaiming(module)
+
+    def _make_kaiming(self, module):
+        if isinstance(module, nn.Linear):
+            init.normal_(module.weight, std=math.sqrt(2 / module.weight.shape[1]))
+        elif isinstance(module, nn.Embedding):
+            init.copy_(module.weight, module.weight / self.config.initializer_range)
+
+
+def _what_does_not_fit(info: dict, lenient: bool) -> str:
+    """Say in one line why loaded weights are not those of the model; empty when they are."""
+    missing, extra = (
+        sorted(key for key in info[name] if not key.startswith(_HEAD))
+        for name in ("missing_keys", "unexpected_keys")
+    )
+    if missing or extra:
+        lacks = f"it lacks {len(missing)} tensors ({missing[0]}, ...)" if missing else ""
+        holds = f"it holds {len(extra)} that this model has not ({extra[0]}, ...)" if extra else ""
+        return (
+            f"{' and '.join(filter(None, (lacks, holds)))}; is it of another architecture or configuration?"
+        )
+    if info["mismatched_keys"] and not lenient:
+        key, found, wanted = min(info["mismatched_keys"])
+        more = " (is it of another vocabulary?)" if "embed" in key or key.startswith(_HEAD) else ""
+        return f"{key} has shape {tuple(found)}, not {tuple(wanted)}{more}"
+    return ""
