@@ -16,6 +16,12 @@ MIXERS: dict[str, dict] = {
     "row-normalised heads": {"positive_kernels": True, "row_normalised": True, "num_heads": 2},
     "frozen": {"mixer": "frozen_toeplitz"},
     "frozen heads": {"mixer": "frozen_toeplitz", "num_heads": 2, "expanded": True},
+    "masked": {"mixer": "masked"},
+    "masked heads": {"mixer": "masked", "num_heads": 2, "projection_bias": True},
+    "attention": {"mixer": "attention", "num_heads": 2},
+    "linear attention": {"mixer": "linear_attention", "num_heads": 2},
+    "hyena": {"mixer": "hyena"},
+    "ssm": {"mixer": "ssm", "state_size": 3},
 }
 PRESETS = ("paper", "optimised")
 

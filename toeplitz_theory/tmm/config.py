@@ -8,7 +8,10 @@ from transformers import PreTrainedConfig
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.tmm.presets import preset_fields
 
-MIXER_NAMES = ("toeplitz", "frozen_toeplitz")
+MIXER_NAMES = (
+    *("toeplitz", "frozen_toeplitz", "masked"),
+    *("attention", "linear_attention", "hyena", "ssm"),
+)
 _STORED_KERNELS = ("toeplitz", "frozen_toeplitz")
 _CHOICES = {
     "mixer": MIXER_NAMES,
@@ -27,6 +30,7 @@ _POSITIVE = (
     "num_hidden_layers",
     "num_heads",
     "kernel_size",
+    "state_size",
     "expansion",
     "max_position_embeddings",
 )
@@ -56,10 +60,12 @@ class TMMConfig(PreTrainedConfig):
         Number of blocks; in the autoencoder, of the encoder and of the decoder each.
     mixer : str
         What moves information along time; `docs/models.md` compares them. "toeplitz"; "frozen_toeplitz", the
-        same with kernels that stay as they were drawn.
+        same with kernels that stay as they were drawn; "masked", any lower-triangular matrix; "attention" and
+        "linear_attention", with rotary positions; "hyena" of order 2; "ssm", diagonal state spaces.
     num_heads : int
         Toeplitz kernels per layer. 1 is the flat mixer (no projections); H > 1 projects to d/H
-        channels per head, mixes each head with a kernel of its own, concatenates and projects back.
+        channels per head, mixes each head with a kernel of its own, concatenates and projects back. Dense
+        matrices, and heads of attention, likewise; "hyena" and "ssm" mix each channel by itself.
     expanded : bool
         Two Toeplitz products with a SiLU between, in place of one (of each head).
     kernel_size : int
@@ -70,7 +76,9 @@ class TMMConfig(PreTrainedConfig):
         Each row of the matrix is divided by its sum, so that outputs are weighted means of the past; the
         taps have to be positive.
     projection_bias : bool
-        Whether the projections of the heads have a bias.
+        Whether the projections around the mixer have a bias.
+    state_size : int
+        Complex states per channel of "ssm".
     expansion : int
         Hidden width of the channel MLP over d.
     max_position_embeddings : int
@@ -137,6 +145,7 @@ class TMMConfig(PreTrainedConfig):
     positive_kernels: bool = False
     row_normalised: bool = False
     projection_bias: bool = False
+    state_size: int = 16
     expansion: int = 4
     max_position_embeddings: int = 256
     hidden_act: str = "silu"
@@ -243,6 +252,14 @@ class TMMConfig(PreTrainedConfig):
         yield (
             self.row_normalised and not self.positive_kernels,
             "row_normalised needs positive_kernels: sums of free taps can vanish",
+        )
+        yield (
+            name in ("hyena", "ssm") and self.num_heads > 1,
+            f"mixer={name!r} mixes each channel by itself: num_heads=1, not {self.num_heads}",
+        )
+        yield (
+            "attention" in name and self.head_size % 2 == 1,
+            f"mixer={name!r} turns pairs of channels: their number a head must be even, not {self.head_size}",
         )
         yield (
             self.beyond_n == "slide" and not stored,
