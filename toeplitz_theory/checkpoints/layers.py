@@ -23,8 +23,8 @@ class ToeplitzLayer:
         Position in the model, for example ``"mixer_blocks.0"`` or ``"decoderblocks.3"``. The two
         Toeplitz layers of an expanded mixer end in ``".first"`` and ``".second"``.
     head : int or None
-        Head number; the tap number when a kernel over channels has several taps; None when the
-        mixer has a single kernel.
+        Head number; the tap number when a kernel over channels has several taps; the channel where
+        each has a kernel of its own; None when the mixer has a single kernel.
     kernel : ndarray of float64, shape (n,)
         ``kernel[k]`` multiplies the input k steps back. Widened exactly from the stored values and
         read-only. It may hold nan or inf: the checkpoint does.
@@ -34,7 +34,8 @@ class ToeplitzLayer:
         Name of the tensor in the file.
     layout : str
         One of ``"flat"``, ``"heads"``, ``"parallel heads"``, ``"expanded"``, ``"expanded heads"``,
-        ``"channel kernel"``, ``"early"``, ``"optimised heads"``.
+        ``"channel kernel"``, ``"early"``, ``"optimised heads"``; of kernels that are generated from other
+        tensors, ``"state space"`` and ``"implicit filter"``.
     note : str
         What a reader must know about this kernel; empty when there is nothing.
 

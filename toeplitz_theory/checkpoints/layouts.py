@@ -13,6 +13,8 @@ tail                       shape                                         layout
 ``mixer_heads.{h}.weight``  (1, n)                                       heads
 ``mixer_heads.{h}.{j}.weight``  (1, n), two of them                      expanded heads
 ``mixer_heads.weight``     (H, n)                                        parallel heads
+``filter.c``, ...          see `generated`                               state space
+``filters.{j}.skip``, ...  see `generated`                               implicit filter
 =========================  ============================================  ==================
 
 ``weight_raw`` in place of ``weight`` always means kernel = softplus(weight_raw).
@@ -22,11 +24,13 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from toeplitz_theory.checkpoints.generated import find_generators
 from toeplitz_theory.checkpoints.layers import Skipped, ToeplitzLayer
 from toeplitz_theory.checkpoints.stores import TensorInfo, TensorStore
 
@@ -41,7 +45,8 @@ _WRAPPERS_IN_FRONT = {"model", "base_model"}
 _STACKS = {"mixer_blocks", "encoderblocks", "decoderblocks", "blocks"}
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _LEAVES = {"weight", "weight_raw"}
-_COMPANIONS = {"proj_head", "in_proj", "out_proj"}
+_COMPANIONS = {"proj_head", "in_proj", "inp_proj", "out_proj", "short_filter"}
+_ATTENTION = {("in_proj", "weight"), ("out_proj", "weight")}
 
 
 @dataclass(frozen=True)
@@ -62,13 +67,17 @@ class _Slot:
     part: int | None
 
 
-def find_layers(store: TensorStore) -> tuple[list[ToeplitzLayer], list[Skipped], int]:
+def find_layers(
+    store: TensorStore, config: Mapping[str, Any] | None = None
+) -> tuple[list[ToeplitzLayer], list[Skipped], int]:
     """Find the Toeplitz kernels of a state dict.
 
     Parameters
     ----------
     store : TensorStore
         The tensors by name.
+    config : mapping, optional
+        ``config.json``: generated kernels have as many taps as it says, and it names what is row-normalised.
 
     Returns
     -------
@@ -80,15 +89,18 @@ def find_layers(store: TensorStore) -> tuple[list[ToeplitzLayer], list[Skipped],
         Number of tensors that are no token mixers.
     """
     mixers = _group(store.infos)
+    config = config or {}
     layers: list[ToeplitzLayer] = []
     skipped: list[Skipped] = []
     kept = 0
     for block, mixer in sorted(mixers, key=lambda name: _reading_order(name[0])):
         places = mixers[block, mixer]
-        found, left_out = _read_mixer(store, _join(block, mixer), places)
-        layers += found
-        skipped += left_out
-        kept += len({layer.key for layer in found}) + sum(s.name in store.infos for s in left_out)
+        name = _join(block, mixer)
+        made, left_out, used = _read_generated(store, name, places, config)
+        found, more = _read_mixer(store, name, [p for p in places if p.key not in used], bool(used))
+        layers += [*made, *(_as_configured(layer, config) for layer in found)]
+        skipped += [*left_out, *more]
+        kept += len(used | {layer.key for layer in found}) + sum(s.name in store.infos for s in more)
     return layers, skipped, len(store.infos) - kept
 
 
@@ -138,10 +150,48 @@ def _reading_order(name: str) -> tuple[object, ...]:
     return (rank, *((0, int(s), "") if _is_number(s) else (1, 0, s) for s in segments))
 
 
+def _read_generated(
+    store: TensorStore, name: str, places: list[_Place], config: Mapping[str, Any]
+) -> tuple[list[ToeplitzLayer], list[Skipped], set[str]]:
+    """Read the generated kernels of a token mixer; also the names of all tensors that make them."""
+    by_tail = {place.tail: place for place in places}
+    layers: list[ToeplitzLayer] = []
+    skipped: list[Skipped] = []
+    used: set[str] = set()
+    for module, generator in find_generators(by_tail):
+        sources = {part: by_tail[(*module, *part.split("."))].key for part in generator.tensors}
+        used |= set(sources.values())
+        key, layer = sources[generator.key], _join(places[0].block, *module)
+        try:
+            kernels = generator.make(store, sources, config)
+        except ValueError as wrong:
+            skipped.append(Skipped(_join(name, *module), str(wrong)))
+            continue
+        layers += [
+            ToeplitzLayer(layer, head, kernel, store.infos[key].dtype, key, generator.layout, generator.note)
+            for head, kernel in enumerate(kernels)
+        ]
+    return layers, skipped, used
+
+
+def _as_configured(layer: ToeplitzLayer, config: Mapping[str, Any]) -> ToeplitzLayer:
+    """Add to a layer's note what only the configuration tells."""
+    notes = []
+    if config.get("mixer") == "frozen_toeplitz":
+        notes.append("frozen: as it was drawn")
+    first, total = layer.kernel[0], layer.kernel.sum()
+    if config.get("row_normalised") and first != 0 and total != 0:
+        notes.append(
+            f"row-normalised: the layer is D T(a), D from {1 / first:.3g} in the first row to "
+            f"{1 / total:.3g} in the last; the numbers are those of T(a)"
+        )
+    return replace(layer, note="; ".join(filter(None, (layer.note, *notes)))) if notes else layer
+
+
 def _read_mixer(
-    store: TensorStore, name: str, places: list[_Place]
+    store: TensorStore, name: str, places: list[_Place], generated: bool = False
 ) -> tuple[list[ToeplitzLayer], list[Skipped]]:
-    """Read one token mixer."""
+    """Read one token mixer; ``generated`` says that kernels of it have been found already."""
     if any(place.tail[-1:] == ("decay_value",) for place in places):
         reason = (
             "its decay_value marks a 'repeat' mixer, a recurrence with one weight per position: not Toeplitz"
@@ -167,9 +217,16 @@ def _read_mixer(
             Skipped(p.key, "a tensor of this token mixer that no known layout has: not applied")
             for p in strangers
         ]
-    elif not skipped:
-        skipped = [Skipped(name, "a token mixer of another kind: its tensors are " + _listed(places))]
+    elif not skipped and not generated:
+        skipped = [Skipped(name, _other_kind(places))]
     return list(_read_slots(store, slots)), sorted(skipped, key=lambda s: _reading_order(s.name))
+
+
+def _other_kind(places: list[_Place]) -> str:
+    tails = {place.tail for place in places if place.tail[-1:] != ("bias",)}
+    if tails == _ATTENTION:
+        return "attention, or linear attention: what multiplies the past depends on the input, no kernel does"
+    return "a token mixer of another kind: its tensors are " + _listed(places)
 
 
 def _listed(places: list[_Place]) -> str:
@@ -256,7 +313,7 @@ def _read_slot(store: TensorStore, slot: _Slot, layer: str) -> Iterator[Toeplitz
     for row, stored in enumerate(rows):
         notes = list(_notes(stored, info.dtype, softplus))
         if layout == "channel kernel":
-            notes.insert(0, f"one of k={len(rows)} taps over channels, tap 0 on the diagonal")
+            notes.insert(0, f"one of k={len(rows)} taps over channels, the last on the diagonal")
         kernel = _softplus(stored) if softplus else stored
         head = row if many else slot.head
         yield ToeplitzLayer(layer, head, kernel, info.dtype, key, layout, "; ".join(notes))

@@ -88,7 +88,8 @@ def load(source: str | os.PathLike[str] | nn.Module | Mapping[str, Any]) -> Chec
     if isinstance(source, Mapping):
         return _from_memory(source, "a state dict in memory")
     if callable(getattr(source, "state_dict", None)):
-        return _from_memory(source.state_dict(), type(source).__name__)  # type: ignore[union-attr]
+        tensors = source.state_dict()  # type: ignore[union-attr]
+        return _from_memory(tensors, type(source).__name__, _live_config(source))
     if isinstance(source, (str, os.PathLike)):
         return _from_path(os.fspath(source))
     raise InputError(
@@ -96,8 +97,15 @@ def load(source: str | os.PathLike[str] | nn.Module | Mapping[str, Any]) -> Chec
     )
 
 
-def _from_memory(tensors: Mapping[str, Any], source: str) -> Checkpoint:
-    return _assemble(MemoryStore(tensors, source), source)
+def _from_memory(tensors: Mapping[str, Any], source: str, config: dict[str, Any] | None = None) -> Checkpoint:
+    return _assemble(MemoryStore(tensors, source), source, config=config)
+
+
+def _live_config(module: Any) -> dict[str, Any]:
+    """Return the configuration that a live module of transformers carries; empty for others."""
+    to_dict = getattr(getattr(module, "config", None), "to_dict", None)
+    config = to_dict() if callable(to_dict) else {}
+    return config if isinstance(config, dict) else {}
 
 
 def _from_path(source: str) -> Checkpoint:
@@ -227,12 +235,16 @@ def _assemble(
     skipped: list[Skipped] | None = None,
     notes: list[str] | None = None,
     files_of: Callable[[Iterable[str]], tuple[SourceFile, ...]] | None = None,
+    config: dict[str, Any] | None = None,
 ) -> Checkpoint:
     skipped, notes = list(skipped or []), list(notes or [])
-    layers, left_out, ignored = find_layers(store)
-    if not layers:
+    config_skipped: list[Skipped] = []
+    if config is None:
+        config, config_skipped = _read_config(folder)
+    layers, left_out, ignored = find_layers(store, config)
+    # A model of this package with mixers of another kind has a report too: what was skipped, and why.
+    if not layers and not (left_out and config.get("model_type") == "tmm"):
         raise InputError(f"{source}: {_why_none(store, left_out)}")
-    config, config_skipped = _read_config(folder)
     if not str(config.get("model_type", "")).startswith("tmm"):
         notes.append(_REPEAT_NOTE)
     return Checkpoint(

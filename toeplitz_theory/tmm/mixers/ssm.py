@@ -69,7 +69,7 @@ class DiagonalKernel(CausalKernels):
         a = torch.complex(-self.log_decay.double().exp(), self.frequency.double())
         rates = a * self.log_dt.double().exp()[:, None]
         exact = wide.to_complex()
-        b = ((torch.exp(rates) - 1) / a).to(exact)
+        b = (torch.expm1(rates) / a).to(exact)
         return Recurrence(rates, b, torch.view_as_complex(self.c.to(wide)), self.d.to(wide))
 
     def kernels(self) -> Tensor:
