@@ -15,3 +15,10 @@ class InputError(ToeplitzTheoryError, ValueError):
 
 class NumericalError(ToeplitzTheoryError, ArithmeticError):
     """The accuracy asked for cannot be had; the message says which can."""
+
+
+class RunError(ToeplitzTheoryError):
+    """Work that was under way could not go on, through nothing wrong in what was handed in.
+
+    A full disk, for example. The message says what is kept and how to go on; the command line exits with 1.
+    """

@@ -57,6 +57,12 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
+def remove_partial(folder: str | os.PathLike) -> None:
+    """Remove what `written_whole` left in a folder when it was killed; nobody else may be writing there."""
+    for path in Path(folder).glob(".*.partial"):
+        path.unlink(missing_ok=True)
+
+
 def write_text(path: str | os.PathLike, text: str) -> None:
     """Write UTF-8 text to ``path``, whole or not at all."""
     with written_whole(path) as partial:

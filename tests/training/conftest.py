@@ -36,11 +36,14 @@ def small_text(documents: int = 60) -> str:
 
 @pytest.fixture
 def recipe_file(tmp_path):
-    """Write text and recipe into a fresh folder; call with an objective for another one."""
+    """Write text and recipe into a fresh folder; call with an objective for another one.
 
-    def write(objective: str = "next_token", /, **replacements: str):
+    Keywords replace the lines of these keys; ``tail`` adds lines to the last section.
+    """
+
+    def write(objective: str = "next_token", /, tail: str = "", **replacements: str):
         (tmp_path / "text.txt").write_text(small_text())
-        text = RECIPE.format(objective=objective)
+        text = RECIPE.format(objective=objective) + tail
         for old, new in replacements.items():
             assert f"{old} = " in text
             text = "\n".join(new if line.startswith(f"{old} = ") else line for line in text.splitlines())

@@ -15,8 +15,9 @@ _REMARK = """ This model has seen the token it is asked for: the unigram loss is
 reach having kept nothing, and what lies below it is what passed through one hidden vector."""
 
 
-def run_record(recipe, prepared, model, validation_loss: float, history: list[dict]) -> dict:
+def run_record(recipe, prepared, model, validation_loss: float, history: list[dict], processes: int) -> dict:
     """Return everything needed to repeat a run and to judge its loss, ready for JSON."""
+    machine = f"{recipe.training.threads} thread(s)" + (f" in each of {processes}" if processes > 1 else "")
     training_losses = [row["loss"] for row in history if "loss" in row]
     return {
         "name": recipe.name,
@@ -36,7 +37,7 @@ def run_record(recipe, prepared, model, validation_loss: float, history: list[di
         "baselines": asdict(prepared.baselines),
         "tokens_seen": history[-1]["tokens"] if history else 0,
         "seconds": history[-1]["seconds"] if history else 0.0,
-        "machine": f"{platform.machine()}, {recipe.training.threads} thread(s)",
+        "machine": f"{platform.machine()}, {machine}",
         "python": platform.python_version(),
         "versions": {name: version(name) for name in PACKAGES},
         "platform": sys.platform,

@@ -1,14 +1,15 @@
 """The curve of a run as JSON lines, one per logged step, that survives kills."""
 
 import json
-import math
+import shutil
 import time
 from pathlib import Path
 
+from torch.utils.tensorboard import SummaryWriter
 from transformers import TrainerCallback
+from transformers.integrations import TensorBoardCallback
 
-from toeplitz_theory.errors import NumericalError
-from toeplitz_theory.files import write_text
+from toeplitz_theory.files import remove_partial, write_text
 from toeplitz_theory.training.kernels import kernel_file, save_kernels
 
 _KEPT = {
@@ -16,6 +17,7 @@ _KEPT = {
     "eval_loss": "validation_loss",
     "learning_rate": "learning_rate",
     "grad_norm": "gradient_norm",
+    "jensen_deficit": "jensen_deficit",
 }
 
 
@@ -53,6 +55,7 @@ class HistoryCallback(TrainerCallback):
         kept = [row for row in read_history(path) if resume_step and row["step"] <= resume_step]
         write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
         self.seconds_before = kept[-1]["seconds"] if kept else 0.0
+        self.last = {key: value for key, value in kept[-1].items() if key != "seconds"} if kept else {}
         self.begin = time.monotonic()
 
     def on_train_begin(self, args, state, control, **kwargs):
@@ -60,38 +63,49 @@ class HistoryCallback(TrainerCallback):
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         values = {new: logs[old] for old, new in _KEPT.items() if logs and old in logs}
-        losses = [values[name] for name in ("loss", "validation_loss") if name in values]
-        if not losses:
+        if not {"loss", "validation_loss"} & set(values):
             return
-        if not all(map(math.isfinite, losses)):
-            raise NumericalError(
-                f"the loss is {losses[0]} at step {state.global_step}: training stopped; "
-                "the last checkpoint is kept. Lower learning_rate or max_grad_norm in the recipe"
-            )
+        step = state.global_step
         row = {
-            "step": state.global_step,
-            "tokens": state.global_step * self.tokens_per_step,
-            "seconds": round(self.seconds_before + time.monotonic() - self.begin, 2),
-            **{name: float(value) for name, value in values.items()},
+            "step": step,
+            "tokens": step * self.tokens_per_step,
+            **{k: float(v) for k, v in values.items()},
         }
+        if row == self.last:
+            return  # the evaluation at the end, where the last step was evaluated already
+        self.last = row
+        seconds = round(self.seconds_before + time.monotonic() - self.begin, 2)
+        line = {"step": step, "tokens": row["tokens"], "seconds": seconds, **row}
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+            file.write(json.dumps(line) + "\n")
 
 
 class KernelsCallback(TrainerCallback):
     """Save the Toeplitz kernels at the start, every ``every`` steps and at the end."""
 
-    def __init__(self, folder: Path, every: int, resume_step: int):
-        self.folder, self.every = folder, every
-        if folder.exists():
+    def __init__(self, folder: Path, every: int, resume_step: int, write: bool = True):
+        self.folder, self.every, self.write = folder, every, write
+        if write and folder.exists():
             for path in folder.glob("step-*.safetensors"):
                 if path > kernel_file(folder, resume_step):
                     path.unlink()
+            remove_partial(folder)
 
     def on_train_begin(self, args, state, control, model=None, **kwargs):
         if state.global_step == 0:
-            save_kernels(model, self.folder, 0)
+            save_kernels(model, self.folder, 0, self.write)
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
         if state.global_step % self.every == 0 or state.global_step == state.max_steps:
-            save_kernels(model, self.folder, state.global_step)
+            save_kernels(model, self.folder, state.global_step, self.write)
+
+
+def tensorboard_callback(folder: Path, resume_step: int) -> TensorBoardCallback:
+    """Return the callback that writes event files, without what was logged past the checkpoint."""
+    if resume_step == 0:
+        shutil.rmtree(folder, ignore_errors=True)
+    callback = TensorBoardCallback(
+        SummaryWriter(str(folder), purge_step=resume_step + 1 if resume_step else None)
+    )
+    callback.logging_dir = str(folder)  # the last evaluation opens a writer anew
+    return callback

@@ -7,8 +7,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from toeplitz_theory.files import written_whole
+from toeplitz_theory.tmm import jensen_deficit
 from toeplitz_theory.tmm.mixers import ToeplitzKernel
 
 
@@ -17,6 +19,24 @@ def named_kernels(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     for name, module in model.named_modules():
         if isinstance(module, ToeplitzKernel):
             yield f"{name}.{'weight_raw' if module.positive else 'weight'}", module.stored
+
+
+def local(weight: Tensor) -> Tensor:
+    """Return the part of a parameter that this process holds: all of it, unless it is sharded."""
+    return weight.to_local() if isinstance(weight, DTensor) else weight
+
+
+def whole(weight: Tensor) -> Tensor:
+    """Return a parameter whole, gathered from all processes where it is sharded; differentiable."""
+    return weight.full_tensor() if isinstance(weight, DTensor) else weight
+
+
+def mean_jensen_deficit(model: nn.Module) -> Tensor:
+    """Return the mean Jensen deficit of the kernels, in nats per token, differentiable in the taps."""
+    by_size: dict[int, list[Tensor]] = {}
+    for _, weight in named_kernels(model):
+        by_size.setdefault(weight.shape[-1], []).append(whole(weight))
+    return torch.cat([jensen_deficit(torch.cat(rows)) for rows in by_size.values()]).mean()
 
 
 @torch.no_grad()
@@ -43,8 +63,12 @@ def kernel_file(folder: Path, step: int) -> Path:
     return folder / f"step-{step:06d}.safetensors"
 
 
-def save_kernels(model: nn.Module, folder: Path, step: int) -> None:
-    """Write the kernels of this step under their state-dict keys, whole or not at all."""
-    kernels = {key: weight.detach().float().cpu().contiguous() for key, weight in named_kernels(model)}
-    with written_whole(kernel_file(folder, step)) as partial:
-        save_file(kernels, partial, metadata={"step": str(step), "format": "pt"})
+def save_kernels(model: nn.Module, folder: Path, step: int, write: bool = True) -> None:
+    """Write the kernels of this step under their state-dict keys, whole or not at all.
+
+    Every process of a run calls it, since sharded kernels are gathered; one has ``write``.
+    """
+    kernels = {key: whole(weight.detach()).float().cpu().contiguous() for key, weight in named_kernels(model)}
+    if write and kernels:
+        with written_whole(kernel_file(folder, step)) as partial:
+            save_file(kernels, partial, metadata={"step": str(step), "format": "pt"})

@@ -82,10 +82,17 @@ class DataSection(_Section):
 
 
 class TrainingSection(_Section):
-    """Optimiser, lengths and what is kept on the way; all periods are in optimiser steps."""
+    """Optimiser, lengths and what is kept on the way; all periods are in optimiser steps.
+
+    ``batch_size`` is that of an optimiser step: all processes and accumulated parts together.
+    """
 
     steps: Count
     batch_size: Count = 16
+    gradient_accumulation_steps: Count = 1
+    precision: Literal["float32", "bf16"] = "float32"
+    sharding: Literal["none", "fsdp"] = "none"
+    jensen_penalty: NonNegative = 0.0
     learning_rate: Positive = 1e-3
     warmup_steps: Annotated[int, Field(ge=0)] = 100
     weight_decay: NonNegative = 0.0
@@ -97,9 +104,15 @@ class TrainingSection(_Section):
     evaluate_every: Count = 250
     save_every: Count = 500
     kernels_every: Count = 200
+    tensorboard: bool = True
 
     @model_validator(mode="after")
-    def _periods_fit(self):
+    def _numbers_fit(self):
+        if self.batch_size % self.gradient_accumulation_steps:
+            raise ValueError(
+                f"batch_size={self.batch_size} is not divisible by "
+                f"gradient_accumulation_steps={self.gradient_accumulation_steps}"
+            )
         if self.save_every % self.log_every:
             raise ValueError(
                 f"save_every={self.save_every} must be a multiple of log_every={self.log_every}: "
@@ -135,6 +148,15 @@ class Recipe(_Section):
     model: ModelSection = ModelSection()
     data: DataSection = DataSection()
     training: TrainingSection
+
+    @model_validator(mode="after")
+    def _sections_fit(self):
+        if self.objective == "autoencode" and self.model.hidden_size % 2:
+            raise ValueError(
+                f"model.hidden_size={self.model.hidden_size} must be even for the objective 'autoencode', "
+                "which unrolls its code in halves"
+            )
+        return self
 
 
 def load_recipe(path: str | os.PathLike) -> Recipe:

@@ -1,26 +1,36 @@
 """Run a recipe: text, tokenizer, model, Trainer, and a finished model folder."""
 
+import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import PreTrainedTokenizerFast, Trainer, TrainingArguments, set_seed
+from transformers import PreTrainedTokenizerFast, set_seed
 from transformers import logging as hf_logging
 
-from toeplitz_theory.errors import InputError
-from toeplitz_theory.files import write_json, write_text
+from toeplitz_theory.errors import InputError, RunError
+from toeplitz_theory.files import remove_partial, write_json, write_text
 from toeplitz_theory.tmm import TMMConfig, TMMForAutoencoding, TMMForCausalLM
+from toeplitz_theory.training.arguments import training_arguments
 from toeplitz_theory.training.baselines import Baselines, count_baselines
 from toeplitz_theory.training.card import model_card, run_record
-from toeplitz_theory.training.checkpoint import complete_checkpoints
+from toeplitz_theory.training.checkpoint import checkpoint_step, complete_checkpoints, refuse_foreign
 from toeplitz_theory.training.corpus import Corpus, load_corpus
-from toeplitz_theory.training.history import HistoryCallback, KernelsCallback, read_history
+from toeplitz_theory.training.history import (
+    HistoryCallback,
+    KernelsCallback,
+    read_history,
+    tensorboard_callback,
+)
 from toeplitz_theory.training.kernels import draw_kernels
 from toeplitz_theory.training.recipe import Recipe, load_recipe
 from toeplitz_theory.training.tokens import PackedTokens, encode, train_tokenizer
+from toeplitz_theory.training.trainer import TMMTrainer
 
 MODELS: dict[str, type[TMMForCausalLM | TMMForAutoencoding]] = {
     "next_token": TMMForCausalLM,
@@ -64,6 +74,8 @@ def train(recipe_path: str | os.PathLike, out: str | os.PathLike | None = None, 
         When the recipe cannot be used, or the folder holds a finished model or another recipe's run.
     NumericalError
         When the loss stops being a number; the last checkpoint stays.
+    RunError
+        When something cannot be written; what was written before stays.
 
     Examples
     --------
@@ -75,17 +87,25 @@ def train(recipe_path: str | os.PathLike, out: str | os.PathLike | None = None, 
     recipe = load_recipe(recipe_path)
     folder = Path(out) if out is not None else recipe_path.parent
     work = folder / "work"
-    _claim(folder, work, recipe, force)
     torch.set_num_threads(recipe.training.threads)
-    prepared = prepare(recipe, recipe_path.parent)
-    model = build_model(recipe, prepared.tokenizer)
-    trainer = _trainer(recipe, prepared, model, folder, work)
-    checkpoints = complete_checkpoints(work)
-    trainer.train(resume_from_checkpoint=str(checkpoints[-1]) if checkpoints else None)
-    evaluation = trainer.evaluate()
-    _finish(recipe, prepared, model, folder, work, evaluation["eval_loss"])
-    if recipe_path.resolve() != (folder / "recipe.toml").resolve():
-        shutil.copyfile(recipe_path, folder / "recipe.toml")
+    hf_logging.set_verbosity_warning()
+    arguments = training_arguments(recipe, work)
+    with _disk_told(folder):
+        # One process decides and prepares; the others wait, then find what it left.
+        with arguments.main_process_first(local=False):
+            if arguments.process_index == 0:
+                _claim(folder, work, recipe, force)
+        with arguments.main_process_first(local=True):
+            prepared = prepare(recipe, recipe_path.parent)
+        _same_data(work, prepared, arguments.process_index == 0)
+        model = build_model(recipe, prepared.tokenizer)
+        checkpoints = complete_checkpoints(work)
+        for path in checkpoints[-1:]:
+            refuse_foreign(path, model)
+        trainer = _trainer(recipe, arguments, prepared, model, folder, checkpoints)
+        trainer.train(resume_from_checkpoint=str(checkpoints[-1]) if checkpoints else None)
+        evaluation = trainer.evaluate()
+        _finish(recipe, recipe_path, prepared, trainer, folder, evaluation["eval_loss"])
     return folder
 
 
@@ -120,74 +140,107 @@ def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> TMMForCau
     return model
 
 
+@contextmanager
+def _disk_told(folder: Path) -> Iterator[None]:
+    """Turn a file system's refusal into one line that says what is kept."""
+    try:
+        yield
+    except OSError as error:
+        place = error.filename or folder
+        raise RunError(
+            f"{place}: {error.strerror or error}; checkpoints in {folder / 'work'} are kept: "
+            "put it right, and run the same command again to go on"
+        ) from error
+
+
 def _claim(folder: Path, work: Path, recipe: Recipe, force: bool) -> None:
-    """Refuse to overwrite; remember which recipe the checkpoints in ``work`` belong to."""
-    if force:
-        shutil.rmtree(work, ignore_errors=True)
-    elif (folder / "model.safetensors").exists():
-        raise InputError(
-            f"{folder} holds a finished model; give --out ANOTHER-FOLDER, or --force to train it anew"
-        )
-    wanted = recipe.model_dump()
+    """Refuse to overwrite; remember which recipe the checkpoints in ``work`` belong to.
+
+    A folder with both a finished model and that record is being trained anew: the run goes on.
+    """
     record = work / "recipe.json"
-    if record.exists() and json.loads(record.read_text(encoding="utf-8")) != wanted:
+    begun = record.exists()
+    foreign = begun and _recorded(record) != recipe
+    if not force and foreign and any(work.glob("checkpoint-*")):
         raise InputError(
             f"{work} holds checkpoints of another recipe; give --out ANOTHER-FOLDER, or --force to start over"
         )
-    write_json(record, wanted)
+    if not force and (foreign or not begun) and (folder / "model.safetensors").exists():
+        raise InputError(
+            f"{folder} holds a finished model; give --out ANOTHER-FOLDER, or --force to train it anew"
+        )
+    if force or foreign:
+        shutil.rmtree(work, ignore_errors=True)
+    try:
+        write_json(record, recipe.model_dump())
+        remove_partial(folder)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be written ({error.strerror}); give --out ANOTHER-FOLDER"
+        ) from None
 
 
-def _trainer(recipe, prepared, model, folder, work) -> Trainer:
+def _recorded(record: Path) -> Recipe | None:
+    try:
+        return Recipe.model_validate_json(record.read_text(encoding="utf-8"))
+    except ValueError:
+        return None
+
+
+def _same_data(work: Path, prepared: Prepared, main: bool) -> None:
+    """Refuse to go on with a text or tokenizer other than the one the run began with."""
+    record = work / "data.json"
+    tokenizer = hashlib.sha256(prepared.tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+    found = {"text": prepared.corpus.sha256, "tokenizer": tokenizer}
+    if record.exists():
+        begun = json.loads(record.read_text(encoding="utf-8"))
+        for name in found:
+            if begun.get(name) != found[name]:
+                raise InputError(
+                    f"{work} holds a run on another {name}; give --out ANOTHER-FOLDER, "
+                    "or --force to start over"
+                )
+    elif main:
+        write_json(record, found)
+
+
+def _trainer(recipe, arguments, prepared, model, folder, checkpoints) -> TMMTrainer:
     settings = recipe.training
-    hf_logging.set_verbosity_warning()
-    arguments = TrainingArguments(
-        output_dir=str(work),
-        max_steps=settings.steps,
-        per_device_train_batch_size=settings.batch_size,
-        per_device_eval_batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=settings.warmup_steps,
-        weight_decay=settings.weight_decay,
-        adam_beta2=settings.adam_beta2,
-        max_grad_norm=settings.max_grad_norm,
-        logging_steps=settings.log_every,
-        logging_nan_inf_filter=False,
-        eval_strategy="steps",
-        eval_steps=settings.evaluate_every,
-        prediction_loss_only=True,
-        save_steps=settings.save_every,
-        save_total_limit=2,
-        seed=settings.seed,
-        data_seed=settings.seed,
-        use_cpu=not torch.cuda.is_available(),
-        report_to="none",
-        remove_unused_columns=False,
-        dataloader_pin_memory=False,
-    )
-    checkpoints = complete_checkpoints(work)
-    resume_step = int(checkpoints[-1].name.rpartition("-")[2]) if checkpoints else 0
-    tokens_per_step = settings.batch_size * recipe.data.sequence_length
-    return Trainer(
+    resume_step = checkpoint_step(checkpoints[-1]) if checkpoints else 0
+    main = arguments.process_index == 0
+    callbacks: list = [KernelsCallback(folder / "kernels", settings.kernels_every, resume_step, main)]
+    if main:
+        tokens_per_step = settings.batch_size * recipe.data.sequence_length
+        callbacks.append(HistoryCallback(folder / "history.jsonl", tokens_per_step, resume_step))
+        if settings.tensorboard:
+            callbacks.append(tensorboard_callback(folder / "tensorboard", resume_step))
+    return TMMTrainer(
         model=model,
         args=arguments,
         train_dataset=prepared.train,
         eval_dataset=prepared.validation,
-        callbacks=[
-            HistoryCallback(folder / "history.jsonl", tokens_per_step, resume_step),
-            KernelsCallback(folder / "kernels", settings.kernels_every, resume_step),
-        ],
+        callbacks=callbacks,
+        seed=settings.seed,
+        jensen_penalty=settings.jensen_penalty,
     )
 
 
-def _finish(recipe, prepared, model, folder, work, validation_loss) -> None:
+def _finish(recipe, recipe_path, prepared, trainer, folder, validation_loss) -> None:
     """Write the model folder: every file whole, the weights last, since they mark it finished."""
+    work = folder / "work"
     export = work / "export"
-    model.save_pretrained(export)
+    trainer.save_model(str(export))  # by all processes: sharded weights are gathered
+    if not trainer.is_world_process_zero():
+        return
+    (export / "training_args.bin").unlink(missing_ok=True)
     prepared.tokenizer.save_pretrained(export)
-    record = run_record(recipe, prepared, model, validation_loss, read_history(folder / "history.jsonl"))
+    history = read_history(folder / "history.jsonl")
+    record = run_record(recipe, prepared, trainer.model, validation_loss, history, trainer.args.world_size)
     write_json(folder / "training.json", record)
     write_text(folder / "README.md", model_card(recipe, record))
+    if recipe_path.resolve() != (folder / "recipe.toml").resolve():
+        write_text(folder / "recipe.toml", recipe_path.read_text(encoding="utf-8"))
     for path in sorted(export.iterdir(), key=lambda p: p.name == "model.safetensors"):
         os.replace(path, folder / path.name)
+    (work / "recipe.json").unlink()  # from here on the folder is finished, whenever the rest is removed
     shutil.rmtree(work)

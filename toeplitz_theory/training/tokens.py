@@ -64,6 +64,9 @@ class PackedTokens(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.sequences)
 
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+    def __getitem__(self, index: int | None) -> dict[str, torch.Tensor]:
+        if index is None:  # fills up a batch: no label of it counts
+            ids = torch.zeros(self.sequences.shape[1], dtype=torch.int64)
+            return {"input_ids": ids, "labels": torch.full_like(ids, -100)}
         ids = torch.from_numpy(self.sequences[index].astype(np.int64))
         return {"input_ids": ids, "labels": ids}

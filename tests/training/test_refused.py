@@ -1,0 +1,179 @@
+"""What goes wrong while training: one line, the right exit code, and nothing lost."""
+
+import errno
+import resource
+import shutil
+
+import pytest
+import torch
+
+from tests.training.children import MOMENTS, command, finish, start
+from tests.training.curves import assert_same_run
+from toeplitz_theory.cli import run
+from toeplitz_theory.training import runner
+from toeplitz_theory.training.checkpoint import mark_complete
+from toeplitz_theory.training.history import KernelsCallback
+from toeplitz_theory.training.trainer import TMMTrainer
+
+
+@pytest.fixture
+def training(tmp_path, capsys):
+    """Run ``toeplitz-theory train``; return its exit code and its own lines on stderr."""
+
+    def call(recipe, *options):
+        code = run(["train", str(recipe), "--out", str(tmp_path / "out"), *options])
+        said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("toeplitz-theory: ")]
+        return code, said
+
+    return call
+
+
+def test_a_loss_that_is_no_number_stops_at_its_step_and_keeps_the_checkpoint(
+    recipe_file, training, tmp_path, monkeypatch
+):
+    path, compute = recipe_file(), TMMTrainer.compute_loss
+
+    def poisoned(self, *arguments, **keywords):
+        loss = compute(self, *arguments, **keywords)
+        return loss * float("nan") if self.state.global_step == 6 else loss
+
+    monkeypatch.setattr(TMMTrainer, "compute_loss", poisoned)
+    code, (line,) = training(path)
+    assert (
+        code == 1 and "the loss is not a finite number at step 7" in line and "checkpoint-4 is kept" in line
+    )
+    monkeypatch.setattr(TMMTrainer, "compute_loss", compute)
+    assert training(path) == (0, [])
+    runner.train(path, tmp_path / "whole")
+    assert_same_run(tmp_path / "out", tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    ("step", "what"), [(8, "gradient"), (8, "update of the weights"), (11, "validation loss")]
+)
+def test_weights_that_are_no_numbers_are_not_saved(recipe_file, training, tmp_path, monkeypatch, step, what):
+    """A finite loss can end in a step that is not; the last step is not logged here."""
+    path, compute = recipe_file(steps="steps = 11"), TMMTrainer.training_step
+
+    def poisoned(self, *arguments):
+        loss = compute(self, *arguments)
+        if self.state.global_step == step - 1 and what != "update of the weights":
+            self.model.lm_head.weight.grad.fill_(float("inf"))
+        return loss
+
+    def spoil(self, args, state, control, model=None, **keywords):
+        if state.global_step == step and what == "update of the weights":
+            model.lm_head.weight.data.fill_(float("nan"))
+
+    monkeypatch.setattr(TMMTrainer, "training_step", poisoned)
+    monkeypatch.setattr(KernelsCallback, "on_step_end", spoil)
+    code, (line,) = training(path)
+    kept = ["checkpoint-4", "checkpoint-8"][: step // 4 - (step == 8)]
+    assert code == 1 and f"the {what} is not a finite number at step {step}" in line and kept[-1] in line
+    assert sorted(path.name for path in (tmp_path / "out" / "work").glob("checkpoint-*")) == kept
+
+
+def test_a_learning_rate_too_high_is_told(recipe_file, training, tmp_path):
+    path = recipe_file(steps="steps = 12\nlearning_rate = 1e30\nmax_grad_norm = 1e30")
+    code, (line,) = training(path)
+    assert code == 1 and "not a finite number at step 3" in line and "no checkpoint had been written" in line
+    assert not (tmp_path / "out" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("moment", "call"),
+    [("weights", 1), ("state by torch", 5), ("trainer state", 1), ("kernels", 2), ("card", 0)],
+)
+def test_a_full_disk(recipe_file, training, tmp_path, monkeypatch, moment, call):
+    path = recipe_file()
+    owner, name, _ = MOMENTS[moment]
+    function, calls = getattr(owner, name), iter(range(call))
+
+    def full(*arguments, **keywords):
+        if next(calls, None) is None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return function(*arguments, **keywords)
+
+    monkeypatch.setattr(owner, name, full)
+    code, (line,) = training(path)
+    assert code == 1 and "No space left on device" in line and "run the same command again" in line
+    assert not list((tmp_path / "out").rglob("*.partial"))
+    monkeypatch.setattr(owner, name, function)
+    assert training(path) == (0, [])
+    runner.train(path, tmp_path / "whole")
+    assert_same_run(tmp_path / "out", tmp_path / "whole")
+
+
+def limited(errors, *arguments):
+    """Run a command in a process that may not write large files: the system refuses, not a mock."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+    command(errors, *arguments)
+
+
+def test_a_write_that_the_system_refuses(recipe_file, tmp_path):
+    path, said = recipe_file(), tmp_path / "said.txt"
+    assert finish(start(limited, said, "train", path, "--out", tmp_path / "out")) == [1]
+    line = said.read_text().splitlines()[-1]
+    assert "checkpoint-4 could not be written" in line and "Traceback" not in said.read_text()
+    assert not list((tmp_path / "out" / "work").glob("checkpoint-*"))
+
+
+def test_places_that_cannot_be_written(recipe_file, training, tmp_path):
+    (tmp_path / "out").write_text("a file")
+    code, (line,) = training(recipe_file())
+    assert code == 2 and "cannot be written" in line
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"hidden_size": "hidden_size = 32"}, "of shape"),
+        ({"num_hidden_layers": "num_hidden_layers = 1"}, "which this model has not"),
+        ({"num_hidden_layers": "num_hidden_layers = 3"}, "has no model.mixer_blocks.2"),
+        ({"vocab_size": "vocab_size = 270"}, "of shape"),
+        ({"sequence_length": "sequence_length = 8"}, "of shape"),
+    ],
+)
+def test_checkpoints_of_another_model_are_refused_and_kept(recipe_file, training, tmp_path, changes, said):
+    path = recipe_file(steps="steps = 4")
+    recipe = runner.load_recipe(path)
+    out = tmp_path / "out"
+    model = runner.build_model(recipe, runner.prepare(recipe, tmp_path).tokenizer)
+    model.save_pretrained(out / "work" / "checkpoint-2")
+    mark_complete(out / "work" / "checkpoint-2")
+    before = (out / "work" / "checkpoint-2" / "model.safetensors").read_bytes()
+    code, (line,) = training(recipe_file(**changes))
+    assert code == 2 and "another architecture or vocabulary" in line and said in line
+    assert (out / "work" / "checkpoint-2" / "model.safetensors").read_bytes() == before
+
+
+def test_another_text_or_recipe_in_the_same_folder(recipe_file, training, tmp_path, monkeypatch):
+    def stop(self, *arguments, **keywords):
+        raise KeyboardInterrupt
+
+    path = recipe_file()
+    monkeypatch.setattr(TMMTrainer, "evaluate", stop)
+    assert training(path)[0] == 130
+    kept = tmp_path / "out" / "work" / "checkpoint-4"
+    assert kept.exists()
+    monkeypatch.undo()
+    (tmp_path / "text.txt").write_text((tmp_path / "text.txt").read_text() + "\n\nmore of it")
+    code, (line,) = training(path)
+    assert code == 2 and "another text" in line and kept.exists()
+    code, (line,) = training(recipe_file(tail="jensen_penalty = 0.5"))
+    assert code == 2 and "another recipe" in line and kept.exists()
+    shutil.rmtree(kept)
+    assert training(path)[0] == 0  # with no checkpoint there is nothing to mix up
+
+
+def test_bf16_and_threads_are_as_the_recipe_says(recipe_file, tmp_path):
+    path = recipe_file(tail='precision = "bf16"')
+    seen = []
+    hook = torch.nn.modules.module.register_module_forward_hook(
+        lambda module, inputs, output: (
+            seen.append(output.dtype) if isinstance(module, torch.nn.Linear) else None
+        )
+    )
+    with hook:
+        runner.train(path, tmp_path / "out")
+    assert set(seen) == {torch.bfloat16} and torch.get_num_threads() == 1

@@ -1,0 +1,186 @@
+"""transformers' Trainer with the order of sequences, the penalty and the checks of our runs."""
+
+import math
+import shutil
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from toeplitz_theory.errors import InputError, NumericalError, RunError
+from toeplitz_theory.training.checkpoint import checkpoint_folder, complete_checkpoints, mark_complete
+from toeplitz_theory.training.kernels import local, mean_jensen_deficit, named_kernels
+from toeplitz_theory.training.order import BatchOrder
+
+_WATCHED = {
+    "loss": "loss",
+    "eval_loss": "validation loss",
+    "grad_norm": "gradient",
+    "jensen_deficit": "Jensen deficit",
+}
+
+
+class TMMTrainer(Trainer):
+    """A Trainer whose losses do not depend on how a step's batch is divided.
+
+    Parameters
+    ----------
+    seed : int
+        Of the order of sequences.
+    jensen_penalty : float
+        Times the mean Jensen deficit of the kernels is added to the training loss; what is logged as the loss
+        is without it.
+    **kwargs
+        As for Trainer.
+    """
+
+    model: nn.Module
+    args: TrainingArguments
+
+    def __init__(self, *, seed: int, jensen_penalty: float = 0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.order = self._order(self.train_dataset, seed)
+        self.jensen_penalty = jensen_penalty
+        if jensen_penalty and not any(weight.requires_grad for _, weight in named_kernels(self.model)):
+            raise InputError(
+                "training.jensen_penalty needs a model with trainable Toeplitz kernels; set it to 0"
+            )
+        self.penalty_due = False
+        self.deficits: list[Tensor] = []
+        self.bad_step = torch.tensor(0, device=self.args.device)
+        self.add_callback(_StepWatch(self))
+
+    def _order(self, dataset, seed: int | None) -> BatchOrder:
+        args = self.args
+        accumulate = 1 if seed is None else args.gradient_accumulation_steps
+        last = 2**62 if seed is None else args.max_steps
+        batch_size = args.per_device_train_batch_size * args.world_size * accumulate
+        shares = (args.process_index, args.world_size, accumulate)
+        return BatchOrder(len(dataset), batch_size, *shares, seed, last)
+
+    def _loader(self, dataset, order: BatchOrder) -> DataLoader:
+        return DataLoader(dataset, batch_sampler=order, collate_fn=self.data_collator)
+
+    def train(self, *arguments, **keywords):
+        """Train; whatever stops it, what is said next starts on a line of its own."""
+        try:
+            return super().train(*arguments, **keywords)
+        except BaseException:
+            for callback in self.callback_handler.callbacks:
+                for name in ("prediction_bar", "training_bar"):  # the inner one first
+                    if getattr(callback, name, None) is not None:
+                        getattr(callback, name).close()
+            raise
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Return the batches of this process."""
+        return self._loader(self.train_dataset, self.order)
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """Return the loss, with the penalty's gradient in the first pass of each step."""
+        result = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        if not (self.penalty_due and self.jensen_penalty):
+            return result
+        self.penalty_due = False
+        deficit = mean_jensen_deficit(self.model)
+        self.deficits.append(deficit.detach())
+        # Adds nothing to the value, only to the gradient: the loss that is logged stays the plain one.
+        # Processes average their gradients, and this one is the same in all: it counts once.
+        term = self.jensen_penalty * (deficit - deficit.detach())
+        return (result[0] + term, result[1]) if isinstance(result, tuple) else result + term
+
+    def training_step(self, model, inputs, num_items_in_batch=None) -> Tensor:
+        """Run one pass, and remember the first step whose loss is not finite without waiting for it."""
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        step = torch.full_like(self.bad_step, self.state.global_step + 1)
+        first = (self.bad_step == 0) & ~torch.isfinite(loss)
+        self.bad_step = torch.where(first, step, self.bad_step)
+        return loss
+
+    @torch.no_grad()
+    def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix="eval") -> dict[str, float]:
+        """Return and log the mean loss of the evaluation set, each sequence counted once."""
+        dataset = self.eval_dataset if eval_dataset is None else eval_dataset
+        order = self._order(dataset, None)
+        model = self.model
+        model.eval()
+        losses = []
+        loader = self.callback_handler.eval_dataloader = self._loader(dataset, order)
+        for inputs in loader:
+            inputs = self._prepare_inputs(inputs)
+            items = self._counted(inputs["labels"])
+            loss = model(**inputs, num_items_in_batch=items).loss
+            losses.append(self.accelerator.reduce(loss.float(), "sum").cpu())
+            self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
+        counts = [min(order.batch_size, order.count - i * order.batch_size) for i in range(order.steps)]
+        mean = float(np.repeat(np.array(losses, dtype=np.float32), counts).mean())
+        metrics = {f"{metric_key_prefix}_loss": mean}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _counted(self, labels: Tensor) -> Tensor:
+        """Return the number of labels that count in this pass, over all processes."""
+        shifted = labels[..., 1:] if self._loss_shifts_labels else labels
+        return self.accelerator.reduce(shifted.ne(-100).sum(), "sum")
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log, after refusing what is not finite; the mean Jensen deficit goes with the loss."""
+        if "loss" in logs and self.deficits:
+            logs["jensen_deficit"] = float(torch.stack(self.deficits).mean())
+            self.deficits.clear()
+        self._refuse_nonfinite(logs)
+        super().log(logs, start_time)
+
+    def _refuse_nonfinite(self, logs: dict[str, float]) -> None:
+        for key, name in _WATCHED.items():
+            if not math.isfinite(logs.get(key, 0.0)):
+                raise self._diverged(name, int(self.bad_step) or self.state.global_step)
+
+    def _diverged(self, what: str, step: int) -> NumericalError:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # told when the run began
+            whole = complete_checkpoints(Path(str(self.args.output_dir)))
+        kept = f"{whole[-1].name} is kept" if whole else "no checkpoint had been written yet"
+        return NumericalError(
+            f"the {what} is not a finite number at step {step}: training stopped; {kept}. "
+            "Lower learning_rate or max_grad_norm in the recipe, or raise warmup_steps"
+        )
+
+    def _save_checkpoint(self, model, trial) -> None:
+        """Save, and mark the checkpoint as whole when it is; remove what a full disk leaves of it."""
+        # A finite loss can end in an update that is not: such weights must not become the last good ones.
+        if not all(bool(torch.isfinite(local(weight)).all()) for weight in model.parameters()):
+            raise self._diverged("update of the weights", self.state.global_step)
+        folder = checkpoint_folder(Path(str(self.args.output_dir)), self.state.global_step)
+        try:
+            super()._save_checkpoint(model, trial)
+            self.accelerator.wait_for_everyone()  # each process writes a file of its own
+            if self.is_world_process_zero():
+                mark_complete(folder)
+        except (OSError, RuntimeError, SafetensorError) as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
+            raise RunError(
+                f"{folder} could not be written ({reason}); earlier checkpoints are kept: "
+                "put it right (is the disk full?), and run the same command again to go on"
+            ) from error
+
+
+class _StepWatch(TrainerCallback):
+    """Tell the trainer when an epoch and a step begin."""
+
+    def __init__(self, trainer: TMMTrainer):
+        self.trainer = trainer
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        order = self.trainer.order
+        order.epoch = state.global_step // order.steps
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        self.trainer.penalty_due = True
