@@ -8,17 +8,33 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
+from torch.nn.functional import softplus
 
+from toeplitz_theory.errors import InputError
 from toeplitz_theory.files import written_whole
 from toeplitz_theory.tmm import jensen_deficit
-from toeplitz_theory.tmm.mixers import ToeplitzKernel
+from toeplitz_theory.tmm.mixers import CausalKernels, ToeplitzKernel
 
 
 def named_kernels(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Yield the state-dict key and the parameter (count, n) of every stored kernel, in model order."""
     for name, module in model.named_modules():
         if isinstance(module, ToeplitzKernel):
-            yield f"{name}.{'weight_raw' if module.positive else 'weight'}", module.stored
+            yield stored_key(name, module), module.stored
+
+
+def stored_key(name: str, module: ToeplitzKernel) -> str:
+    """Return the state-dict key of a module's kernels."""
+    return f"{name}.{'weight_raw' if module.positive else 'weight'}"
+
+
+def tracked_kernels(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield what a run keeps: stored kernels under their state-dict key, made ones as ``.kernels``."""
+    for name, module in model.named_modules():
+        if isinstance(module, ToeplitzKernel):
+            yield stored_key(name, module), whole(module.stored)
+        elif isinstance(module, CausalKernels):
+            yield f"{name}.kernels", effective(module)
 
 
 def local(weight: Tensor) -> Tensor:
@@ -31,31 +47,62 @@ def whole(weight: Tensor) -> Tensor:
     return weight.full_tensor() if isinstance(weight, DTensor) else weight
 
 
+def effective(module: CausalKernels) -> Tensor:
+    """Return the kernels (count, n) that a module multiplies by, whole, differentiable in its parameters."""
+    if isinstance(module, ToeplitzKernel):
+        taps = whole(module.stored)
+        return softplus(taps) if module.positive else taps
+    if any(isinstance(weight, DTensor) for weight in module.parameters()):
+        raise InputError(
+            f"the kernels of {type(module).__name__} cannot be made from sharded weights; "
+            'set training.sharding to "none"'
+        )
+    return module.kernels()
+
+
 def mean_jensen_deficit(model: nn.Module) -> Tensor:
-    """Return the mean Jensen deficit of the kernels, in nats per token, differentiable in the taps."""
+    """Return the mean Jensen deficit of the kernels, in nats per token, differentiable in the parameters."""
     by_size: dict[int, list[Tensor]] = {}
-    for _, weight in named_kernels(model):
-        by_size.setdefault(weight.shape[-1], []).append(whole(weight))
+    for module in model.modules():
+        if isinstance(module, CausalKernels):
+            taps = effective(module)
+            by_size.setdefault(taps.shape[-1], []).append(taps)
     return torch.cat([jensen_deficit(torch.cat(rows)) for rows in by_size.values()]).mean()
+
+
+def kernels_can_learn(model: nn.Module) -> bool:
+    """Return whether any parameter that a kernel is made of has a gradient."""
+    modules = (module for module in model.modules() if isinstance(module, CausalKernels))
+    return any(weight.requires_grad for module in modules for weight in module.sources())
 
 
 @torch.no_grad()
 def draw_kernels(model: nn.Module, seed: int, init: str) -> None:
-    """Draw every kernel anew, from a generator of its own that depends on seed, stack and place.
+    """Draw every stored kernel anew, from a generator of its own that depends on seed, stack and place.
 
     The encoder of an autoencoder and a language model of the same shape and seed start from the same
     kernels, whatever else their constructors draw: comparing objectives must not compare seeds.
     """
     places: dict[str, int] = {}
-    for key, weight in named_kernels(model):
-        stack = "decoder" if "decoderblocks" in key else "encoder"
+    for name, module in model.named_modules():
+        if not isinstance(module, ToeplitzKernel):
+            continue
+        stack = "decoder" if "decoderblocks" in name else "encoder"
         place = places[stack] = places.get(stack, -1) + 1
         generator = torch.Generator().manual_seed(seed * 1_000_003 + place * 2 + (stack == "decoder"))
-        n = weight.shape[1]
-        drawn = torch.randn(weight.shape, generator=generator) * math.sqrt(2 / n)
-        if init == "decaying":
-            drawn = drawn / torch.arange(1, n + 1).sqrt()
-        weight.copy_(drawn)
+        if module.positive:
+            module.draw(init, generator)
+        else:
+            _draw_free(module.stored, init, generator)
+
+
+def _draw_free(weight: Tensor, init: str, generator: torch.Generator) -> None:
+    # As the shipped models were drawn, digit for digit.
+    n = weight.shape[1]
+    drawn = torch.randn(weight.shape, generator=generator) * math.sqrt(2 / n)
+    if init == "decaying":
+        drawn = drawn / torch.arange(1, n + 1).sqrt()
+    weight.copy_(drawn)
 
 
 def kernel_file(folder: Path, step: int) -> Path:
@@ -63,12 +110,13 @@ def kernel_file(folder: Path, step: int) -> Path:
     return folder / f"step-{step:06d}.safetensors"
 
 
+@torch.no_grad()
 def save_kernels(model: nn.Module, folder: Path, step: int, write: bool = True) -> None:
     """Write the kernels of this step under their state-dict keys, whole or not at all.
 
     Every process of a run calls it, since sharded kernels are gathered; one has ``write``.
     """
-    kernels = {key: whole(weight.detach()).float().cpu().contiguous() for key, weight in named_kernels(model)}
+    kernels = {key: taps.detach().float().cpu().contiguous() for key, taps in tracked_kernels(model)}
     if write and kernels:
         with written_whole(kernel_file(folder, step)) as partial:
             save_file(kernels, partial, metadata={"step": str(step), "format": "pt"})

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators import Symbol
-from toeplitz_theory.training.kernels import named_kernels
+from toeplitz_theory.tmm.mixers import CausalKernels, ToeplitzKernel
+from toeplitz_theory.training.kernels import stored_key
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ def make_invertible(model: nn.Module) -> list[Replaced]:
 
     The outer factor amplifies every frequency alike and has no zero inside the circle, so that the operator
     T(a) of the layer is invertible; what changes is the phase. The sign is the one closer to the kernel.
+    Of a kernel over channels, the one on the diagonal decides, and it alone is replaced.
     Comparing loss and retention before and after measures what the inner factors did.
 
     Parameters
@@ -61,7 +64,8 @@ def make_invertible(model: nn.Module) -> list[Replaced]:
     Raises
     ------
     InputError
-        If the model has no Toeplitz kernel, or one that is zero or not finite; nothing is changed then.
+        If the model has no Toeplitz kernel, one that is zero or not finite, or one that its parameters
+        cannot hold: made by a network, or positive by construction. Nothing is changed then.
 
     Examples
     --------
@@ -71,22 +75,35 @@ def make_invertible(model: nn.Module) -> list[Replaced]:
     >>> found.index_after
     0
     """
-    kernels = list(named_kernels(model))
+    kernels = list(_replaceable(model))
     if not kernels:
         raise InputError("the model has no Toeplitz kernel to replace")
     # All factors first: a kernel without one must leave the model as it was.
-    factors = []
-    for key, weight in kernels:
-        old = weight.detach().double().cpu().numpy().reshape(-1)
-        if not np.isfinite(old).all() or not old.any():
-            raise InputError(f"{key}: a kernel that is zero or not finite has no outer factor")
-        factors.append((old, Symbol(old).outer().kernel))
+    factors = [_outer(key, taps) for key, taps in kernels]
     found = []
-    for (key, weight), (old, outer) in zip(kernels, factors, strict=True):
-        new = outer if old @ outer >= 0 else -outer
-        weight.copy_(torch.from_numpy(np.array(new)).reshape(weight.shape))
-        stored = weight.detach().double().cpu().numpy().reshape(-1)
-        before, after = (Symbol(taps).fredholm_index().value for taps in (old, stored))
+    for (key, taps), (old, new) in zip(kernels, factors, strict=True):
+        taps.copy_(torch.from_numpy(new))
+        stored = taps.double().cpu().numpy()
+        before, after = (Symbol(kernel).fredholm_index().value for kernel in (old, stored))
         distance = float(np.linalg.norm(stored - old) / np.linalg.norm(old))
         found.append(Replaced(key, before, after, distance))
     return found
+
+
+def _replaceable(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield key and taps (n,) of the kernels that decide about invertibility, as views of the parameters."""
+    for name, module in model.named_modules():
+        if isinstance(module, ToeplitzKernel) and not module.positive:
+            yield stored_key(name, module), module.stored.detach()[-1]
+        elif isinstance(module, CausalKernels):
+            kind = "positive by construction" if isinstance(module, ToeplitzKernel) else "made by a network"
+            raise InputError(f"{name}: kernels that are {kind} cannot be replaced by their outer factors")
+
+
+def _outer(key: str, taps: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Return a kernel and its outer factor, with the sign that is closer."""
+    old = taps.double().cpu().numpy().copy()
+    if not np.isfinite(old).all() or not old.any():
+        raise InputError(f"{key}: a kernel that is zero or not finite has no outer factor")
+    outer = np.array(Symbol(old).outer().kernel)
+    return old, outer if old @ outer >= 0 else -outer

@@ -14,7 +14,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from toeplitz_theory.errors import InputError, NumericalError, RunError
 from toeplitz_theory.training.checkpoint import checkpoint_folder, complete_checkpoints, mark_complete
-from toeplitz_theory.training.kernels import local, mean_jensen_deficit, named_kernels
+from toeplitz_theory.training.kernels import kernels_can_learn, local, mean_jensen_deficit
 from toeplitz_theory.training.order import BatchOrder
 
 _WATCHED = {
@@ -46,7 +46,7 @@ class TMMTrainer(Trainer):
         super().__init__(**kwargs)
         self.order = self._order(self.train_dataset, seed)
         self.jensen_penalty = jensen_penalty
-        if jensen_penalty and not any(weight.requires_grad for _, weight in named_kernels(self.model)):
+        if jensen_penalty and not kernels_can_learn(self.model):
             raise InputError(
                 "training.jensen_penalty needs a model with trainable Toeplitz kernels; set it to 0"
             )
