@@ -111,7 +111,7 @@ class Stepper:
 
     def __init__(self, name: str, n: int, heads: int, batch: int = BATCH):
         self.model = variant(name, n, heads)
-        self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=1e-4)
+        self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=1e-4, fused=True)
         self.tokens = torch.randint(0, VOCABULARY, (batch, n), generator=torch.Generator().manual_seed(1))
 
     def __call__(self) -> None:

@@ -1,38 +1,49 @@
-"""Dense or FFT: where the two ways to multiply by causal Toeplitz matrices cross over.
+"""Dense, FFT or blocks: where the ways to multiply by causal Toeplitz matrices cross over.
 
-Forward and backward of the product alone, batch 16, 128 channels, one thread. Floors per step, with M = 2048
-columns of length t: the dense path does 3 t^2 M multiply-adds (y, dx, dw), the FFT about 6 M transforms of
-length 2t, 2.5 * 2t log2(2t) operations each; either must read or write 5 M t float32 numbers.
+Forward and backward of the product alone, batch 8, 128 channels, one thread, float32. Floors per step, with
+M = 1024 columns of length t: a dense triangle takes 1.5 t^2 M multiply-adds (y, dx, dw); the FFT 5 M
+transforms of length 2t, 2.5 * 2t log2(2t) operations each; blocks of length b through a transform of radices
+r_1, r_2, ... (5 (2 r_1 + 4 r_2 + ...) + 12 b) t M multiply-adds, 352 t M at t = 256, 592 t M at 4096. All must
+read or write 5 M t float32 numbers (x; y; g, x; dx).
+
+Times are CPU time; the ways take turns, and each gives its least. ``auto`` is what would be chosen here.
 """
 
-import statistics
 import time
 
 import torch
 
 from toeplitz_theory.tmm import causal_toeplitz_product
+from toeplitz_theory.tmm.products import chosen_method
+
+WAYS = ("dense", "fft", "blocked")
 
 
-def step_ms(t: int, heads: int, method: str, repeats: int = 7) -> float:
-    """Return the median milliseconds of one forward and backward pass."""
-    x = torch.randn(16, t, heads, 128 // heads, requires_grad=True)
+def least_ms(t: int, heads: int, ways: list[str], turns: int = 7) -> dict[str, float]:
+    """Return the least milliseconds of one forward and backward pass for each way."""
+    x = torch.randn(8, t, heads, 128 // heads, requires_grad=True)
     kernels = torch.randn(heads, t, requires_grad=True)
-    times = []
-    for _ in range(repeats + 1):
-        begin = time.perf_counter()
-        causal_toeplitz_product(x, kernels, method).sum().backward()
-        times.append(1e3 * (time.perf_counter() - begin))
-    return statistics.median(times[1:])
+    g = torch.randn(x.shape)
+    least = dict.fromkeys(ways, float("inf"))
+    for _ in range(turns):
+        for way in ways:
+            begin = time.process_time()
+            torch.autograd.grad(causal_toeplitz_product(x, kernels, way), (x, kernels), g)
+            least[way] = min(least[way], 1e3 * (time.process_time() - begin))
+    return least
 
 
 def main() -> None:
     """Print one row per length and head count."""
     torch.set_num_threads(1)
-    print(f"{'t':>6} {'heads':>6} {'dense ms':>9} {'fft ms':>9} {'dense/fft':>9}")
-    for t in (128, 256, 512, 1024, 2048):
+    print(f"{'t':>6} {'heads':>6}" + "".join(f" {way + ' ms':>11}" for way in WAYS) + "  auto")
+    for t in (32, 64, 128, 256, 512, 1024, 2048, 4096, 16_384):
         for heads in (1, 4):
-            dense, fft = step_ms(t, heads, "dense"), step_ms(t, heads, "fft")
-            print(f"{t:6d} {heads:6d} {dense:9.1f} {fft:9.1f} {dense / fft:9.2f}")
+            ways = [way for way in WAYS if way != "dense" or t <= 1024]
+            least = least_ms(t, heads, ways)
+            times = "".join(f" {least[way]:11.2f}" if way in least else f" {'':>11}" for way in WAYS)
+            auto = chosen_method("auto", torch.empty(8, t, heads, 128 // heads), torch.empty(heads, t))
+            print(f"{t:6d} {heads:6d}{times}  {auto}")
 
 
 if __name__ == "__main__":

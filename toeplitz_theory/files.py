@@ -72,3 +72,11 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 def write_json(path: str | os.PathLike, value: Any) -> None:
     """Write strict, indented JSON to ``path``, whole or not at all; NaN and infinities are refused."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def cache_folder() -> Path:
+    """Return the folder for what can be made again: $TOEPLITZ_THEORY_CACHE, or the user's cache."""
+    chosen = os.environ.get("TOEPLITZ_THEORY_CACHE")
+    if chosen:
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "toeplitz-theory"

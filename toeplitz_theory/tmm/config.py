@@ -20,7 +20,7 @@ _CHOICES = {
     "hidden_act": ("silu", "gelu", "gelu_pytorch_tanh", "relu"),
     "kernel_init": ("kaiming", "decaying"),
     "linear_init": ("normal", "kaiming"),
-    "product": ("auto", "fft", "dense"),
+    "product": ("auto", "fft", "dense", "blocked"),
     "decoding": ("auto", "history", "online"),
     "beyond_n": ("error", "slide"),
 }
@@ -102,7 +102,7 @@ class TMMConfig(PreTrainedConfig):
         for the maps and 1 for the embeddings.
     mixer_bias : bool
         Whether each kernel comes with a bias per position, as in the paper's code.
-    product : {"auto", "fft", "dense"}
+    product : {"auto", "fft", "dense", "blocked"}
         How ``T(w) x`` is computed; the result is the same to rounding.
     decoding : {"auto", "history", "online"}
         How a cached step multiplies: by all inputs so far, or online, at a cost that does not grow with

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.files import write_json
+from toeplitz_theory.files import cache_folder, write_json
 
 STDLIB_DOCS = "stdlib-docs"
 _NOT_DOCUMENTATION = {
@@ -160,14 +160,6 @@ def _json_lines(path: Path, text: str) -> Iterator[str]:
             yield str(json.loads(line)["text"])
         except (json.JSONDecodeError, KeyError, TypeError):
             raise InputError(f'corpus {path}: line {number} is not {{"text": "..."}}') from None
-
-
-def cache_folder() -> Path:
-    """Return the folder for what can be made again: $TOEPLITZ_THEORY_CACHE, or the user's cache."""
-    chosen = os.environ.get("TOEPLITZ_THEORY_CACHE")
-    if chosen:
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "toeplitz-theory"
 
 
 def _stdlib_docs() -> Corpus:

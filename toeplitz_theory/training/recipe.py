@@ -37,7 +37,7 @@ class ModelSection(_Section):
     kernel_init: Literal["kaiming", "decaying"] = "kaiming"
     mixer_bias: bool = True
     initializer_range: Positive = 0.02
-    product: Literal["auto", "fft", "dense"] = "auto"
+    product: Literal["auto", "fft", "dense", "blocked"] = "auto"
     preset: Annotated[Literal["paper", "optimised"] | None, Field(exclude=True)] = None
     mixer: str = "toeplitz"
     expanded: bool = False

@@ -1,0 +1,226 @@
+"""The product and its gradients as differentiable functions: for autograd, `torch.func` and `torch.compile`.
+
+Three bilinear maps are closed under taking derivatives: the product ``T(w) x``, its transpose ``T(w)^T g``,
+and the correlation of g with x, which is the gradient of the first in w. `Gradients` computes the last two
+together, since they share a transform. Only arguments are kept for the backward pass: transforms and
+matrices are made again, which costs little and saves memory of twice the activations.
+"""
+
+import inspect
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from toeplitz_theory.tmm.products.choice import WAYS, chosen_method, inner_dtype
+
+
+class Product(Function):
+    """``T(w) x``, or with ``adjoint`` ``T(w)^T x``, for x (B, t, H, c) and w (H, t)."""
+
+    @staticmethod
+    def forward(x, w, method, adjoint):
+        return multiply(x, w, method, adjoint)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        x, w, ctx.method, ctx.adjoint = inputs
+        ctx.save_for_backward(x, w)
+        ctx.save_for_forward(x, w)
+
+    @staticmethod
+    def backward(ctx, g):
+        x, w = ctx.saved_tensors
+        needs_x, needs_w = ctx.needs_input_grad[:2]
+        gx = gw = None
+        if needs_x and needs_w and not ctx.adjoint:
+            gx, gw = Gradients.apply(g, x, w, ctx.method)
+        else:
+            if needs_x:
+                gx = Product.apply(g, w, ctx.method, not ctx.adjoint)
+            if needs_w:
+                gw = Correlation.apply(*((x, g) if ctx.adjoint else (g, x)), ctx.method).to(w.dtype)
+        return gx, gw, None, None
+
+    @staticmethod
+    def jvp(ctx, x_tangent, w_tangent, *_):
+        x, w = ctx.saved_tensors
+        return _sum(
+            None if x_tangent is None else Product.apply(x_tangent, w, ctx.method, ctx.adjoint),
+            None if w_tangent is None else Product.apply(x, w_tangent, ctx.method, ctx.adjoint),
+        )
+
+    @staticmethod
+    def vmap(info, in_dims, x, w, method, adjoint):
+        x_dim, w_dim, *_ = in_dims
+        if w_dim is None:  # one kernel for all: as more samples
+            y = Product.apply(x.movedim(x_dim, 0).flatten(0, 1), w, method, adjoint)
+            return y.unflatten(0, (info.batch_size, -1)), 0
+        y = Product.apply(_as_heads(x, x_dim, 2, info), _as_heads(w, w_dim, 0, info), method, adjoint)
+        return y.unflatten(2, (info.batch_size, -1)), 2
+
+
+class Correlation(Function):
+    """``s[h, k] = sum g[b, i + k, h, c] x[b, i, h, c]`` of two (B, t, H, c), of shape (H, t)."""
+
+    @staticmethod
+    def forward(g, x, method):
+        return correlate(g, x, method)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        g, x, ctx.method = inputs
+        ctx.save_for_backward(g, x)
+        ctx.save_for_forward(g, x)
+
+    @staticmethod
+    def backward(ctx, v):
+        g, x = ctx.saved_tensors
+        needs_g, needs_x = ctx.needs_input_grad[:2]
+        return (
+            Product.apply(x, v, ctx.method, False) if needs_g else None,
+            Product.apply(g, v, ctx.method, True) if needs_x else None,
+            None,
+        )
+
+    @staticmethod
+    def jvp(ctx, g_tangent, x_tangent, *_):
+        g, x = ctx.saved_tensors
+        return _sum(
+            None if g_tangent is None else Correlation.apply(g_tangent, x, ctx.method),
+            None if x_tangent is None else Correlation.apply(g, x_tangent, ctx.method),
+        )
+
+    @staticmethod
+    def vmap(info, in_dims, g, x, method):
+        g, x = (_as_heads(part, dim, 2, info) for part, dim in zip((g, x), in_dims[:2], strict=True))
+        return Correlation.apply(g, x, method).unflatten(0, (info.batch_size, -1)), 0
+
+
+class Gradients(Function):
+    """Both gradients of the product in one go: ``T(w)^T g`` and the correlation of g with x."""
+
+    @staticmethod
+    def forward(g, x, w, method):
+        return gradients(g, x, w, method)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        g, x, w, ctx.method = inputs
+        ctx.save_for_backward(g, x, w)
+        ctx.save_for_forward(g, x, w)
+
+    @staticmethod
+    def backward(ctx, v, u):
+        g, x, w = ctx.saved_tensors
+        by_g = Product.apply(v, w, ctx.method, False) + Product.apply(x, u, ctx.method, False)
+        return by_g, *Gradients.apply(g, v, u, ctx.method), None
+
+    @staticmethod
+    def jvp(ctx, g_tangent, x_tangent, w_tangent, *_):
+        g, x, w = ctx.saved_tensors
+        zero_g, zero_x, zero_w = (
+            torch.zeros_like(part) if tangent is None else tangent
+            for tangent, part in ((g_tangent, g), (x_tangent, x), (w_tangent, w))
+        )
+        first = Gradients.apply(zero_g, x, w, ctx.method)
+        second = Gradients.apply(g, zero_x, zero_w, ctx.method)
+        return first[0] + second[0], first[1] + second[1]
+
+    @staticmethod
+    def vmap(info, in_dims, g, x, w, method):
+        g, x = (_as_heads(part, dim, 2, info) for part, dim in zip((g, x), in_dims[:2], strict=True))
+        gx, gw = Gradients.apply(g, x, _as_heads(w, in_dims[2], 0, info), method)
+        size = (info.batch_size, -1)
+        return (gx.unflatten(2, size), gw.unflatten(0, size)), (2, 0)
+
+
+for _function in (Product, Correlation, Gradients):
+    # torch asks for the signature at every call, and to work it out takes longer than a small product.
+    setattr(_function.forward, "__signature__", inspect.signature(_function.forward))  # noqa: B010
+
+
+def multiply(x: Tensor, w: Tensor, method: str, adjoint: bool) -> Tensor:
+    """Compute ``T(w) x`` or ``T(w)^T x`` without a gradient."""
+    if x.numel() == 0:
+        return torch.empty_like(x)
+    with _no_autocast(x):
+        return _own(WAYS[method].multiply(x, w, inner_dtype(x, w), adjoint))
+
+
+def correlate(g: Tensor, x: Tensor, method: str) -> Tensor:
+    """Compute the correlation without a gradient."""
+    dtype = inner_dtype(g, x)
+    if x.numel() == 0:
+        return torch.zeros(x.shape[2], x.shape[1], dtype=dtype, device=x.device)
+    with _no_autocast(x):
+        return _own(WAYS[method].correlate(g, x, dtype))
+
+
+def gradients(g: Tensor, x: Tensor, w: Tensor, method: str) -> tuple[Tensor, Tensor]:
+    """Compute both gradients without a gradient."""
+    if x.numel() == 0:
+        return torch.empty_like(x), torch.zeros_like(w)
+    with _no_autocast(x):
+        gx, gw = WAYS[method].gradients(g, x, w, inner_dtype(x, w))
+    return _own(gx), _own(gw)
+
+
+def _own(result: Tensor) -> Tensor:
+    """Return the result as no view of anything: forward-mode derivatives refuse views."""
+    return result if result._base is None else result.clone(memory_format=torch.contiguous_format)
+
+
+def _no_autocast(x: Tensor):
+    return torch.autocast(x.device.type, enabled=False)
+
+
+def _sum(first: Tensor | None, second: Tensor | None) -> Tensor | None:
+    if first is None or second is None:
+        return first if second is None else second
+    return first + second
+
+
+def _as_heads(part: Tensor, dim: int | None, heads: int, info) -> Tensor:
+    """Join the dimension that `vmap` adds to that of the heads."""
+    if dim is None:
+        part = part.unsqueeze(heads).expand(*part.shape[:heads], info.batch_size, *part.shape[heads:])
+    else:
+        part = part.movedim(dim, heads)
+    return part.flatten(heads, heads + 1)
+
+
+@torch.library.custom_op("toeplitz_theory::product", mutates_args=())
+def product_op(x: Tensor, w: Tensor, method: str, adjoint: bool) -> Tensor:
+    """`Product` as one node of a compiled graph."""
+    return multiply(x, w, chosen_method(method, x, w), adjoint).contiguous()
+
+
+@torch.library.custom_op("toeplitz_theory::gradients", mutates_args=())
+def gradients_op(g: Tensor, x: Tensor, w: Tensor, method: str) -> tuple[Tensor, Tensor]:
+    """`Gradients` as one node of a compiled graph."""
+    gx, gw = gradients(g, x, w, chosen_method(method, x, w))
+    return gx.contiguous(), gw.contiguous()
+
+
+@product_op.register_fake
+def _(x, w, method, adjoint):
+    return torch.empty_like(x, memory_format=torch.contiguous_format)
+
+
+@gradients_op.register_fake
+def _(g, x, w, method):
+    form = torch.contiguous_format
+    return torch.empty_like(g, memory_format=form), torch.empty_like(w, memory_format=form)
+
+
+def _keep(ctx, inputs, output):
+    x, w, ctx.method, _ = inputs
+    ctx.save_for_backward(x, w)
+
+
+def _of_product(ctx, g):
+    return *gradients_op(g, *ctx.saved_tensors, ctx.method), None, None
+
+
+product_op.register_autograd(_of_product, setup_context=_keep)
