@@ -3,8 +3,8 @@
 Forward and backward of the product alone, batch 8, 128 channels, one thread, float32. Floors per step, with
 M = 1024 columns of length t: a dense triangle takes 1.5 t^2 M multiply-adds (y, dx, dw); the FFT 5 M
 transforms of length 2t, 2.5 * 2t log2(2t) operations each; blocks of length b through a transform of radices
-r_1, r_2, ... (5 (2 r_1 + 4 r_2 + ...) + 12 b) t M multiply-adds, 352 t M at t = 256, 592 t M at 4096. All must
-read or write 5 M t float32 numbers (x; y; g, x; dx).
+r_1, r_2, ... (5 (2 r_1 + 4 r_2 + ...) + 12 b) t M multiply-adds, 352 t M at t = 256, 592 t M at 4096.
+All must read or write 5 M t float32 numbers (x; y; g, x; dx).
 
 Times are CPU time; the ways take turns, and each gives its least. ``auto`` is what would be chosen here.
 """
