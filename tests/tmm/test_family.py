@@ -1,5 +1,6 @@
 """What every mixer owes a user of transformers: caches, padding, saving, gradients."""
 
+import contextlib
 import copy
 
 import pytest
@@ -154,6 +155,24 @@ def test_kernels_of_every_mixer_are_found_in_one_way(name):
         if getattr(module, "positive", False):
             assert float(kernels.min()) > 0
     assert bool(found) == (model.config.mixer not in ("masked", "attention", "linear_attention"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tensors_are_made_where_the_model_is(name, monkeypatch):
+    """On the meta device, which computes nothing and refuses tensors of the processor."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())  # unknown there
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda *_: False)
+    model = make(name).to("meta")
+    for module in model.modules():
+        if callable(getattr(module, "draw", None)):
+            module.draw("decaying")
+    ids = ids_of(model, length=12).to("meta")
+    mask = torch.ones(2, 12, dtype=torch.long, device="meta")
+    assert model(ids, use_cache=False).logits.shape == (2, 12, 61)
+    past = model(ids[:, :10], attention_mask=mask[:, :10], use_cache=True).past_key_values
+    assert model(ids[:, 10:], attention_mask=mask, past_key_values=past).logits.shape == (2, 2, 61)
+    mask = torch.ones(2, 13, dtype=torch.long, device="meta")
+    assert model(ids[:, :1], attention_mask=mask, past_key_values=past).logits.is_meta
 
 
 def test_positive_kernels_start_as_averages():

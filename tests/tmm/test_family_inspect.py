@@ -142,3 +142,20 @@ def test_generated_kernels_that_overflow_are_rows_without_numbers(name):
         next(iter(module.parameters())).fill_(float("nan"))
     report = tt.inspect(model)
     assert any("not analysed: every tap must be finite" in row.note for row in report.rows)
+
+
+@pytest.mark.parametrize("name", ["hyena", "ssm"])
+def test_generated_kernels_that_were_saved_as_such_are_read(name):
+    """The same rows from the kernels alone, as a run keeps them on its way, as from the whole model."""
+    model = make(name)
+    with torch.no_grad():
+        kept = {
+            f"{key}.kernels": module.kernels()
+            for key, module in model.named_modules()
+            if isinstance(module, CausalKernels)
+        }
+    alone, whole = load(kept).layers, load(model).layers
+    assert [(a.layer, a.head) for a in alone] == [(w.layer, w.head) for w in whole]
+    assert {a.layout for a in alone} == {"generated"}
+    for a, w in zip(alone, whole, strict=True):
+        np.testing.assert_allclose(a.kernel, w.kernel, atol=1e-13 * abs(w.kernel).max(), rtol=0)

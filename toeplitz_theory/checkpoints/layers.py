@@ -35,7 +35,7 @@ class ToeplitzLayer:
     layout : str
         One of ``"flat"``, ``"heads"``, ``"parallel heads"``, ``"expanded"``, ``"expanded heads"``,
         ``"channel kernel"``, ``"early"``, ``"optimised heads"``; of kernels that are generated from other
-        tensors, ``"state space"`` and ``"implicit filter"``.
+        tensors, ``"state space"`` and ``"implicit filter"``, or ``"generated"`` where they were saved so.
     note : str
         What a reader must know about this kernel; empty when there is nothing.
 

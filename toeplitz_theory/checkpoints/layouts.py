@@ -15,6 +15,7 @@ tail                       shape                                         layout
 ``mixer_heads.weight``     (H, n)                                        parallel heads
 ``filter.c``, ...          see `generated`                               state space
 ``filters.{j}.skip``, ...  see `generated`                               implicit filter
+``filter.kernels``         (d, n), saved as they were generated          generated
 =========================  ============================================  ==================
 
 ``weight_raw`` in place of ``weight`` always means kernel = softplus(weight_raw).
@@ -171,6 +172,18 @@ def _read_generated(
             ToeplitzLayer(layer, head, kernel, store.infos[key].dtype, key, generator.layout, generator.note)
             for head, kernel in enumerate(kernels)
         ]
+    for tail, place in by_tail.items():
+        info = store.infos[place.key]
+        if info.unreadable:
+            continue
+        if tail[1:] and tail[-1] == "kernels" and len(info.shape) == 2 and 0 not in info.shape:
+            # What a training run keeps of kernels that no tensor holds.
+            used.add(place.key)
+            layer, rows = _join(place.block, *tail[:-1]), store.values(place.key)
+            layers += [
+                ToeplitzLayer(layer, head, kernel, info.dtype, place.key, "generated")
+                for head, kernel in enumerate(rows)
+            ]
     return layers, skipped, used
 
 

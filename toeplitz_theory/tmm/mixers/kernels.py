@@ -68,7 +68,7 @@ class ToeplitzKernel(CausalKernels):
         n = self.stored.shape[1]
         init.normal_(self.stored, mean=0.0, std=math.sqrt(2 / n), generator=generator)
         if kind == "decaying":
-            init.copy_(self.stored, self.stored / torch.arange(1, n + 1).sqrt())
+            init.copy_(self.stored, self.stored / torch.arange(1, n + 1, device=self.stored.device).sqrt())
         if self.positive:
             taps = self.stored.abs().clamp_min(torch.finfo(torch.float32).tiny)
             taps = taps / taps.sum(-1, keepdim=True)

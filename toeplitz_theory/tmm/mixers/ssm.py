@@ -57,8 +57,8 @@ class DiagonalKernel(CausalKernels):
         low, high = (math.log(step) for step in STEPS)
         init.uniform_(self.log_dt, low, high)
         init.constant_(self.log_decay, math.log(0.5))
-        states = self.frequency.shape[1]
-        init.copy_(self.frequency, math.pi * torch.arange(states).expand_as(self.frequency))
+        modes = torch.arange(self.frequency.shape[1], device=self.frequency.device)
+        init.copy_(self.frequency, math.pi * modes.expand_as(self.frequency))
         init.normal_(self.c, std=math.sqrt(0.5))
         init.normal_(self.d)
 
