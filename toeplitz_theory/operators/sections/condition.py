@@ -29,7 +29,7 @@ class Condition:
         Whether the proof fixes ``value`` itself: ``upper - lower <= 1e-6``, or singular. Where False, the
         bracket still holds and ``value`` is an estimate within it.
     method : str
-        What proved the upper ends of sigma_max and of 1/sigma_min: "circle", "deflation" or "cholesky"
+        What proved the upper ends of sigma_max and of 1/sigma_min: "circle", "deflation" or "schur"
         each (see `norm`); or "exact".
     exact_nullity : int
         Dimension of the kernel in exact arithmetic: the number of leading zero taps.

@@ -19,11 +19,15 @@ _SPARE = 64
 _DECOUPLED = 40  # bits: a coupling this far below what remains is set to 0, and counted as an error
 
 
+class TooFewBits(NumericalError):
+    """The values wanted differ by more than the bits given can hold."""
+
+
 def smallest_values(taps: Kernel, count: int, bits: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return log10 of the ``count`` smallest singular values, descending, and their relative errors.
 
     Golub-Kahan bidiagonalisation of T^-1 (products by power series) with full reorthogonalisation, in
-    arithmetic of ``bits`` = log2(condition number) and some guard bits, so that nothing drowns in rounding.
+    arithmetic of twice ``bits`` and some guard bits, so that nothing drowns in rounding.
     After k steps T^-1 is orthogonally equivalent to ``[[B, beta e_k e_1^T], [0, B']]``, and the Frobenius
     norms give ``||B'||_F``: by Weyl, values of B above ``||B'||_F + beta`` are as many of the largest of
     T^-1, each to within its residual.
@@ -36,7 +40,12 @@ def smallest_values(taps: Kernel, count: int, bits: float) -> tuple[NDArray[np.f
     count : int
         How many; those whose ratio to the next larger one is near 1 cost extra steps.
     bits : float
-        Upper bound of log2(condition number).
+        Upper bound of log2 of the ratio of the values wanted: at most log2(condition number).
+
+    Raises
+    ------
+    TooFewBits
+        If the values found differ by more.
 
     Examples
     --------
@@ -123,6 +132,8 @@ class _Bidiagonal:
         squares, vectors = product.eig(right=True, algorithm="approx")
         ranked = sorted(range(k), key=lambda i: float_log2(squares[i].real.mid()), reverse=True)[:count]
         logs = np.array([float_log2(squares[i].real.mid()) / 2 for i in ranked])
+        if not logs[0] - logs[-1] <= (flint.ctx.prec - _GUARD) / 2:
+            raise TooFewBits(f"the {count} smallest singular values differ by more than the bits given hold")
         # ||T^-H u - sigma v|| = beta |u_k| bounds the distance of sigma from a singular value of T^-1.
         last = np.array([_last_component(vectors, i, k) for i in ranked])
         errors = 2.0 ** np.minimum(drift + last - logs, 0.0) + 2.0**-50

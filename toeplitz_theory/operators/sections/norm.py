@@ -6,8 +6,8 @@ Lower bounds are Rayleigh quotients. Upper bounds, the best of three, each rigor
 * deflation: with P the projector on a few approximate singular vectors and M = T^H T, the norm of M is at
   most that of the 2 x 2 matrix of ``||PMP||``, ``||(I-P)MP||`` (a residual) and ``tr (I-P)M`` (Frobenius norm
   less what P carries): right to rounding when singular values fall off fast, as those of an inverse do;
-* Cholesky: if the factorisation of ``s I - T T^H`` runs to completion in floating point, that matrix is
-  positive up to ``gamma_{n+1} trace`` (Demmel; Rump, BIT 46 (2006) 433), so ``||T||^2 <= s`` and a little.
+* Schur: if Schur's algorithm for ``s^2 I - T T^H`` runs to completion, O(n^2) operations, that matrix is
+  positive up to rounding, which is bounded on the way (`schur`), so ``||T|| <= s`` and a little.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from toeplitz_theory.operators.fft import _FFT_CONSTANT, UNIT_ROUNDOFF, CausalProduct, spectrum_length
+from toeplitz_theory.operators.sections.schur import norm_at_most, shifted_inverse
 
-TIGHT_UP_TO = 1024  # n^3/3 flops a factorisation: 40 ms here
-_CHOLESKY_UP_TO = 4096
+TIGHT_UP_TO = 16_384  # one run of Schur's algorithm: 0.3 s there
+_INVERSE_UP_TO = 8192  # eight solves of twice the work each
 _STEPS = 60
 _CONVERGED = 1e-7  # residual of the leading Ritz pair, relative: its value is then right to 1e-7 or better
-_CERTIFY = 1e-8  # relative gap in s = ||T||^2 that the Cholesky certificate aims at
+_GAPS = (1e-8, 1e-7, 1e-6)  # relative gaps in ||T||^2 at which Schur's test is tried, one after the other
+_POOR_GAPS = (1e-4, 1e-2, 1.0)
 
 Vector = NDArray[Any]
 
@@ -77,8 +79,8 @@ def norm_bracket(product: CausalProduct, tight: bool | None = None) -> NormBrack
     product : CausalProduct
         Its taps scaled near 1 (`split_scale`) and not all zero.
     tight : bool, optional
-        Whether to spend Cholesky factorisations (n^3/3 flops each) on an upper bound within 1e-8 where the
-        cheap ones leave more. By default for n <= 1024, and up to 4096 where Lanczos has not converged.
+        Whether to run Schur's algorithm, O(n^2), for an upper bound within 1e-8, or 1e-6 where Lanczos' value
+        is not that good, if the cheap ones leave more. By default for n <= 16,384.
 
     Examples
     --------
@@ -95,11 +97,11 @@ def norm_bracket(product: CausalProduct, tight: bool | None = None) -> NormBrack
         upper, method = deflated, "deflation"
     vector = ritz.vectors[0]
     lower, value = _rayleigh(product, vector)
-    wanted = product.n <= TIGHT_UP_TO or (not ritz.converged and product.n <= _CHOLESKY_UP_TO)
-    if (wanted if tight is None else tight) and upper > lower * (1 + _CERTIFY):
-        vector, proved = _cholesky_bound(product, vector, value, upper, ritz.converged)
+    wanted = product.n <= TIGHT_UP_TO if tight is None else tight
+    if wanted and upper > lower * (1 + _GAPS[0]):
+        vector, proved = _schur_bound(product, vector, value, upper)
         if proved < upper:
-            upper, method = proved, "cholesky"
+            upper, method = proved, "schur"
         lower, value = max((lower, value), _rayleigh(product, vector))
     return NormBracket(min(max(value, lower), upper), lower, upper, method, vector)
 
@@ -206,63 +208,26 @@ def _deflation_bound(product: CausalProduct, ritz: _Ritz, norm: float) -> float:
     return best
 
 
-def _cholesky_bound(
-    product: CausalProduct, vector: Vector, value: float, upper: float, converged: bool
-) -> tuple[Vector, float]:
-    """Return an improved vector and the smallest norm bound that a completed factorisation proves."""
-    gram = _gram(product.taps)
-    gap = _CERTIFY if converged else 1e-3
-    for _ in range(8):
-        shift = value * value * (1 + gap)
-        if shift >= upper * upper:
+def _schur_bound(product: CausalProduct, vector: Vector, value: float, upper: float) -> tuple[Vector, float]:
+    """Return an improved vector and the smallest norm bound that Schur's test proves."""
+    taps = product.taps
+    gaps = [*_GAPS, *_POOR_GAPS]
+    while gaps:
+        gap = gaps.pop(0)
+        s = value * math.sqrt(1 + gap)
+        if s >= upper:
             break
-        factor = _factor(gram, shift)
-        if factor is None:
-            gap *= 1e3 if gap < 1e-5 else 10.0
+        proved = norm_at_most(taps, s)
+        if proved is None:
             continue
-        upper = _proved(product, shift)
-        if gap <= _CERTIFY:
+        upper = min(upper, proved)
+        # Inverse iteration where Lanczos' value was poor: a cluster at the top of the spectrum.
+        solve = shifted_inverse(taps, s) if gap in _POOR_GAPS and product.n <= _INVERSE_UP_TO else None
+        if solve is None:
             break
-        solve = _shifted_solve(factor)
-        ritz = _lanczos(solve, product.forward(vector) / np.linalg.norm(product.forward(vector)), 8, 1e-10)
-        left = ritz.vectors[0]
-        vector = product.adjoint(left)
+        start = product.forward(vector)
+        ritz = _lanczos(solve, start / np.linalg.norm(start), 8, 1e-10)
+        vector = product.adjoint(ritz.vectors[0])
         value = _rayleigh(product, vector)[1]
-        gap = _CERTIFY
+        gaps = [*_GAPS]
     return vector, upper
-
-
-def _gram(taps: Vector) -> Vector:
-    """Return the lower triangle of T T^H, its entry (i, j) being that at (i-1, j-1) plus w_i conj(w_j)."""
-    gram = np.outer(taps, taps.conj())
-    for i in range(1, taps.size):
-        gram[i, 1 : i + 1] += gram[i - 1, :i]
-    return gram
-
-
-def _factor(gram: Vector, shift: float) -> Vector | None:
-    """Return the Cholesky factor of ``conj(shift I - gram)`` (upper, in Fortran order), or None."""
-    matrix = -gram
-    matrix[np.diag_indices_from(matrix)] += shift
-    (potrf,) = scipy.linalg.get_lapack_funcs(("potrf",), (matrix,))
-    # The lower triangle in C order is the upper one of the transpose, which is the conjugate.
-    factor, info = potrf(matrix.T, lower=False, overwrite_a=True, clean=False)
-    return factor if info == 0 else None
-
-
-def _shifted_solve(factor: Vector) -> Callable[[Vector], Vector]:
-    def solve(x: Vector) -> Vector:
-        return scipy.linalg.cho_solve((factor, False), x.conj(), check_finite=False).conj()
-
-    return solve
-
-
-def _proved(product: CausalProduct, shift: float) -> float:
-    """Return the norm bound that a completed factorisation at ``shift`` proves."""
-    n, u = product.n, UNIT_ROUNDOFF
-    gamma = 4 * (n + 4) * u / (1 - 4 * (n + 4) * u)  # 4 n u instead of n u: complex arithmetic
-    positivity = gamma / (1 - gamma) * n * shift  # trace(shift I - G) <= n shift
-    # Entries of G: at most n + 2 roundings each, of terms bounded by |T||T|^H, whose norm is <= ||taps||_1^2;
-    # forming the diagonal rounds by u (shift + |g_ii|) with g_ii <= shift.
-    forming = gamma * float(np.abs(product.taps).sum()) ** 2 * 1.01 + 4 * u * shift
-    return math.sqrt(shift + positivity + forming) * (1 + 4 * u)

@@ -14,6 +14,7 @@ from toeplitz_theory.operators.fft import UNIT_ROUNDOFF, dense_causal, shift_exp
 from toeplitz_theory.operators.kernels import Kernel
 from toeplitz_theory.operators.sections.condition import leading_zeros, log10_condition
 from toeplitz_theory.operators.sections.deep import smallest_values
+from toeplitz_theory.operators.sections.extreme import largest, smallest
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,9 @@ class SingularValues:
         Their logarithms; -inf for an exact zero.
     relative_error : ndarray, shape (k,), float64
         Bound of ``|computed - exact| / exact``, from the normwise error n u sigma_max of LAPACK's
-        eigensolver, or the residuals of `smallest_values`; infinite where only an upper bound is known.
+        eigensolver, or from residuals; infinite where only an upper bound is known.
     method : str
-        Where they come from.
+        Where they come from; for extreme ones of long sections, whether it is proved that none was missed.
 
     Examples
     --------
@@ -102,6 +103,49 @@ def all_values(taps: Kernel) -> SingularValues:
         with np.errstate(under="ignore", over="ignore"):
             values[deep] = 10.0 ** log10[deep]
     return SingularValues(values, log10, error, method)
+
+
+def extreme_values(taps: Kernel, count: int, which: str) -> SingularValues:
+    """Return the ``count`` largest or smallest singular values of a long section, without a matrix.
+
+    Examples
+    --------
+    >>> found = extreme_values(np.array([1.0, -2.0] + [0.0] * 98), 1, "smallest")
+    >>> found.log10.round(3).tolist(), bool(found.relative_error.max() < 1e-6)
+    ([-29.927], True)
+    """
+    n, zeros = taps.size, leading_zeros(taps)
+    step = math.gcd(*np.flatnonzero(taps).tolist()) if zeros < n else 0
+    if step > 1:
+        return _interleaved(taps[::step], n, step, count, which)
+    exact = min(zeros, count) if which == "smallest" else max(0, count - (n - zeros))
+    rest = count - exact
+    # T = S^zeros T': the singular values of the smaller T', and exact zeros.
+    find = smallest if which == "smallest" else largest
+    log10, error, method = find(taps[zeros:], rest) if rest else (np.zeros(0), np.zeros(0), "exact")
+    log10, error = np.append(log10, np.full(exact, -np.inf)), np.append(error, np.zeros(exact))
+    with np.errstate(under="ignore", over="ignore"):
+        values = 10.0**log10
+    return SingularValues(values, log10, error, method)
+
+
+def _interleaved(taps: Kernel, n: int, step: int, count: int, which: str) -> SingularValues:
+    """For a(z) = f(z^step): ``step`` smaller sections of f, interleaved, whose values come as often."""
+    longer = n - step * (taps.size - 1)  # so many of size taps.size, the others one shorter
+    parts = [(taps, longer), (taps[:-1], step - longer)]
+    log10, error, notes = [], [], []
+    for part, times in parts:
+        if times and part.size:
+            found = extreme_values(part, min(count, part.size), which)
+            log10.append(np.repeat(found.log10, times))
+            error.append(np.repeat(found.relative_error, times))
+            notes.append(found.method)
+    logs, errors = np.concatenate(log10), np.concatenate(error)
+    order = np.argsort(-logs, kind="stable")
+    order = order[-count:] if which == "smallest" else order[:count]
+    with np.errstate(under="ignore", over="ignore"):
+        values = 10.0 ** logs[order]
+    return SingularValues(values, logs[order], errors[order], f"{step} interleaved sections; {notes[0]}")
 
 
 def _deep_values(taps: Kernel, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

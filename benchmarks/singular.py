@@ -1,0 +1,148 @@
+"""Singular values of long sections, in one run: ``python benchmarks/singular.py [--all]``.
+
+Kaiming-normal kernels (std sqrt(2/n)), fixed seeds; CPU time of one thread and the peak of what numpy
+allocates (tracemalloc; FLINT's numbers are not in it). ``--all`` adds all singular values at n = 4096
+against a dense SVD, which takes minutes.
+
+Floors. The bracket of the condition number: Schur's algorithm turns two vectors of length n - k for k < n,
+3 n^2 multiply-adds in all and 16 n^2 bytes through the first-level cache: 13 M and 67 MB at n = 2048, 7 ms
+at 10 GB/s; besides, 8 to 60 Lanczos steps of four FFTs of 2n points. Extreme singular values: some 100 to
+240 products and as many vectors of n numbers, orthogonalised: 2 n m^2 operations, 7 G at n = 65,536 and m =
+240, and 2 n m 8 bytes, 250 MB. All of them: LAPACK's symmetric eigensolver, 4/3 n^3 operations, 92 G at n =
+4096, on 8 n^2 bytes, where the SVD takes 8/3 n^3; and for those below float64's noise, products of series
+of many hundred bits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import time
+import tracemalloc
+from collections.abc import Callable
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+
+from toeplitz_theory.operators import CausalToeplitz, Symbol
+
+
+def kaiming(n: int, seed: int = 0) -> np.ndarray:
+    """Return a kernel as layers are initialised."""
+    return np.random.default_rng([n, seed]).standard_normal(n) * math.sqrt(2 / n)
+
+
+def cpu_ms(function: Callable[[], object], repeat: int = 1) -> float:
+    """Return the least CPU time of ``function()`` in milliseconds."""
+    times = []
+    for _ in range(repeat):
+        start = time.process_time()
+        function()
+        times.append(1e3 * (time.process_time() - start))
+    return min(times)
+
+
+def peak_bytes(function: Callable[[], object]) -> int:
+    """Return the most that numpy and Python hold at once while ``function()`` runs."""
+    tracemalloc.start()
+    function()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+def conditions() -> None:
+    """Print value, bracket and time of the condition number by size."""
+    print(
+        f"{'n':>6} {'log10 kappa':>14} {'bracket':>8} {'ms':>7} {'SVD ms':>8} {'faster':>7} {'SVD says':>9}"
+    )
+    for n in (512, 1024, 2048, 4096, 8192, 16_384):
+        T = CausalToeplitz(kaiming(n))
+        found = T.log10_condition()
+        ours = cpu_ms(T.log10_condition, 5 if n <= 2048 else 1)
+        row = f"{n:>6} {found.value:>14.6f} {found.upper - found.lower:>8.0e} {ours:>7.0f}"
+        if n <= 2048:
+            values: list[np.ndarray] = []
+            matrix = T.to_dense()
+            dense = cpu_ms(lambda m=matrix, v=values: v.append(np.linalg.svd(m, compute_uv=False)), 1)
+            says = math.log10(values[0][0] / values[0][-1])
+            row += f" {dense:>8.0f} {dense / ours:>6.0f}x {says:>9.2f}"
+        print(row)
+
+
+def extremes() -> None:
+    """Print the extreme singular values of long sections, with their errors."""
+    print(f"\n{'n':>6} {'which':>9} {'k':>2} {'s':>6}  log10 of the values, largest relative error, how")
+    for n, which, k in (
+        (4096, "smallest", 3),
+        (16_384, "largest", 6),
+        (16_384, "smallest", 1),
+        (65_536, "largest", 6),
+        (65_536, "smallest", 1),
+    ):
+        T = CausalToeplitz(kaiming(n))
+        start = time.process_time()
+        found = T.singular_values(k, which=which, full=True)
+        spent = time.process_time() - start
+        values = " ".join(f"{x:.4f}" for x in found.log10)
+        error = found.relative_error.max()
+        print(f"{n:>6} {which:>9} {k:>2} {spent:>6.1f}  {values}  {error:.0e}  {found.method}")
+
+
+def memory() -> None:
+    """Print peak memory over the 8 n bytes of the kernel: constant means O(n)."""
+    print("\npeak memory over 8 n bytes")
+    work: dict[str, Callable[[np.ndarray], object]] = {
+        "certified index": lambda w: Symbol(w).fredholm_index(),
+        "min_modulus": lambda w: Symbol(w).min_modulus(),
+        "jensen_deficit": lambda w: Symbol(w).jensen_deficit(),
+        "log10_condition": lambda w: CausalToeplitz(w).log10_condition(),
+        "solve": lambda w: CausalToeplitz(w + 30 * (np.arange(w.size) == 0)).solve(w),
+        "inverse_series": lambda w: CausalToeplitz(w).inverse_series(),
+        "6 largest values": lambda w: CausalToeplitz(w).singular_values(6, which="largest", full=True),
+        "resolvent, one point": lambda w: CausalToeplitz(w).resolvent_norm(0.5 + 0.5j, full=True),
+    }
+    print(f"{'':>22}" + "".join(f"{n:>8}" for n in (4096, 8192, 16_384)))
+    for name, function in work.items():
+        cells = []
+        for n in (4096, 8192, 16_384):
+            w = kaiming(n)
+            cells.append(peak_bytes(lambda w=w, function=function: function(w)) / (8 * n))
+        print(f"{name:>22}" + "".join(f"{x:>8.0f}" for x in cells))
+
+
+def every() -> None:
+    """Print all singular values at n = 4096 against a dense SVD."""
+    print(f"\n{'n':>6} {'ours s':>8} {'SVD s':>8} {'faster':>7}  smallest, log10: ours, SVD's; worst error")
+    for n in (1024, 2048, 4096):
+        T = CausalToeplitz(kaiming(n))
+        start = time.process_time()
+        found = T.singular_values(full=True)
+        ours = time.process_time() - start
+        matrix = T.to_dense()
+        start = time.process_time()
+        dense = np.linalg.svd(matrix, compute_uv=False)
+        svd = time.process_time() - start
+        print(
+            f"{n:>6} {ours:>8.1f} {svd:>8.1f} {svd / ours:>6.2f}x  {found.log10[-1]:.3f}, "
+            f"{math.log10(dense[-1]):.3f}; {found.relative_error.max():.0e}",
+            flush=True,
+        )
+
+
+def main() -> None:
+    """Run the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--all", action="store_true", help="all singular values too, against a dense SVD")
+    arguments = parser.parse_args()
+    conditions()
+    extremes()
+    memory()
+    if arguments.all:
+        every()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""Extreme singular values of long sections, against LAPACK, closed forms and many bits."""
+
+import math
+
+import numpy as np
+import pytest
+
+from tests.operators.section_truth import dense, exact_log10_singular_values, kernel_from_zeros
+from toeplitz_theory.errors import InputError
+from toeplitz_theory.operators import CausalToeplitz
+from toeplitz_theory.operators.sections.extreme import largest
+from toeplitz_theory.operators.sections.schur import count_above
+from toeplitz_theory.operators.sections.singular import extreme_values
+
+U = 2.0**-53
+
+
+def kaiming(n, complex_=False):
+    rng = np.random.default_rng(n)
+    w = rng.standard_normal(n) * math.sqrt(2 / n)
+    return w + 1j * rng.standard_normal(n) * math.sqrt(2 / n) if complex_ else w
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 40, 300])
+@pytest.mark.parametrize("complex_", [False, True])
+@pytest.mark.parametrize("which", ["largest", "smallest"])
+def test_against_lapack(n, complex_, which):
+    w = kaiming(n, complex_) * 0.9 ** np.arange(n)
+    w[0] += 3.0  # well conditioned: LAPACK's n u sigma_max is small against every value
+    count = min(n, 4)
+    every = np.linalg.svd(dense(w), compute_uv=False)
+    expected = every[:count] if which == "largest" else every[-count:]
+    found = extreme_values(w, count, which)
+    assert found.relative_error.max() < 1e-6
+    allowed = expected * found.relative_error + 20 * n * U * every[0]
+    assert (np.abs(found.values - expected) <= allowed).all()
+
+
+@pytest.mark.parametrize("complex_", [False, True])
+def test_steep_values_in_many_bits(complex_):
+    zeros = [0.001j, 0.05, -0.2j, 0.6] if complex_ else [0.001, -0.05, 0.2, 0.6]
+    w = np.zeros(18, complex)
+    w[:5] = kernel_from_zeros(zeros)
+    w = w if complex_ else w.real
+    found = extreme_values(w, 3, "smallest")
+    logs = exact_log10_singular_values(w, 2400)[-3:]
+    assert logs[0] - logs[-1] > 25
+    assert np.abs(found.log10 - logs).max() <= 1e-9
+    assert "bits" in found.method and found.relative_error.max() < 1e-6
+
+
+def test_long_sections_in_closed_form():
+    """1 - z: singular values 2 cos(pi k / (2n + 1)), the smallest at k = n."""
+    n = 5000
+    w = np.zeros(n)
+    w[:2] = 1.0, -1.0
+    found = CausalToeplitz(w).singular_values(3, full=True)
+    expected = 2 * np.cos(np.pi * np.arange(n - 2, n + 1) / (2 * n + 1))
+    assert (np.abs(found.values / expected - 1) <= found.relative_error + 1e-12).all()
+    assert found.relative_error.max() < 1e-8 and "none missed" in found.method
+
+
+def test_values_of_interleaved_sections_come_as_often_as_there_are_sections():
+    w = np.zeros(205)
+    w[::3] = kaiming(69) * 0.9 ** np.arange(69)
+    w[0] += 2
+    for which in ("largest", "smallest"):
+        found = extreme_values(w, 7, which)
+        every = np.linalg.svd(dense(w), compute_uv=False)
+        assert np.abs(found.values - (every[:7] if which == "largest" else every[-7:])).max() < 1e-8
+
+
+def test_leading_zero_taps_are_exact_zeros():
+    w = np.zeros(60)
+    w[3:] = kaiming(57)
+    w[3] = 4.0
+    found = extreme_values(w, 5, "smallest")
+    every = np.linalg.svd(dense(w), compute_uv=False)
+    assert np.array_equal(found.values[-3:], [0, 0, 0]) and np.abs(found.values - every[-5:]).max() < 1e-8
+    assert np.abs(extreme_values(w, 60, "largest").values - every).max() < 1e-8
+
+
+def test_a_missed_value_is_noticed():
+    """The count is what speaks: a value left out of the list makes it one more."""
+    w = kaiming(400)
+    log10, error, how = largest(w, 3)
+    assert "none missed, by Schur's count" in how and error.max() < 1e-6
+    values = 10**log10
+    between = 0.5 * (values[1] + values[2])
+    count, low, high = count_above(w, between)
+    assert count == 2 and values[2] < low < high < values[1]
+
+
+@pytest.mark.parametrize("complex_", [False, True])
+@pytest.mark.parametrize("n", [3, 60, 200])
+def test_counts_above_any_threshold(n, complex_):
+    w = kaiming(n, complex_)
+    every = np.linalg.svd(dense(w), compute_uv=False)
+    for place in range(n - 1):
+        s = 0.5 * (every[place] + every[place + 1])
+        found = count_above(w, s)
+        if found is None:
+            continue
+        count, low, high = found
+        assert np.count_nonzero(every > high * (1 + 1e-12)) <= count
+        assert count <= np.count_nonzero(every > low * (1 - 1e-12))
+        if place < 3 and every[place] - every[place + 1] > 1e-3:
+            assert count == place + 1
+
+
+def test_a_cluster_has_large_errors_and_they_hold():
+    """The top of a smooth symbol's spectrum: spacing 1 / n^2, and Lanczos does not separate it."""
+    n = 2100
+    w = np.zeros(n)
+    w[:2] = 1.0, -1.0
+    found = extreme_values(w, 3, "largest")
+    expected = 2 * np.cos(np.pi * np.arange(1, 4) / (2 * n + 1))
+    assert found.relative_error.min() > 1e-6 and "not proved" in found.method
+    assert (np.abs(found.values / expected - 1) <= found.relative_error).all()
+
+
+def test_too_many_are_refused():
+    with pytest.raises(InputError, match="dense matrix"):
+        CausalToeplitz(np.ones(20_000)).singular_values()
