@@ -35,7 +35,10 @@ MOMENTS = {
 
 def start(target, *arguments) -> multiprocessing.Process:
     """Start ``target`` in a child."""
-    child = context.Process(target=_quietly, args=(target, arguments))
+    # Children have the environment of the process they are forked from.
+    child = context.Process(
+        target=_quietly, args=(os.environ.get("TOEPLITZ_THEORY_CACHE"), target, arguments)
+    )
     child.start()
     return child
 
@@ -96,8 +99,10 @@ def _as_rank(rank, count, port, target, *arguments):
     torch.distributed.destroy_process_group()
 
 
-def _quietly(target, arguments):
+def _quietly(cache, target, arguments):
     """Run with nothing shown of what the Trainer prints; what goes wrong is."""
+    if cache is not None:
+        os.environ["TOEPLITZ_THEORY_CACHE"] = cache
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     warnings.simplefilter("ignore", UserWarning)
     target(*arguments)

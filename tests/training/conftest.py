@@ -34,6 +34,14 @@ def small_text(documents: int = 60) -> str:
     return "\n\n".join(" ".join(words) + "." for words in picks)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory):
+    """Keep token caches out of the user's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOEPLITZ_THEORY_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def recipe_file(tmp_path):
     """Write text and recipe into a fresh folder; call with an objective for another one.

@@ -61,6 +61,13 @@ def test_killed_at_random_moments_until_done(whole, tmp_path):
     assert_same_run(out, expected)
 
 
+def test_a_recipe_with_a_preset_goes_on(recipe_file, tmp_path):
+    """The preset is not among what is recorded, only what it sets."""
+    path = recipe_file(num_heads='num_heads = 1\npreset = "optimised"')
+    assert finish(start(train, path, tmp_path / "out", "pass", 6)) == [-9]
+    assert finish(start(train, path, tmp_path / "out")) == [0]
+
+
 def test_tensorboard_tells_the_same_as_the_history(whole, tmp_path):
     """Also after a kill between a checkpoint and the next: nothing is told twice."""
     recipe, expected = whole

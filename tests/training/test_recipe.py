@@ -33,6 +33,12 @@ def test_reads_what_is_written(recipe_file):
         ("vocab_size", "vocab_size = 100", "data.vocab_size.*257"),
         ("validation_fraction", "validation_fraction = 1.5", "data.validation_fraction.*0.5"),
         ("name", 'name = "../up"', "name.*pattern"),
+        ("batch_size", "batch_size = 4\ngradient_accumulation_steps = 3", "batch_size=4 is not divisible by"),
+        ("corpus", 'corpus = "text.txt"\nsplit = "test"', "split is for a corpus of the Hub"),
+        ("vocab_size", 'vocab_size = 300\ntokenizer = "t"', "vocab_size is for training a tokenizer"),
+        ("num_heads", "num_heads = 1\nmixer = 'attention'\nkernel_size = 2", "kernel_size"),
+        ("steps", "steps = 12\nprecision = 'fp16'", "'float32' or 'bf16'"),
+        ("steps", "steps = 12\njensen_penalty = -1.0", "jensen_penalty.*greater"),
         ("hidden_size", 'mixer = "atention"', "model: .*mixer='atention' is not one of 'toeplitz'"),
         ("hidden_size", "kernel_size = 3", "model: .*kernel_size=3 is for flat mixers"),
         ("hidden_size", 'preset = "papr"', "model.*no preset 'papr'"),
@@ -50,6 +56,12 @@ def test_a_preset_fills_in_what_is_not_given(recipe_file):
     model = load_recipe(path).model
     assert (model.block_order, model.norm, model.positive_kernels) == ("mixer_first", "rmsnorm", True)
     assert model.hidden_act == "relu" and "preset" not in model.model_dump()
+
+
+def test_the_code_of_an_autoencoder_has_two_halves(recipe_file):
+    path = recipe_file("autoencode", hidden_size="hidden_size = 15", num_heads="num_heads = 3")
+    with pytest.raises(InputError, match="hidden_size=15 must be even for the objective 'autoencode'"):
+        load_recipe(path)
 
 
 def test_missing_file_and_folder(tmp_path):

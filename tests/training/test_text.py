@@ -13,7 +13,8 @@ from toeplitz_theory.errors import InputError
 from toeplitz_theory.training import corpus as corpus_module
 from toeplitz_theory.training.baselines import _discounted, count_baselines
 from toeplitz_theory.training.corpus import Corpus, load_corpus
-from toeplitz_theory.training.tokens import END, PackedTokens, encode, train_tokenizer
+from toeplitz_theory.training.tokens import PackedTokens, encode
+from toeplitz_theory.training.vocabulary import END, train_tokenizer
 
 
 def test_documents_of_a_text_and_of_json_lines(tmp_path):
@@ -91,7 +92,7 @@ def test_embedded_corpus_is_cached_and_survives_a_damaged_cache(tmp_path, monkey
 
 def test_tokenizer_is_deterministic_and_lossless():
     corpus = Corpus("c", (("all", small_text() + " é — ∑"),))
-    one, other = (train_tokenizer(corpus, 300, 16) for _ in range(2))
+    one, other = (train_tokenizer((text for _, text in corpus.documents), 300, 16) for _ in range(2))
     assert one.backend_tokenizer.to_str() == other.backend_tokenizer.to_str()
     assert one.eos_token_id == 0 and len(one) <= 300
     text = corpus.documents[0][1] + "\u00ff unseen 漢字"
@@ -99,9 +100,9 @@ def test_tokenizer_is_deterministic_and_lossless():
 
 
 def test_packing_keeps_order_and_ends_documents():
-    corpus = Corpus("c", (("a", small_text(3)), ("b", "short")))
-    tokenizer = train_tokenizer(corpus, 270, 8)
-    stream = encode(corpus, tokenizer)
+    texts = [small_text(3), "short"]
+    tokenizer = train_tokenizer(texts, 270, 8)
+    stream = np.concatenate(list(encode(texts, tokenizer)))
     assert list(stream).count(tokenizer.eos_token_id) == 2 and stream[-1] == tokenizer.eos_token_id
     packed = PackedTokens(stream, 8)
     joined = np.concatenate([packed[i]["input_ids"].numpy() for i in range(len(packed))])

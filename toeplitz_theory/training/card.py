@@ -23,11 +23,9 @@ def run_record(recipe, prepared, model, validation_loss: float, history: list[di
         "name": recipe.name,
         "recipe": recipe.model_dump(),
         "parameters": model.num_parameters(),
+        "vocabulary": model.config.vocab_size,
         "corpus": {
-            "name": prepared.corpus.name,
-            "sha256": prepared.corpus.sha256,
-            "documents": len(prepared.corpus.documents),
-            "characters": prepared.corpus.characters,
+            **asdict(prepared.text),
             "training_sequences": len(prepared.train),
             "validation_sequences": len(prepared.validation),
         },
@@ -64,7 +62,7 @@ tags: [toeplitz, mlp-mixer]
 A Toeplitz MLP Mixer that {_OBJECTIVES[recipe.objective]}.
 {record["parameters"]:,} parameters: width {model.hidden_size}, {model.num_hidden_layers} blocks{stacks},
 {model.num_heads} head(s) a block, n = {recipe.data.sequence_length} tokens, vocabulary
-{recipe.data.vocab_size}.
+{record["vocabulary"]:,}.
 
 It is made for studying what training does to Toeplitz layers, not for writing text.
 

@@ -14,6 +14,8 @@ from typing import Any
 
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.files import cache_folder, write_json
+from toeplitz_theory.training.documents import HUB, Documents, first, hub_documents, local_documents
+from toeplitz_theory.training.recipe import DataSection
 
 STDLIB_DOCS = "stdlib-docs"
 _NOT_DOCUMENTATION = {
@@ -54,11 +56,9 @@ class Corpus:
     @property
     def sha256(self) -> str:
         """Hash of all names and texts in order."""
-        digest = hashlib.sha256()
+        digest = TextHash()
         for name, text in self.documents:
-            for part in (name, text):
-                data = part.encode("utf-8", "surrogatepass")
-                digest.update(len(data).to_bytes(8, "little") + data)
+            digest.add(name, text)
         return digest.hexdigest()
 
     def split(self, validation_fraction: float) -> tuple["Corpus", "Corpus"]:
@@ -84,8 +84,7 @@ class Corpus:
         >>> [len(part.documents) for part in corpus.split(0.1)]
         [95, 5]
         """
-        bound = validation_fraction * 2**64
-        held = {name for name, _ in self.documents if _name_hash(name) < bound}
+        held = {name for name, _ in self.documents if is_held_out(name, validation_fraction)}
         parts = [
             Corpus(f"{self.name} ({label})", tuple(d for d in self.documents if (d[0] in held) is wanted))
             for label, wanted in (("training", False), ("validation", True))
@@ -99,8 +98,27 @@ class Corpus:
         return parts[0], parts[1]
 
 
-def _name_hash(name: str) -> int:
-    return int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:8], "little")
+def is_held_out(name: str, validation_fraction: float) -> bool:
+    """Return whether a document of this name is for validation; independent of all others."""
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "little") < validation_fraction * 2**64
+
+
+class TextHash:
+    """Hash of documents, name and text, added one by one."""
+
+    def __init__(self):
+        self._digest = hashlib.sha256()
+
+    def add(self, name: str, text: str) -> None:
+        """Add a document."""
+        for part in (name, text):
+            data = part.encode("utf-8", "surrogatepass")
+            self._digest.update(len(data).to_bytes(8, "little") + data)
+
+    def hexdigest(self) -> str:
+        """Return the hash so far."""
+        return self._digest.hexdigest()
 
 
 def load_corpus(source: str, base: str | os.PathLike = ".") -> Corpus:
@@ -111,7 +129,8 @@ def load_corpus(source: str, base: str | os.PathLike = ".") -> Corpus:
     source : str
         ``"stdlib-docs"`` (documentation topics and docstrings of the running Python's standard
         library), or a path: a ``.jsonl`` file with one ``{"text": ...}`` a line is one document a
-        line; any other file is UTF-8 text whose documents are separated by blank lines.
+        line, a ``.parquet`` file one a row; any other file is UTF-8 text whose documents are separated
+        by blank lines; a folder is all such files in it.
     base : path-like
         Folder that relative paths start from.
 
@@ -134,32 +153,25 @@ def load_corpus(source: str, base: str | os.PathLike = ".") -> Corpus:
     """
     if source == STDLIB_DOCS:
         return _stdlib_docs()
-    path = Path(base, source)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(f"corpus {path}: there is no such file; use a path or {STDLIB_DOCS!r}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"corpus {path}: is not readable UTF-8 text ({error})") from None
-    texts = _json_lines(path, text) if path.suffix == ".jsonl" else _paragraphs(text)
-    documents = tuple((f"{path.name}:{i}", doc) for i, doc in enumerate(texts) if doc.strip())
+    found = local_documents(Path(base, source))
+    documents = tuple(found)
     if not documents:
-        raise InputError(f"corpus {path}: holds no text")
-    return Corpus(path.name, documents)
+        raise InputError(f"corpus {Path(base, source)}: holds no text")
+    return Corpus(found.name, documents)
 
 
-def _paragraphs(text: str) -> list[str]:
-    return text.replace("\r\n", "\n").split("\n\n")
-
-
-def _json_lines(path: Path, text: str) -> Iterator[str]:
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            yield str(json.loads(line)["text"])
-        except (json.JSONDecodeError, KeyError, TypeError):
-            raise InputError(f'corpus {path}: line {number} is not {{"text": "..."}}') from None
+def open_documents(data: DataSection, base: str | os.PathLike = ".") -> Documents:
+    """Return the documents that a recipe names, to be read one after the other."""
+    if data.corpus == STDLIB_DOCS:
+        corpus = _stdlib_docs()
+        found = Documents(corpus.name, corpus.sha256, lambda: iter(corpus.documents))
+    elif data.corpus.startswith(HUB):
+        found = hub_documents(
+            data.corpus, data.config, data.split, data.revision, data.streaming, data.text_column
+        )
+    else:
+        found = local_documents(Path(base, data.corpus), data.sample_by, data.text_column)
+    return first(found, data.max_documents)
 
 
 def _stdlib_docs() -> Corpus:

@@ -73,12 +73,41 @@ class ModelSection(_Section):
 
 
 class DataSection(_Section):
-    """Text, tokenizer and packing."""
+    """Text, tokenizer and packing.
+
+    ``corpus`` is ``stdlib-docs``, a file or folder, or ``hub:OWNER/NAME`` for a data set of the Hub, of
+    which ``config``, ``split`` and ``revision`` choose; ``streaming`` reads it without storing it first.
+    ``tokenizer`` is a folder, a ``tokenizer.json``, or ``hub:OWNER/NAME``; without it one is trained, with
+    ``vocab_size`` tokens, on all training documents or the first ``tokenizer_documents`` of them.
+    """
 
     corpus: str = "stdlib-docs"
+    text_column: str = "text"
+    sample_by: Literal["paragraph", "line", "document"] = "paragraph"
+    config: str | None = None
+    split: str = "train"
+    revision: str | None = None
+    streaming: bool = False
+    max_documents: Count | None = None
+    tokenizer: str | None = None
+    tokenizer_documents: Count | None = None
     vocab_size: Annotated[int, Field(ge=257, le=65536)] = 1024
     sequence_length: Annotated[int, Field(ge=2)] = 256
     validation_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+
+    @model_validator(mode="after")
+    def _keys_go_together(self):
+        of_the_hub = {"config", "split", "revision", "streaming"} & self.model_fields_set
+        if of_the_hub and not self.corpus.startswith("hub:"):
+            raise ValueError(
+                f"{min(of_the_hub)} is for a corpus of the Hub (hub:OWNER/NAME), not {self.corpus!r}"
+            )
+        of_training = {"vocab_size", "tokenizer_documents"} & self.model_fields_set
+        if of_training and self.tokenizer is not None:
+            raise ValueError(
+                f"{min(of_training)} is for training a tokenizer, and tokenizer gives one: leave one out"
+            )
+        return self
 
 
 class TrainingSection(_Section):

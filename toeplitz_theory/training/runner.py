@@ -1,6 +1,5 @@
 """Run a recipe: text, tokenizer, model, Trainer, and a finished model folder."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -17,10 +16,10 @@ from toeplitz_theory.errors import InputError, RunError
 from toeplitz_theory.files import remove_partial, write_json, write_text
 from toeplitz_theory.tmm import TMMConfig, TMMForAutoencoding, TMMForCausalLM
 from toeplitz_theory.training.arguments import training_arguments
-from toeplitz_theory.training.baselines import Baselines, count_baselines
+from toeplitz_theory.training.baselines import Baselines
+from toeplitz_theory.training.cache import TextFacts, cached_tokens
 from toeplitz_theory.training.card import model_card, run_record
 from toeplitz_theory.training.checkpoint import checkpoint_step, complete_checkpoints, refuse_foreign
-from toeplitz_theory.training.corpus import Corpus, load_corpus
 from toeplitz_theory.training.history import (
     HistoryCallback,
     KernelsCallback,
@@ -29,8 +28,9 @@ from toeplitz_theory.training.history import (
 )
 from toeplitz_theory.training.kernels import draw_kernels
 from toeplitz_theory.training.recipe import Recipe, load_recipe
-from toeplitz_theory.training.tokens import PackedTokens, encode, train_tokenizer
+from toeplitz_theory.training.tokens import PackedTokens
 from toeplitz_theory.training.trainer import TMMTrainer
+from toeplitz_theory.training.vocabulary import tokenizer_hash, vocabulary_size
 
 MODELS: dict[str, type[TMMForCausalLM | TMMForAutoencoding]] = {
     "next_token": TMMForCausalLM,
@@ -42,7 +42,7 @@ MODELS: dict[str, type[TMMForCausalLM | TMMForAutoencoding]] = {
 class Prepared:
     """What a run needs that follows from the recipe and the text alone."""
 
-    corpus: Corpus
+    text: TextFacts
     tokenizer: PreTrainedTokenizerFast
     train: PackedTokens
     validation: PackedTokens
@@ -110,26 +110,19 @@ def train(recipe_path: str | os.PathLike, out: str | os.PathLike | None = None, 
 
 
 def prepare(recipe: Recipe, base: Path) -> Prepared:
-    """Load the text, train the tokenizer on its training part, and pack both parts."""
-    data = recipe.data
-    corpus = load_corpus(data.corpus, base)
-    parts = corpus.split(data.validation_fraction)
-    tokenizer = train_tokenizer(parts[0], data.vocab_size, data.sequence_length)
-    train, validation = (encode(part, tokenizer) for part in parts)
-    return Prepared(
-        corpus,
-        tokenizer,
-        PackedTokens(train, data.sequence_length),
-        PackedTokens(validation, data.sequence_length),
-        count_baselines(train, validation, len(tokenizer)),
+    """Return tokenizer and packed tokens of both parts of the text, from the cache where they are in it."""
+    tokens = cached_tokens(recipe.data, base)
+    train, validation = (
+        PackedTokens(part, recipe.data.sequence_length) for part in (tokens.train, tokens.validation)
     )
+    return Prepared(tokens.text, tokens.tokenizer, train, validation, tokens.baselines)
 
 
 def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> TMMForCausalLM | TMMForAutoencoding:
     """Return the freshly initialised model of the recipe; everything follows from its seed."""
     set_seed(recipe.training.seed)
     config = TMMConfig(
-        vocab_size=len(tokenizer),
+        vocab_size=vocabulary_size(tokenizer),
         max_position_embeddings=recipe.data.sequence_length,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
@@ -160,7 +153,7 @@ def _claim(folder: Path, work: Path, recipe: Recipe, force: bool) -> None:
     """
     record = work / "recipe.json"
     begun = record.exists()
-    foreign = begun and _recorded(record) != recipe
+    foreign = begun and not _is_recorded(record, recipe)
     if not force and foreign and any(work.glob("checkpoint-*")):
         raise InputError(
             f"{work} holds checkpoints of another recipe; give --out ANOTHER-FOLDER, or --force to start over"
@@ -172,7 +165,7 @@ def _claim(folder: Path, work: Path, recipe: Recipe, force: bool) -> None:
     if force or foreign:
         shutil.rmtree(work, ignore_errors=True)
     try:
-        write_json(record, recipe.model_dump())
+        write_json(record, recipe.model_dump(exclude_unset=True))
         remove_partial(folder)
     except OSError as error:
         raise InputError(
@@ -180,18 +173,19 @@ def _claim(folder: Path, work: Path, recipe: Recipe, force: bool) -> None:
         ) from None
 
 
-def _recorded(record: Path) -> Recipe | None:
+def _is_recorded(record: Path, recipe: Recipe) -> bool:
+    """Return whether a record is of this recipe; keys that came later than it have their defaults."""
     try:
-        return Recipe.model_validate_json(record.read_text(encoding="utf-8"))
+        begun = Recipe.model_validate_json(record.read_text(encoding="utf-8"))
     except ValueError:
-        return None
+        return False
+    return begun.model_dump() == recipe.model_dump()
 
 
 def _same_data(work: Path, prepared: Prepared, main: bool) -> None:
     """Refuse to go on with a text or tokenizer other than the one the run began with."""
     record = work / "data.json"
-    tokenizer = hashlib.sha256(prepared.tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
-    found = {"text": prepared.corpus.sha256, "tokenizer": tokenizer}
+    found = {"text": prepared.text.sha256, "tokenizer": tokenizer_hash(prepared.tokenizer)}
     if record.exists():
         begun = json.loads(record.read_text(encoding="utf-8"))
         for name in found:

@@ -1,49 +1,35 @@
-"""Tokenizer, and packing of documents into sequences of n tokens."""
+"""Documents turned into ids, and ids packed into sequences of n tokens."""
 
-import json
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.training.corpus import Corpus
 
-END = "<|endoftext|>"
-
-
-def train_tokenizer(corpus: Corpus, vocab_size: int, sequence_length: int) -> PreTrainedTokenizerFast:
-    """Train a byte-level BPE of at most ``vocab_size`` tokens; deterministic for the same text."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        special_tokens=[END],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator((text for _, text in corpus.documents), trainer)
-    # Through JSON once, so that the tokenizer in hand is the one a user will load.
-    tokenizer = Tokenizer.from_str(json.dumps(json.loads(tokenizer.to_str())))
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        eos_token=END,
-        bos_token=END,
-        pad_token=END,
-        model_max_length=sequence_length,
-        clean_up_tokenization_spaces=False,
-    )
+_BATCH_DOCUMENTS, _BATCH_CHARACTERS = 1024, 1 << 22
 
 
-def encode(corpus: Corpus, tokenizer: PreTrainedTokenizerFast) -> np.ndarray:
-    """Return all documents as one stream of ids, each document followed by the end token."""
-    batch = tokenizer.backend_tokenizer.encode_batch(
-        [text for _, text in corpus.documents], add_special_tokens=False
-    )
+def encode(texts: Iterable[str], tokenizer: PreTrainedTokenizerFast) -> Iterator[np.ndarray]:
+    """Yield the ids of each text followed by the end token, reading ahead a batch of texts at a time."""
     end = [tokenizer.eos_token_id]
-    return np.concatenate([np.asarray(doc.ids + end, dtype=np.int32) for doc in batch])
+    for batch in _batches(texts):
+        for document in tokenizer.backend_tokenizer.encode_batch(batch, add_special_tokens=False):
+            yield np.asarray(document.ids + end, dtype=np.int32)
+
+
+def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    batch: list[str] = []
+    size = 0
+    for text in texts:
+        batch.append(text)
+        size += len(text)
+        if len(batch) == _BATCH_DOCUMENTS or size >= _BATCH_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 class PackedTokens(torch.utils.data.Dataset):
@@ -68,5 +54,5 @@ class PackedTokens(torch.utils.data.Dataset):
         if index is None:  # fills up a batch: no label of it counts
             ids = torch.zeros(self.sequences.shape[1], dtype=torch.int64)
             return {"input_ids": ids, "labels": torch.full_like(ids, -100)}
-        ids = torch.from_numpy(self.sequences[index].astype(np.int64))
+        ids = torch.from_numpy(np.array(self.sequences[index], dtype=np.int64))
         return {"input_ids": ids, "labels": ids}
