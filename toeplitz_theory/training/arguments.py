@@ -7,7 +7,7 @@ import torch
 from transformers import TrainingArguments
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.training.recipe import Recipe
+from toeplitz_theory.training.recipe import Recipe, TrainingSection
 
 
 def training_arguments(recipe: Recipe, work: Path) -> TrainingArguments:
@@ -15,6 +15,7 @@ def training_arguments(recipe: Recipe, work: Path) -> TrainingArguments:
     settings = recipe.training
     if settings.sharding != "none":
         _refuse_sharding(settings.sharding)
+    _refuse_remainder(settings)
     arguments = TrainingArguments(
         output_dir=str(work),
         max_steps=settings.steps,
@@ -48,16 +49,21 @@ def training_arguments(recipe: Recipe, work: Path) -> TrainingArguments:
             "(docs/training.md), or set CUDA_VISIBLE_DEVICES=0"
         )
     parts = arguments.world_size * settings.gradient_accumulation_steps
-    if settings.batch_size % parts:
-        raise InputError(
-            f"training.batch_size={settings.batch_size}, that of all processes together, does not divide "
-            f"into {arguments.world_size} process(es) times {settings.gradient_accumulation_steps} "
-            "accumulated part(s): change it or the number of processes"
-        )
     arguments.per_device_train_batch_size = arguments.per_device_eval_batch_size = (
         settings.batch_size // parts
     )
     return arguments
+
+
+def _refuse_remainder(settings: TrainingSection) -> None:
+    # Before the processes join: each refuses by itself, and none is left waiting for one that is gone.
+    processes, accumulate = int(os.environ.get("WORLD_SIZE", "1")), settings.gradient_accumulation_steps
+    if settings.batch_size % (processes * accumulate):
+        raise InputError(
+            f"training.batch_size={settings.batch_size}, that of all processes together, does not divide "
+            f"into {processes} process(es) times {accumulate} accumulated part(s): change it or the number "
+            "of processes"
+        )
 
 
 def _sharding(kind: str) -> dict:
