@@ -210,6 +210,17 @@ def test_kaiming_maps_have_variance_two_over_inputs():
     assert abs(float(model.model.embed_tokens.weight[1:].var()) - 1) < 5 * (2 / 960) ** 0.5
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_sequences_longer_than_the_context_are_refused(name):
+    model = make(name)
+    slides = "toeplitz" in model.config.mixer
+    said = "have n = 24 taps .*beyond_n" if slides else "made for n = 24 positions .*fewer tokens$"
+    with pytest.raises(ValueError, match=said):
+        model(ids_of(model, length=25))
+    with pytest.raises(ValueError, match=said):
+        model.generate(ids_of(model), min_new_tokens=30, max_new_tokens=30, do_sample=False)
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

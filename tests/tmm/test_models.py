@@ -235,6 +235,49 @@ class TestBadInput:
         with pytest.raises(ValueError, match=message):
             make(small_config())(ids)
 
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"input_ids": [[1, 2]]}, "must be a tensor of ids, not a list"),
+            ({"inputs_embeds": torch.zeros(1, 3, 15)}, r"length >= 1, 16\), not \(1, 3, 15\)"),
+            ({"inputs_embeds": torch.zeros(1, 0, 16)}, r"not \(1, 0, 16\)"),
+            ({"inputs_embeds": torch.zeros(1, 3, 16).double()}, "torch.float64 but the model's weights are"),
+            ({"inputs_embeds": torch.zeros(1, 3, 16).long()}, "torch.int64 but the model's weights are"),
+            ({"labels": torch.ones(2, 3).long()}, r"labels must have shape \(2, 4\) .*not \(2, 3\)"),
+            ({"labels": torch.ones(2, 4)}, "labels must be int64 or int32, not torch.float32"),
+            ({"labels": torch.full((2, 4), 61)}, "labels run from 61 to 61, outside .* are -100"),
+            ({"labels": torch.full((2, 4), -1)}, "labels run from -1 to -1"),
+            ({"attention_mask": torch.full((2, 4), 0.5)}, "1 at tokens and 0 at padding"),
+            ({"attention_mask": torch.ones(3, 4)}, r"= \(2, 4\), not \(3, 4\)"),
+            ({"attention_mask": torch.ones(2, 1, 4, 4)}, r"not \(2, 1, 4, 4\)"),
+            ({"past_key_values": [1]}, "must be a cache of transformers, not a list"),
+        ],
+        ids=str,
+    )
+    def test_what_goes_with_the_ids(self, changes, message):
+        model = make(small_config())
+        ids = (
+            {} if {"inputs_embeds", "input_ids"} & set(changes) else {"input_ids": ids_of(model.config, 2, 4)}
+        )
+        with pytest.raises(ValueError, match=message):
+            model(**ids, **changes)
+
+    def test_empty_prompts(self):
+        model = make(small_config())
+        for prompts in ({"inputs": torch.ones(2, 0).long()}, {"input_ids": torch.ones(2, 0).long()}):
+            with pytest.raises(ValueError, match="length >= 1"):
+                model.generate(**prompts, max_new_tokens=2)
+
+    def test_codes_and_lengths(self):
+        model = make(small_config(), TMMForAutoencoding)
+        for width, length in ((15, 3), (16, 25), (16, 0)):
+            with pytest.raises(ValueError, match="a code has shape"):
+                model.decode(torch.zeros(1, width), length)
+        with pytest.raises(ValueError, match=r"made for n = 24 positions \(config.*\): shorten the input"):
+            model(torch.ones(1, 25).long())
+        with pytest.raises(ValueError, match="labels must have shape"):
+            model(ids_of(model.config, 2, 4), labels=torch.ones(2, 3).long())
+
     def test_generating_past_the_kernels_end(self):
         model = make(small_config())
         with pytest.raises(ValueError, match="n = 24"):

@@ -14,7 +14,7 @@ from transformers.utils import ModelOutput
 
 from toeplitz_theory.tmm.blocks import TMMBlock, build_norm
 from toeplitz_theory.tmm.config import TMMConfig
-from toeplitz_theory.tmm.inputs import check_ids, check_length, place_of
+from toeplitz_theory.tmm.inputs import check_ids, check_labels, check_length, place_of
 from toeplitz_theory.tmm.pretrained import TMMPreTrainedModel
 
 
@@ -85,7 +85,7 @@ class TMMForAutoencoding(TMMPreTrainedModel):
         torch.Size([1, 16])
         """
         check_ids(input_ids, self.config.vocab_size)
-        check_length(0, input_ids.shape[1], self.config.max_position_embeddings)
+        check_length(0, input_ids.shape[1], self.config.max_position_embeddings, slides=False)
         x = self.embed_tokens(input_ids)
         place = place_of(None, 0, x.shape[1], self.config.max_position_embeddings, x)
         for block in self.encoderblocks:
@@ -106,6 +106,11 @@ class TMMForAutoencoding(TMMPreTrainedModel):
         -------
         Tensor, shape (B, length, V)
 
+        Raises
+        ------
+        ValueError
+            When the code has another width, or the length is not between 1 and n.
+
         Examples
         --------
         >>> import torch
@@ -114,6 +119,12 @@ class TMMForAutoencoding(TMMPreTrainedModel):
         >>> model.decode(torch.zeros(1, 16), length=3).shape
         torch.Size([1, 3, 50])
         """
+        n, d = self.config.max_position_embeddings, self.config.hidden_size
+        if code.ndim != 2 or code.shape[1] != d or not 1 <= length <= n:
+            raise ValueError(
+                f"a code has shape (batch, {d}) and gives 1 to {n} positions, not shape {tuple(code.shape)} "
+                f"and {length}"
+            )
         x = self.unroll_proj(unroll(code, length))
         place = place_of(None, 0, length, self.config.max_position_embeddings, x)
         for block in self.decoderblocks:
@@ -167,6 +178,7 @@ class TMMForAutoencoding(TMMPreTrainedModel):
         logits = self.decode(code, input_ids.shape[1])
         loss = None
         if labels is not None:
+            check_labels(labels, input_ids.shape, self.config.vocab_size)
             total = cross_entropy(logits.float().flatten(0, 1), labels.flatten(), reduction="sum")
             loss = total / ((labels != -100).sum() if num_items_in_batch is None else num_items_in_batch)
         return AutoencoderOutput(loss=loss, logits=logits, code=code)

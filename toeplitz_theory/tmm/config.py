@@ -205,6 +205,11 @@ class TMMConfig(PreTrainedConfig):
         """Channels per head, d/H."""
         return self.hidden_size // self.num_heads
 
+    @property
+    def slides(self) -> bool:
+        """Whether sequences longer than n have a meaning for the mixer, as ``beyond_n`` "slide" gives it."""
+        return self.mixer in _STORED_KERNELS
+
     def _refuse_unknown(self, extras):
         other = extras.get("model_type", self.model_type)
         if other != self.model_type:

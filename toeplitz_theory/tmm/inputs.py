@@ -26,12 +26,14 @@ class Place(NamedTuple):
 
 def check_ids(input_ids: Tensor, vocab_size: int) -> None:
     """Raise when ids are not integers of the vocabulary, in words an index error does not have."""
+    if not isinstance(input_ids, Tensor):
+        raise ValueError(f"input_ids must be a tensor of ids, not a {type(input_ids).__name__}")
     if input_ids.ndim != 2 or input_ids.shape[1] == 0:
         raise ValueError(f"input_ids must have shape (batch, length >= 1), not {tuple(input_ids.shape)}")
     if input_ids.dtype not in (torch.int64, torch.int32):
         raise ValueError(f"input_ids must be int64 or int32, not {input_ids.dtype}")
-    if input_ids.device.type != "cpu" or torch.compiler.is_compiling() or input_ids.numel() == 0:
-        return  # reading the values would stall an accelerator's queue
+    if not _readable(input_ids):
+        return
     low, high = int(input_ids.min()), int(input_ids.max())
     if low < 0 or high >= vocab_size:
         raise ValueError(
@@ -40,13 +42,52 @@ def check_ids(input_ids: Tensor, vocab_size: int) -> None:
         )
 
 
-def check_length(start: int, new: int, n: int) -> None:
-    """Raise when a sequence would pass the end of the Toeplitz matrices."""
-    if start + new > n:
+def _readable(values: Tensor) -> bool:
+    # Reading values would stall an accelerator's queue, and break a compiled graph.
+    return values.device.type == "cpu" and values.numel() > 0 and not torch.compiler.is_compiling()
+
+
+def check_vectors(vectors: Tensor, width: int, dtype: torch.dtype) -> None:
+    """Raise when vectors in place of ids are not those of the embedding's width and dtype."""
+    if vectors.ndim != 3 or vectors.shape[1] == 0 or vectors.shape[2] != width:
         raise ValueError(
-            f"the sequence reaches position {start + new} but the Toeplitz kernels have n = {n} taps "
-            "(config.max_position_embeddings): shorten the input, generate fewer tokens, or set "
-            'config.beyond_n = "slide"'
+            f"inputs_embeds must have shape (batch, length >= 1, {width}), not {tuple(vectors.shape)}"
+        )
+    autocast = torch.is_autocast_enabled(vectors.device.type) and vectors.is_floating_point()
+    if vectors.dtype != dtype and not autocast:
+        raise ValueError(
+            f"inputs_embeds are {vectors.dtype} but the model's weights are {dtype}: convert one"
+        )
+
+
+def check_labels(labels: Tensor, shape: torch.Size, vocab_size: int) -> None:
+    """Raise when labels are not ids of the vocabulary, or -100, one for each position."""
+    if labels.shape != shape:
+        raise ValueError(f"labels must have shape {tuple(shape)} as the inputs, not {tuple(labels.shape)}")
+    if labels.dtype not in (torch.int64, torch.int32):
+        raise ValueError(f"labels must be int64 or int32, not {labels.dtype}")
+    if not _readable(labels):
+        return
+    kept = labels[labels != -100]
+    if kept.numel() and (int(kept.min()) < 0 or int(kept.max()) >= vocab_size):
+        raise ValueError(
+            f"labels run from {int(kept.min())} to {int(kept.max())}, outside the vocabulary "
+            f"0..{vocab_size - 1}; positions without a label are -100"
+        )
+
+
+def check_length(start: int, new: int, n: int, slides: bool) -> None:
+    """Raise when a sequence would pass the end of the context; ``slides`` says whether it could slide."""
+    if start + new > n:
+        reached = f"the sequence reaches position {start + new} but the"
+        if slides:
+            raise ValueError(
+                f"{reached} Toeplitz kernels have n = {n} taps (config.max_position_embeddings): shorten the "
+                'input, generate fewer tokens, or set config.beyond_n = "slide"'
+            )
+        raise ValueError(
+            f"{reached} model was made for n = {n} positions (config.max_position_embeddings): shorten the "
+            "input, or generate fewer tokens"
         )
 
 
@@ -58,11 +99,20 @@ def place_of(attention_mask: Tensor | None, start: int, new: int, n: int, like: 
     """
     if attention_mask is None:
         return Place(torch.arange(start, start + new, device=like.device)[None].clamp(max=n - 1))
-    if attention_mask.ndim != 2 or attention_mask.shape[1] != start + new:
+    wanted = (like.shape[0], start + new)
+    if tuple(attention_mask.shape) != wanted:
         raise ValueError(
-            f"attention_mask must have shape (batch, {start + new}), not {tuple(attention_mask.shape)}"
+            f"attention_mask must have shape (batch, past and new positions) = {wanted}, not "
+            f"{tuple(attention_mask.shape)}"
         )
+    recent = attention_mask[:, start:]
+    if (
+        attention_mask.dtype != torch.bool
+        and _readable(recent)
+        and bool(((recent != 0) & (recent != 1)).any())
+    ):
+        raise ValueError("attention_mask must hold 1 at tokens and 0 at padding, and nothing else")
     # Only the new columns are accumulated: a decoding step costs one sum over the past.
     before = attention_mask[:, :start].long().sum(1, keepdim=True)
-    positions = (before + attention_mask[:, start:].long().cumsum(1) - 1).clamp(0, n - 1)
-    return Place(positions, attention_mask[:, start:, None].to(like.dtype), attention_mask)
+    positions = (before + recent.long().cumsum(1) - 1).clamp(0, n - 1)
+    return Place(positions, recent[..., None].to(like.dtype), attention_mask)

@@ -2,14 +2,14 @@
 
 from torch import Tensor, nn
 from transformers import GenerationMixin
-from transformers.cache_utils import DynamicCache
+from transformers.cache_utils import Cache, DynamicCache
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.tmm.blocks import TMMBlock, build_norm
 from toeplitz_theory.tmm.cache import MixerHistory
 from toeplitz_theory.tmm.config import TMMConfig
-from toeplitz_theory.tmm.inputs import check_ids, check_length, place_of
+from toeplitz_theory.tmm.inputs import check_ids, check_labels, check_length, check_vectors, place_of
 from toeplitz_theory.tmm.pretrained import TMMPreTrainedModel
 
 
@@ -90,14 +90,20 @@ class TMMModel(TMMPreTrainedModel):
         if input_ids is not None:
             check_ids(input_ids, self.config.vocab_size)
             inputs_embeds = self.embed_tokens(input_ids)
+        elif inputs_embeds is not None:
+            check_vectors(inputs_embeds, self.config.hidden_size, self.embed_tokens.weight.dtype)
         assert inputs_embeds is not None
+        if past_key_values is not None and not isinstance(past_key_values, Cache):
+            raise ValueError(
+                f"past_key_values must be a cache of transformers, not a {type(past_key_values).__name__}"
+            )
         use_cache = self.config.use_cache and not self.training if use_cache is None else use_cache
         if use_cache and past_key_values is None:
             past_key_values = DynamicCache(config=self.config)
         start = past_key_values.get_seq_length() if past_key_values is not None else 0
         n = self.config.max_position_embeddings
         if self.config.beyond_n == "error":
-            check_length(start, inputs_embeds.shape[1], n)
+            check_length(start, inputs_embeds.shape[1], n, self.config.slides)
         place = place_of(attention_mask, start, inputs_embeds.shape[1], n, inputs_embeds)
 
         x, states = inputs_embeds, [inputs_embeds]
@@ -161,6 +167,39 @@ class TMMForCausalLM(TMMPreTrainedModel, GenerationMixin):
         return super()._prepare_cache_for_generation(  # type: ignore[misc]
             generation_config, *args, **kwargs
         )
+
+    def generate(self, inputs: Tensor | None = None, *args, **kwargs):
+        """Continue prompts, as in transformers.
+
+        Parameters
+        ----------
+        inputs : Tensor of int, shape (B, t), optional
+            Prompts, padded on the left; ``attention_mask`` is zero at padding. None begins with
+            ``bos_token_id``.
+        *args, **kwargs
+            As for ``transformers.GenerationMixin.generate``.
+
+        Returns
+        -------
+        Tensor of int, shape (B, t + new), or a ``ModelOutput`` when asked for
+
+        Raises
+        ------
+        ValueError
+            When the prompts are empty, or prompt and new tokens are longer than the model's context.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from toeplitz_theory import TMMConfig, TMMForCausalLM
+        >>> model = TMMForCausalLM(TMMConfig(vocab_size=50, hidden_size=16, max_position_embeddings=8))
+        >>> model.generate(torch.tensor([[1, 2]]), max_new_tokens=3, do_sample=False, pad_token_id=0).shape
+        torch.Size([1, 5])
+        """
+        prompts = kwargs.get("input_ids") if inputs is None else inputs
+        if prompts is not None:
+            check_ids(prompts, self.config.vocab_size)
+        return super().generate(inputs, *args, **kwargs)  # type: ignore[misc]
 
     def forward(
         self,
@@ -227,6 +266,7 @@ class TMMForCausalLM(TMMPreTrainedModel, GenerationMixin):
         logits = self.lm_head(outputs.last_hidden_state[:, -logits_to_keep:])
         loss = None
         if labels is not None:
+            check_labels(labels, outputs.last_hidden_state.shape[:2], self.config.vocab_size)
             # The remaining keywords carry num_items_in_batch, which gradient accumulation needs.
             kwargs.pop("return_dict", None)
             loss = self.loss_function(
