@@ -37,7 +37,7 @@ def python(*arguments, **options):
     )
 
 
-@pytest.mark.parametrize("command", ["inspect", "compare", "models", "train", "figures"])
+@pytest.mark.parametrize("command", ["inspect", "compare", "models", "train", "surgery", "figures"])
 def test_help_shows_an_example(command, capsys):
     assert run([command, "--help"]) == 0
     assert f"toeplitz-theory {command}" in " ".join(capsys.readouterr().out.split())

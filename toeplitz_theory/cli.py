@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from toeplitz_theory.commands import compare, figures, inspect, models, train
+from toeplitz_theory.commands import compare, figures, inspect, models, surgery, train
 from toeplitz_theory.errors import InputError, ToeplitzTheoryError
 
 # Some releases of Typer carry a copy of Click, others use Click itself; these are the right classes in both.
@@ -30,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _module in (inspect, compare, models, train, figures):
+for _module in (inspect, compare, models, train, surgery, figures):
     app.command(_module.NAME, epilog=f"Example:  {_module.EXAMPLE}")(_module.command)
 
 

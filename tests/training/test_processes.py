@@ -144,10 +144,17 @@ def test_sharding_where_it_would_be_silently_left_out_is_refused(recipe_file, tm
 
 
 def test_bf16_computes_in_bf16_and_keeps_float32_weights(recipe_file, tmp_path):
-    for name in ("float32", "bf16"):
-        path = recipe_file(steps=STEPS, tail=f'precision = "{name}"')
-        runner.train(path, tmp_path / name)
-    single, half = (np.array(list(column(tmp_path / name, "loss").values())) for name in ("float32", "bf16"))
-    assert 1e-5 < abs(half / single - 1).max() < 0.02
+    seen: dict[str, set] = {"float32": set(), "bf16": set()}
+
+    def note(module, _, output):
+        if isinstance(module, torch.nn.Linear):
+            seen[name].add(output.dtype)
+
+    for name in seen:
+        with torch.nn.modules.module.register_module_forward_hook(note):
+            runner.train(recipe_file(tail=f'precision = "{name}"'), tmp_path / name)
+    assert seen == {"float32": {torch.float32}, "bf16": {torch.bfloat16}}
+    single, half = (np.array(list(column(tmp_path / name, "loss").values())) for name in seen)
+    assert 1e-6 < abs(half / single - 1).max() < 0.02
     weights = load_file(tmp_path / "bf16" / "model.safetensors")
     assert {value.dtype for value in weights.values()} == {np.dtype(np.float32)}

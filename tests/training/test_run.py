@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
+from tests.training.conftest import RECIPE, small_text
 from toeplitz_theory import TMMForAutoencoding, TMMForCausalLM
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.training.history import HistoryCallback, read_history
@@ -15,10 +16,12 @@ from toeplitz_theory.training.recipe import load_recipe
 from toeplitz_theory.training.runner import build_model, prepare, train
 
 
-@pytest.fixture(params=["next_token", "autoencode"])
-def finished(request, recipe_file):
-    path = recipe_file(request.param)
-    return train(path, path.parent / "out"), path
+@pytest.fixture(scope="module", params=["next_token", "autoencode"])
+def finished(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param)
+    (folder / "text.txt").write_text(small_text())
+    (folder / "recipe.toml").write_text(RECIPE.format(objective=request.param))
+    return train(folder / "recipe.toml", folder / "out"), folder / "recipe.toml"
 
 
 def test_a_run_leaves_a_whole_model_folder(finished):

@@ -1,0 +1,70 @@
+"""Surgery on a model folder: losses that are the model's, a folder that loads, and nothing else touched."""
+
+import json
+import shutil
+
+import pytest
+
+from toeplitz_theory.checkpoints import load
+from toeplitz_theory.cli import run
+from toeplitz_theory.operators import Symbol
+from toeplitz_theory.training import measure_surgery, runner
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A recipe and its trained folder; longer than others, so that kernels matter."""
+    from tests.training.conftest import RECIPE, small_text
+
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "text.txt").write_text(small_text())
+    recipe = folder / "recipe.toml"
+    text = RECIPE.format(objective="next_token").replace("steps = 12", "steps = 150\nlearning_rate = 0.01")
+    recipe.write_text(text.replace("save_every = 4", "save_every = 150"))
+    return recipe, runner.train(recipe, folder / "out")
+
+
+def test_losses_indices_and_the_folder_that_is_written(trained, tmp_path):
+    recipe, folder = trained
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    found = measure_surgery(folder, recipe, tmp_path / "new")
+    record = json.loads((folder / "training.json").read_text())
+    assert found.before == pytest.approx(record["validation_loss"], rel=1e-5)
+    assert found.unigram == pytest.approx(record["baselines"]["unigram"])
+    assert found.before < found.control and found.before < found.after
+    assert found.tokens == 16 * record["corpus"]["validation_sequences"]
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+    old, new = ({layer.key: layer for layer in load(place).layers} for place in (folder, tmp_path / "new"))
+    assert old.keys() == new.keys() and len(new) == len(found.replaced)
+    assert all(Symbol(layer.kernel).fredholm_index().value == 0 for layer in new.values())
+    again = measure_surgery(tmp_path / "new", recipe)
+    assert again.before == pytest.approx(found.after, rel=1e-5) == again.after
+    assert max(one.distance for one in again.replaced) < 1e-3
+
+
+def test_the_command_prints_it(trained, tmp_path, capsys):
+    recipe, folder = trained
+    assert run(["surgery", str(folder), "--recipe", str(recipe), "--save", str(tmp_path / "new")]) == 0
+    said = capsys.readouterr().out
+    assert "outer kernels" in said and "4 after" in said and (tmp_path / "new" / "model.safetensors").exists()
+
+
+def test_what_cannot_be_measured_is_one_line(trained, tmp_path, capsys):
+    recipe, folder = trained
+
+    def refused(*arguments):
+        capsys.readouterr()
+        assert run(["surgery", *map(str, arguments)]) == 2
+        lines = capsys.readouterr().err.splitlines()
+        return next(line for line in lines if line.startswith("toeplitz-theory: "))
+
+    assert "there is no such file" in refused(tmp_path / "none")
+    assert "holds no trained model" in refused(tmp_path, "--recipe", recipe)
+    (tmp_path / "taken").mkdir()
+    assert "exists" in refused(folder, "--recipe", recipe, "--save", tmp_path / "taken")
+    mixed = tmp_path / "mixed"
+    shutil.copytree(folder, mixed)
+    config = json.loads((mixed / "tokenizer.json").read_text())
+    config["added_tokens"].append(config["added_tokens"][0] | {"id": 500, "content": "<more>"})
+    (mixed / "tokenizer.json").write_text(json.dumps(config))
+    assert "they are of different models" in refused(mixed, "--recipe", recipe)
