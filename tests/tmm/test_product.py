@@ -1,6 +1,8 @@
 """The Toeplitz product against the matrix written out by scipy, and its gradients against differences."""
 
+import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import scipy.linalg
@@ -9,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toeplitz_theory.tmm import causal_toeplitz_product
-from toeplitz_theory.tmm.products import blocked, toeplitz_matrices
+from toeplitz_theory.tmm.products import toeplitz_matrices, workspace
 
 METHODS = ("dense", "fft", "blocked")
 
@@ -185,16 +187,38 @@ def test_float32_inside_under_autocast(method):
     assert all(map(torch.equal, found, torch.autograd.grad(outside.sum(), (x, kernels))))
 
 
-def test_buffers_do_not_grow_with_the_batch(monkeypatch):
-    sizes = []
-    counted = blocked.torch.empty
-    monkeypatch.setattr(
-        blocked.torch, "empty", lambda shape, **kw: sizes.append(shape) or counted(shape, **kw)
-    )
-    for batch in (1, 50):
-        blocked.multiply(torch.randn(batch, 40, 1, 4), torch.randn(1, 40), torch.float32)
-    assert sizes.count((1, 40, 1, 4)) == sizes.count((50, 40, 1, 4)) == 1
-    assert all(shape[0] in (1, 50) and (shape[0] == 1 or shape == (50, 40, 1, 4)) for shape in sizes)
+def test_buffers_are_kept_a_few_and_small_and_hold_nothing_over(monkeypatch):
+    monkeypatch.setattr(workspace, "_local", threading.local())
+    first = drawn(2, 40, 2, 3)
+    expected = causal_toeplitz_product(first, drawn(2, 40), "dense")
+    for t in (40, 41, 40, 39, 300, 38, 37, 40):
+        x = drawn(2, t, 2, 3) * 1e6  # would show if it stayed in a buffer
+        causal_toeplitz_product(x, drawn(2, t), "blocked")
+        torch.testing.assert_close(causal_toeplitz_product(first, drawn(2, 40), "blocked"), expected)
+    kept = workspace._local.kept
+    assert len(kept) == workspace.KEPT
+    monkeypatch.setattr(workspace, "KEPT_BYTES", 1000)
+    causal_toeplitz_product(drawn(1, 50, 1, 1), drawn(1, 50), "blocked")
+    assert (50, 1, 1, torch.float64, torch.device("cpu")) not in kept
+
+
+def test_buffers_of_inference_serve_training(monkeypatch):
+    monkeypatch.setattr(workspace, "_local", threading.local())
+    x, kernels = drawn(1, 40, 1, 3), drawn(1, 40)
+    with torch.inference_mode():
+        causal_toeplitz_product(x, kernels, "blocked")
+    x.requires_grad_()
+    causal_toeplitz_product(x, kernels, "blocked").sum().backward()
+    assert x.grad is not None
+
+
+def test_threads_have_buffers_of_their_own():
+    inputs = [drawn(4, 300, 1, 8, seed=seed) for seed in range(8)]
+    kernels = drawn(1, 300)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda x: causal_toeplitz_product(x, kernels, "blocked"), inputs * 5))
+    for x, y in zip(inputs * 5, found, strict=True):
+        torch.testing.assert_close(y, causal_toeplitz_product(x, kernels, "fft"))
 
 
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])

@@ -30,8 +30,10 @@ def mix_heads(
     if history is not None:
         return history.convolve(x, sources, kernels, method, slot)
     taps = kernels()
-    # A sequence that slides past the end of the kernels meets zero taps.
-    return causal_toeplitz_product(x, pad(taps, (0, max(0, x.shape[1] - taps.shape[1]))), method)
+    if x.shape[1] > taps.shape[1]:
+        # A sequence that slides past the end of the kernels meets zero taps.
+        taps = pad(taps, (0, x.shape[1] - taps.shape[1]))
+    return causal_toeplitz_product(x, taps, method)
 
 
 def mix_stage(

@@ -1,19 +1,36 @@
-"""Products with the matrices written out: fewest calls, quadratic arithmetic; for short sequences.
+"""Products with the matrices written out, block row by block row up to the diagonal: for short inputs.
 
 As in the other ways: ``x`` is (B, t, H, c), ``w`` is (H, t), the arithmetic is done in ``dtype``, results
 come in the dtype of their arguments.
+
+A block row of b rows is one strip of the matrix, and since the matrix is Toeplitz the last strip holds all
+others: b x n numbers are written out, not n x n. With one head the samples stay where they are and share the
+strip; with several, each head's channels of all samples become the columns of one product.
 """
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
+
+ROWS = 128
 
 
 def multiply(x: Tensor, w: Tensor, dtype: torch.dtype, adjoint: bool = False) -> Tensor:
     """Return ``T(w) x``, or with ``adjoint`` ``T(w)^T x``."""
-    matrices = toeplitz_matrices(w.to(dtype))
-    if adjoint:
-        matrices = matrices.transpose(1, 2)
-    return _from_head_columns(torch.bmm(matrices, _head_columns(x.to(dtype))), x.shape[0]).to(x.dtype)
+    columns = _columns(x.to(dtype))
+    stack, t, _ = columns.shape
+    starts, rows = _block_rows(t)
+    strip = (_strip_after if adjoint else _strip_before)(w.to(dtype), rows, starts[-1])
+    strip = strip.expand(stack, -1, -1)  # of one head: shared by all samples
+    y = torch.empty_like(columns)
+    for start in starts:
+        stop = min(start + rows, t)
+        if adjoint:
+            part, source = strip[:, : stop - start, : t - start], columns[:, start:]
+        else:
+            part, source = _before(strip, start, stop, starts[-1]), columns[:, :stop]
+        torch.bmm(part, source, out=y[:, start:stop])
+    return _from_columns(y, x)
 
 
 def gradients(g: Tensor, x: Tensor, w: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -23,30 +40,61 @@ def gradients(g: Tensor, x: Tensor, w: Tensor, dtype: torch.dtype) -> tuple[Tens
 
 def correlate(g: Tensor, x: Tensor, dtype: torch.dtype) -> Tensor:
     """Return ``s[h, k] = sum g[b, i + k, h, c] x[b, i, h, c]``, of shape (H, t)."""
-    outer = torch.bmm(_head_columns(g.to(dtype)), _head_columns(x.to(dtype)).transpose(1, 2))
-    return _sum_diagonals(outer)
+    g_columns, x_columns = _columns(g.to(dtype)), _columns(x.to(dtype))
+    heads, t = x.shape[2], x.shape[1]
+    starts, rows = _block_rows(t)
+    strip = g_columns.new_zeros(heads, rows, starts[-1] + rows)
+    # One head: sample after sample into the same strip.
+    for one_g, one_x in zip(g_columns.split(heads), x_columns.transpose(1, 2).split(heads), strict=True):
+        for start in starts:
+            stop = min(start + rows, t)
+            part = _before(strip, start, stop, starts[-1])
+            part.baddbmm_(one_g[:, start:stop], one_x[:, :, :stop])
+    return _sum_lags(strip, starts[-1])[:, :t]
 
 
 def toeplitz_matrices(w: Tensor) -> Tensor:
     """Return the (H, t, t) lower-triangular Toeplitz matrices of kernels (H, t)."""
-    heads, t = w.shape
-    padded = torch.cat([w.new_zeros(heads, t - 1), w], dim=1)
-    # Row i of the unfolded view holds w[i - t + 1 .. i]; reversed in time it is row i of the matrix.
-    return padded.unfold(1, t, 1).flip(-1)
+    return _strip_before(w, w.shape[1], 0)
 
 
-def _head_columns(x: Tensor) -> Tensor:
-    """Return (H, t, B c): one matrix per head, so that each head is a single product."""
-    return x.permute(2, 1, 0, 3).flatten(2)
+def _block_rows(t: int) -> tuple[list[int], int]:
+    """Return where block rows start, and how many rows they have (the last one may have fewer)."""
+    rows = min(t, ROWS)
+    return list(range(0, t, rows)), rows
 
 
-def _from_head_columns(y: Tensor, batch: int) -> Tensor:
-    return y.unflatten(2, (batch, -1)).permute(2, 1, 0, 3)
+def _strip_before(w: Tensor, rows: int, last: int) -> Tensor:
+    """Return (H, rows, last + rows): the rows from ``last`` on, ``w[last + r - column]`` at (r, column)."""
+    padded = pad(w, (rows - 1, max(0, last + rows - w.shape[1])))
+    return padded.unfold(1, last + rows, 1)[:, :rows].flip(-1)
 
 
-def _sum_diagonals(outer: Tensor) -> Tensor:
-    """Return ``s[h, k] = sum_i outer[h, i + k, i]`` of (H, t, t)."""
-    heads, t, _ = outer.shape
-    flat = torch.nn.functional.pad(outer.transpose(1, 2), (0, t)).reshape(heads, 2 * t * t)
-    # Row i of the padded (t, 2t) array starts at 2t i; read from (2t + 1) i on, (i, i + k) is in column k.
-    return torch.as_strided(flat, (heads, t, t), (2 * t * t, 2 * t + 1, 1)).sum(1)
+def _before(strip: Tensor, start: int, stop: int, last: int) -> Tensor:
+    """Return the part of the strip that is the block row ``start:stop``, up to its diagonal block."""
+    return strip[:, : stop - start, last - start : last - start + stop]
+
+
+def _strip_after(w: Tensor, rows: int, last: int) -> Tensor:
+    """Return (H, rows, t): ``w[column - r]`` at (r, column), the block rows of the transposed matrix."""
+    return pad(w, (rows - 1, 0)).unfold(1, w.shape[1], 1).flip(1)
+
+
+def _sum_lags(strip: Tensor, last: int) -> Tensor:
+    """Return ``s[h, k]``, the sum of the strip where ``last + r - column = k``."""
+    heads, rows, columns = strip.shape
+    flat = pad(strip.flip(-1), (0, rows)).flatten(1)
+    # Rows are columns + rows long; read from (columns + rows - 1) r on, (r, column) is in place r + column.
+    steps = (flat.stride(0), columns + rows - 1, 1)
+    return torch.as_strided(flat, (heads, rows, columns + rows - 1), steps).sum(1)[:, rows - 1 :]
+
+
+def _columns(x: Tensor) -> Tensor:
+    """Return stacks of columns: (B, t, c) of one head; (H, t, B c) of several."""
+    return x.flatten(2).contiguous() if x.shape[2] == 1 else x.permute(2, 1, 0, 3).flatten(2)
+
+
+def _from_columns(y: Tensor, like: Tensor) -> Tensor:
+    if like.shape[2] == 1:
+        return y.view(like.shape).to(like.dtype)
+    return y.unflatten(2, (like.shape[0], -1)).permute(2, 1, 0, 3).to(like.dtype)
