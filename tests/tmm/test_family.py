@@ -259,6 +259,62 @@ def test_cached_steps_far_into_a_long_context(name):
     torch.testing.assert_close(torch.cat(parts, 1), expected, atol=bound(expected), rtol=0)
 
 
+@pytest.mark.parametrize("name", [name for name in MIXERS if config_of(name).slides])
+def test_cached_steps_slide_past_n_as_the_full_pass_does(name):
+    model = make(name, beyond_n="slide").double()
+    ids = ids_of(model, length=60)
+    expected = model(ids, use_cache=False).logits
+    for sizes in ([1] * 60, [20, 30, *[1] * 10]):
+        past, parts = None, []
+        for chunk in ids.split(sizes, 1):
+            output = model(chunk, past_key_values=past, use_cache=True)
+            past = output.past_key_values
+            parts.append(output.logits)
+        torch.testing.assert_close(torch.cat(parts, 1), expected, atol=bound(expected), rtol=0)
+    # What is n steps back has no way to the output of a single block, nor 2 n back through two products.
+    one = make(name, beyond_n="slide", num_hidden_layers=1).double()
+    ids, other = ids_of(model, length=90), ids_of(model, length=90, seed=4)
+    changed = torch.cat([other[:, :30], ids[:, 30:]], 1)
+    moved = (one(changed).logits - one(ids).logits).abs().amax((0, 2))
+    reach = 30 + (46 if one.config.expanded else 23)
+    assert float(moved[reach:].max()) <= bound(expected) < float(moved[reach - 1])
+
+
+@pytest.mark.parametrize("name", [name for name in MIXERS if name not in RECURRENT])
+def test_drafts_change_nothing(name):
+    """Prompt lookup: the cache goes back after every draft that was wrong."""
+    model = make(name)
+    prompt = ids_of(model, batch=1, length=4).repeat(1, 2)
+    settings = {"max_new_tokens": 14, "min_new_tokens": 14, "do_sample": False}
+    drafted = model.generate(prompt, prompt_lookup_num_tokens=3, **settings)
+    assert torch.equal(drafted, model.generate(prompt, use_cache=False, **settings))
+
+
+@pytest.mark.parametrize("name", MIXERS)
+def test_gradient_checkpointing_changes_no_gradient(name):
+    gradients = []
+    for checkpointed in (False, True):
+        model = make(name).double().train()
+        if checkpointed:
+            model.activation_checkpointing_enable()
+        ids = ids_of(model, length=24)
+        with torch.enable_grad():
+            model(ids, labels=ids).loss.backward()
+        gradients.append([p.grad for p in model.parameters() if p.requires_grad])
+    torch.testing.assert_close(*gradients, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["attention", "linear attention", "hyena", "ssm"])
+def test_compiles_into_one_graph(name):
+    """The Toeplitz product has tests of its own for this."""
+    model = make(name, num_hidden_layers=1).train()
+    ids = ids_of(model, length=20)
+    torch._dynamo.reset()
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    one = compiled(input_ids=ids, labels=ids, use_cache=False).loss
+    assert float(one - model(input_ids=ids, labels=ids, use_cache=False).loss) == 0
+
+
 class TestCaches:
     """Rows swapped and repeated, steps undone, and caches that belong to somebody else."""
 

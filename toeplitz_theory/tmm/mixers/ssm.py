@@ -68,7 +68,7 @@ class DiagonalKernel(CausalKernels):
         # Rates in double: a phase is rate times lag, and an error of eps in the rate grows with the lag.
         a = torch.complex(-self.log_decay.double().exp(), self.frequency.double())
         rates = a * self.log_dt.double().exp()[:, None]
-        exact = wide.to_complex()
+        exact = torch.complex64 if wide is torch.float32 else torch.complex128
         b = (torch.expm1(rates) / a).to(exact)
         return Recurrence(rates, b, torch.view_as_complex(self.c.to(wide)), self.d.to(wide))
 
