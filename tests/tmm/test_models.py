@@ -217,6 +217,8 @@ class TestAutoencoder:
             model(ids, attention_mask=torch.zeros_like(ids))
         with pytest.raises(ValueError, match="must be even"):
             TMMForAutoencoding(small_config(hidden_size=15))
+        with pytest.raises(ValueError, match="tie_word_embeddings=False"):
+            TMMForAutoencoding(small_config(tie_word_embeddings=True))
 
 
 class TestBadInput:

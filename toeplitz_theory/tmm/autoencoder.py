@@ -54,6 +54,8 @@ class TMMForAutoencoding(TMMPreTrainedModel):
         super().__init__(config)
         if config.hidden_size % 2:
             raise ValueError(f"hidden_size={config.hidden_size} must be even: the code is unrolled in halves")
+        if config.tie_word_embeddings:
+            raise ValueError("the autoencoder's head has weights of its own: tie_word_embeddings=False")
         # The encoder is made first and in the language model's order: one seed gives both the same kernels.
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size, config.pad_token_id)
         self.encoderblocks = nn.ModuleList(TMMBlock(config) for _ in range(config.num_hidden_layers))

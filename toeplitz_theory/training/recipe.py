@@ -46,6 +46,8 @@ class ModelSection(_Section):
     row_normalised: bool = False
     projection_bias: bool = False
     linear_init: Literal["normal", "kaiming"] = "normal"
+    state_size: Count = 16
+    tie_word_embeddings: bool = False
 
     @model_validator(mode="before")
     @classmethod
