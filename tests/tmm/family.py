@@ -1,7 +1,9 @@
 """One small configuration of every mixer and variant, for the tests that go over all of them."""
 
-from tests.tmm.conftest import small_config
-from toeplitz_theory import TMMConfig
+import torch
+
+from tests.tmm.conftest import small_config, with_random_biases
+from toeplitz_theory import TMMConfig, TMMForCausalLM
 
 MIXERS: dict[str, dict] = {
     "flat": {},
@@ -24,6 +26,9 @@ MIXERS: dict[str, dict] = {
     "ssm": {"mixer": "ssm", "state_size": 3},
 }
 PRESETS = ("paper", "optimised")
+NAMES = [*MIXERS, *PRESETS]
+RECURRENT = ("linear attention", "ssm")
+KEEPS_INPUTS = ("masked", "masked heads", "attention")
 
 
 def config_of(name: str, **changes) -> TMMConfig:
@@ -33,3 +38,21 @@ def config_of(name: str, **changes) -> TMMConfig:
         special = {"pad_token_id": 0, "eos_token_id": 0}
         return TMMConfig.preset(name, **(fields | special | {"num_heads": 2} | changes))
     return small_config(**(MIXERS[name] | changes))
+
+
+def make(name, cls=TMMForCausalLM, **changes):
+    """Return a model whose biases would show a misplaced position."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        return with_random_biases(cls(config_of(name, **changes))).eval()
+
+
+def ids_of(model, batch=2, length=6, seed=1):
+    """Return random tokens, none of them padding."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(1, model.config.vocab_size, (batch, length), generator=generator)
+
+
+def bound(logits):
+    """Some hundreds of roundings of eps each, one after another, on numbers of order |logits|."""
+    return 500 * torch.finfo(logits.dtype).eps * float(logits.abs().max())

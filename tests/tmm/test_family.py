@@ -1,23 +1,16 @@
 """What every mixer owes a user of transformers: caches, padding, saving, gradients."""
 
 import contextlib
-import copy
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
-from tests.tmm.conftest import with_random_biases
-from tests.tmm.family import MIXERS, PRESETS, config_of
+from tests.tmm.family import MIXERS, NAMES, PRESETS, bound, config_of, ids_of, make
 from toeplitz_theory import TMMForAutoencoding, TMMForCausalLM
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.tmm import TMMModel
 from toeplitz_theory.tmm.config import TMMConfig
 from toeplitz_theory.tmm.mixers import CausalKernels, ToeplitzKernel
 
-NAMES = [*MIXERS, *PRESETS]
-RECURRENT = ("linear attention", "ssm")
-KEEPS_INPUTS = ("masked", "masked heads", "attention")
 GENERATION = {
     "greedy": {},
     "beam": {"num_beams": 3},
@@ -30,21 +23,6 @@ GENERATION = {
 def no_gradients():
     with torch.no_grad():
         yield
-
-
-def make(name, cls=TMMForCausalLM, **changes):
-    torch.manual_seed(0)
-    return with_random_biases(cls(config_of(name, **changes))).eval()
-
-
-def ids_of(model, batch=2, length=6, seed=1):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randint(1, model.config.vocab_size, (batch, length), generator=generator)
-
-
-def bound(logits):
-    """Some hundreds of roundings of eps each, one after another, on numbers of order |logits|."""
-    return 500 * torch.finfo(logits.dtype).eps * float(logits.abs().max())
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -249,48 +227,6 @@ def test_configurations_that_contradict_themselves(fields, message):
 
 
 @pytest.mark.parametrize("name", MIXERS)
-def test_cached_steps_far_into_a_long_context(name):
-    """Beyond the lengths where products change from dense to FFT and from history to online."""
-    model = make(name, max_position_embeddings=1100, num_hidden_layers=1)
-    ids = ids_of(model, batch=1, length=1100)
-    expected = model(ids, use_cache=False).logits[:, 1080:]
-    past = model(ids[:, :1080], use_cache=True).past_key_values
-    parts = [model(step, past_key_values=past).logits for step in ids[:, 1080:].split(1, 1)]
-    torch.testing.assert_close(torch.cat(parts, 1), expected, atol=bound(expected), rtol=0)
-
-
-@pytest.mark.parametrize("name", [name for name in MIXERS if config_of(name).slides])
-def test_cached_steps_slide_past_n_as_the_full_pass_does(name):
-    model = make(name, beyond_n="slide").double()
-    ids = ids_of(model, length=60)
-    expected = model(ids, use_cache=False).logits
-    for sizes in ([1] * 60, [20, 30, *[1] * 10]):
-        past, parts = None, []
-        for chunk in ids.split(sizes, 1):
-            output = model(chunk, past_key_values=past, use_cache=True)
-            past = output.past_key_values
-            parts.append(output.logits)
-        torch.testing.assert_close(torch.cat(parts, 1), expected, atol=bound(expected), rtol=0)
-    # What is n steps back has no way to the output of a single block, nor 2 n back through two products.
-    one = make(name, beyond_n="slide", num_hidden_layers=1).double()
-    ids, other = ids_of(model, length=90), ids_of(model, length=90, seed=4)
-    changed = torch.cat([other[:, :30], ids[:, 30:]], 1)
-    moved = (one(changed).logits - one(ids).logits).abs().amax((0, 2))
-    reach = 30 + (46 if one.config.expanded else 23)
-    assert float(moved[reach:].max()) <= bound(expected) < float(moved[reach - 1])
-
-
-@pytest.mark.parametrize("name", [name for name in MIXERS if name not in RECURRENT])
-def test_drafts_change_nothing(name):
-    """Prompt lookup: the cache goes back after every draft that was wrong."""
-    model = make(name)
-    prompt = ids_of(model, batch=1, length=4).repeat(1, 2)
-    settings = {"max_new_tokens": 14, "min_new_tokens": 14, "do_sample": False}
-    drafted = model.generate(prompt, prompt_lookup_num_tokens=3, **settings)
-    assert torch.equal(drafted, model.generate(prompt, use_cache=False, **settings))
-
-
-@pytest.mark.parametrize("name", MIXERS)
 def test_gradient_checkpointing_changes_no_gradient(name):
     gradients = []
     for checkpointed in (False, True):
@@ -313,137 +249,3 @@ def test_compiles_into_one_graph(name):
     compiled = torch.compile(model, backend="eager", fullgraph=True)
     one = compiled(input_ids=ids, labels=ids, use_cache=False).loss
     assert float(one - model(input_ids=ids, labels=ids, use_cache=False).loss) == 0
-
-
-class TestCaches:
-    """Rows swapped and repeated, steps undone, and caches that belong to somebody else."""
-
-    @pytest.mark.parametrize("name", MIXERS)
-    def test_rows_are_selected_and_repeated(self, name):
-        model = make(name).double()
-        ids = ids_of(model, length=12)
-        expected = model(ids, use_cache=False).logits
-        past = model(ids[:, :9], use_cache=True).past_key_values
-        past.batch_repeat_interleave(2)
-        past.batch_select_indices(torch.tensor([3, 0, 1]))
-        rows = [1, 0, 0]
-        logits = model(ids[rows, 9:], past_key_values=past).logits
-        torch.testing.assert_close(logits, expected[rows, 9:], atol=bound(expected), rtol=0)
-
-    @pytest.mark.parametrize("name", MIXERS)
-    def test_steps_are_undone_or_that_is_refused(self, name):
-        model = make(name).double()
-        ids = ids_of(model, length=12)
-        past = model(ids, use_cache=True).past_key_values
-        before = copy.deepcopy(past)
-        if name in RECURRENT:
-            assert not past.is_croppable
-            with pytest.raises(InputError, match="cannot go back to an earlier position"):
-                past.crop(-5)
-            with pytest.raises(InputError, match="cannot go back to an earlier position"):
-                # A prompt that repeats itself is sure to give drafts, and random weights to reject one.
-                prompt = ids[:1, :3].repeat(1, 3)
-                model.generate(prompt, max_new_tokens=14, prompt_lookup_num_tokens=3, do_sample=False)
-        else:
-            past.crop(-5)
-            assert past.get_seq_length() == 7 and before.get_seq_length() == 12
-            expected = model(ids, use_cache=False).logits
-            logits = model(ids[:, 7:], past_key_values=past).logits
-            torch.testing.assert_close(logits, expected[:, 7:], atol=bound(expected), rtol=0)
-        before.crop(-12)
-        assert before.get_seq_length() == 0
-
-    @pytest.mark.parametrize("name", RECURRENT)
-    def test_a_state_does_not_grow(self, name):
-        model = make(name)
-        ids = ids_of(model, length=20)
-
-        def size(past):
-            return sum(value.numel() for layer in past.layers for value in layer.state.values())
-
-        sizes = {size(model(ids[:, :t], use_cache=True).past_key_values) for t in (1, 7, 20)}
-        assert len(sizes) == 1 and sizes.pop() > 0
-
-    @pytest.mark.parametrize("name", MIXERS)
-    def test_of_another_model_are_refused(self, name):
-        model = make(name)
-        ids = ids_of(model)
-        shape = {"vocab_size": 61, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2}
-        llama = LlamaForCausalLM(LlamaConfig(**shape, num_attention_heads=2)).eval()
-        theirs = llama(ids, use_cache=True).past_key_values
-        with pytest.raises(InputError, match="another kind"):
-            model(ids, past_key_values=theirs)
-        ours = model(ids, use_cache=True).past_key_values
-        if name not in KEEPS_INPUTS:
-            with pytest.raises(InputError, match="not keys and values"):
-                llama(ids, past_key_values=ours)
-        other = make("ssm" if name not in RECURRENT else "flat")
-        with pytest.raises(InputError, match=r"another kind|not keys and values"):
-            other(ids, past_key_values=model(ids, use_cache=True).past_key_values)
-
-    @pytest.mark.parametrize("name", MIXERS)
-    def test_of_another_batch_are_refused(self, name):
-        model = make(name)
-        past = model(ids_of(model), use_cache=True).past_key_values
-        with pytest.raises(ValueError, match="do not continue a batch of 2"):
-            model(ids_of(model, batch=3, length=1), past_key_values=past)
-
-    @pytest.mark.parametrize("name", RECURRENT)
-    def test_weights_changed_between_steps_are_noticed(self, name):
-        """The state is that of the old weights; what the new ones read from it is theirs."""
-        model = make(name)
-        ids = ids_of(model, length=9)
-        past = model(ids[:, :7], use_cache=True).past_key_values
-        model(ids[:, 7:8], past_key_values=past)
-        one = model(ids[:, 8:], past_key_values=copy.deepcopy(past)).logits
-        for key, parameter in model.named_parameters():
-            if key.endswith(("filter.c", "in_proj.weight")):
-                parameter.mul_(-2)
-        other = model(ids[:, 8:], past_key_values=past).logits
-        assert float((one - other).abs().max()) > 1e-3
-
-
-class TestLoadingWhatDoesNotFit:
-    @pytest.mark.parametrize(
-        ("cls", "fields", "message"),
-        [
-            (TMMForCausalLM, {"vocab_size": 70}, r"shape \(61, 16\), not \(70, 16\).*another vocabulary"),
-            (TMMForCausalLM, {"max_position_embeddings": 20}, r"shape \(24,\), not \(20,\)$"),
-            (
-                TMMForCausalLM,
-                {"num_heads": 2},
-                "lacks 14 tensors .* holds 4 that .*another architecture",
-            ),
-            (TMMForCausalLM, {"num_hidden_layers": 1}, "holds 10 that this model has not"),
-            (TMMForAutoencoding, {}, "does not fit TMMForAutoencoding: it lacks"),
-        ],
-    )
-    def test_is_refused_in_one_line(self, cls, fields, message, tmp_path):
-        make("flat").save_pretrained(tmp_path)
-        with pytest.raises(InputError, match=message) as refusal:
-            cls.from_pretrained(tmp_path, **fields)
-        assert "\n" not in str(refusal.value)
-
-    def test_a_folder_of_another_architecture(self, tmp_path):
-        shape = {"vocab_size": 61, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
-        LlamaForCausalLM(LlamaConfig(**shape, num_attention_heads=2)).save_pretrained(tmp_path)
-        with pytest.raises(InputError, match="of a 'llama' model, not 'tmm'"):
-            TMMForCausalLM.from_pretrained(tmp_path)
-        with pytest.raises(InputError, match="another architecture"):
-            TMMForCausalLM.from_pretrained(tmp_path, config=config_of("flat"))
-
-    def test_a_head_may_be_left_aside_or_drawn(self, tmp_path):
-        model = make("heads")
-        model.save_pretrained(tmp_path / "whole")
-        stack = TMMModel.from_pretrained(tmp_path / "whole")
-        ids = ids_of(model)
-        states = model(ids, output_hidden_states=True).hidden_states[-1]
-        assert torch.equal(stack.eval()(ids).last_hidden_state, states)
-        stack.save_pretrained(tmp_path / "stack")
-        again = TMMForCausalLM.from_pretrained(tmp_path / "stack").eval()
-        assert torch.equal(again(ids, output_hidden_states=True).hidden_states[-1], states)
-
-    def test_other_shapes_are_taken_when_asked_for(self, tmp_path):
-        make("flat").save_pretrained(tmp_path)
-        model = TMMForCausalLM.from_pretrained(tmp_path, vocab_size=70, ignore_mismatched_sizes=True)
-        assert model.lm_head.weight.shape == (70, 16)

@@ -1,0 +1,62 @@
+"""What `from_pretrained` takes, and what it refuses."""
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from tests.tmm.family import config_of, ids_of, make
+from toeplitz_theory import TMMForAutoencoding, TMMForCausalLM
+from toeplitz_theory.errors import InputError
+from toeplitz_theory.tmm import TMMModel
+
+
+@pytest.fixture(autouse=True)
+def no_gradients():
+    with torch.no_grad():
+        yield
+
+
+class TestLoadingWhatDoesNotFit:
+    @pytest.mark.parametrize(
+        ("cls", "fields", "message"),
+        [
+            (TMMForCausalLM, {"vocab_size": 70}, r"shape \(61, 16\), not \(70, 16\).*another vocabulary"),
+            (TMMForCausalLM, {"max_position_embeddings": 20}, r"shape \(24,\), not \(20,\)$"),
+            (
+                TMMForCausalLM,
+                {"num_heads": 2},
+                "lacks 14 tensors .* holds 4 that .*another architecture",
+            ),
+            (TMMForCausalLM, {"num_hidden_layers": 1}, "holds 10 that this model has not"),
+            (TMMForAutoencoding, {}, "does not fit TMMForAutoencoding: it lacks"),
+        ],
+    )
+    def test_is_refused_in_one_line(self, cls, fields, message, tmp_path):
+        make("flat").save_pretrained(tmp_path)
+        with pytest.raises(InputError, match=message) as refusal:
+            cls.from_pretrained(tmp_path, **fields)
+        assert "\n" not in str(refusal.value)
+
+    def test_a_folder_of_another_architecture(self, tmp_path):
+        shape = {"vocab_size": 61, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+        LlamaForCausalLM(LlamaConfig(**shape, num_attention_heads=2)).save_pretrained(tmp_path)
+        with pytest.raises(InputError, match="of a 'llama' model, not 'tmm'"):
+            TMMForCausalLM.from_pretrained(tmp_path)
+        with pytest.raises(InputError, match="another architecture"):
+            TMMForCausalLM.from_pretrained(tmp_path, config=config_of("flat"))
+
+    def test_a_head_may_be_left_aside_or_drawn(self, tmp_path):
+        model = make("heads")
+        model.save_pretrained(tmp_path / "whole")
+        stack = TMMModel.from_pretrained(tmp_path / "whole")
+        ids = ids_of(model)
+        states = model(ids, output_hidden_states=True).hidden_states[-1]
+        assert torch.equal(stack.eval()(ids).last_hidden_state, states)
+        stack.save_pretrained(tmp_path / "stack")
+        again = TMMForCausalLM.from_pretrained(tmp_path / "stack").eval()
+        assert torch.equal(again(ids, output_hidden_states=True).hidden_states[-1], states)
+
+    def test_other_shapes_are_taken_when_asked_for(self, tmp_path):
+        make("flat").save_pretrained(tmp_path)
+        model = TMMForCausalLM.from_pretrained(tmp_path, vocab_size=70, ignore_mismatched_sizes=True)
+        assert model.lm_head.weight.shape == (70, 16)
