@@ -159,10 +159,12 @@ class JensenDeficit:
 class Zeros(np.ndarray):
     """All zeros of a symbol, with multiplicity, as a complex array that knows the radii of its discs.
 
-    ``radii[j]`` is the radius of a closed disc round ``zeros[j]`` that is proved to hold a zero;
-    discs of different zeros are disjoint (a zero of multiplicity m appears m times, with one disc).
-    ``certified`` says whether that is so; otherwise radii are infinite. Arrays derived by slicing or
-    arithmetic carry no radii.
+    ``radii[j]`` is the radius of a closed disc round ``zeros[j]`` that is proved to hold a zero; discs of
+    different zeros are disjoint. A zero of multiplicity m appears m times, with one disc, and so do m zeros
+    that could not be told apart: the disc is proved to hold m. ``certified`` says whether all that is so;
+    otherwise radii are infinite. ``sides`` is -1 inside the unit circle, 1 outside and 0 where it is not
+    known, proved with more digits than the values have; None where only the discs tell. Arrays derived by
+    slicing or arithmetic carry neither.
 
     Examples
     --------
@@ -175,17 +177,23 @@ class Zeros(np.ndarray):
     """
 
     radii: NDArray[np.float64] | None
+    sides: NDArray[np.int8] | None
     certified: bool
 
-    def __new__(cls, values: NDArray[np.complex128], radii: NDArray[np.float64]) -> Zeros:
-        """Wrap ``values`` and the radii of their discs."""
+    def __new__(
+        cls,
+        values: NDArray[np.complex128],
+        radii: NDArray[np.float64],
+        sides: NDArray[np.int8] | None = None,
+    ) -> Zeros:
+        """Wrap ``values``, the radii of their discs and the ``sides`` they lie on."""
         array = np.asarray(values, dtype=np.complex128).view(cls)
-        array.radii = np.asarray(radii, dtype=np.float64)
+        array.radii, array.sides = np.asarray(radii, dtype=np.float64), sides
         array.certified = bool(np.isfinite(array.radii).all())
         return array
 
     def __array_finalize__(self, obj: object) -> None:
-        self.radii = None
+        self.radii = self.sides = None
         self.certified = False
 
     def _discs(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -194,18 +202,22 @@ class Zeros(np.ndarray):
         slack = radii + 2.0**-51 * np.abs(np.asarray(self))
         return np.abs(np.asarray(self)) - slack, np.abs(np.asarray(self)) + slack
 
+    def _known(self) -> NDArray[np.int8]:
+        low, high = self._discs()
+        sides = np.where(high < 1.0, -1, np.where(low > 1.0, 1, 0)).astype(np.int8)
+        return sides if self.sides is None else np.where(sides == 0, self.sides, sides)
+
     def inside(self) -> NDArray[np.complex128]:
-        """Return the zeros whose disc lies in |z| < 1."""
-        return np.asarray(self)[self._discs()[1] < 1.0]
+        """Return the zeros proved to lie in |z| < 1."""
+        return np.asarray(self)[self._known() < 0]
 
     def outside(self) -> NDArray[np.complex128]:
-        """Return the zeros whose disc lies in |z| > 1."""
-        return np.asarray(self)[self._discs()[0] > 1.0]
+        """Return the zeros proved to lie in |z| > 1."""
+        return np.asarray(self)[self._known() > 0]
 
     def undecided(self) -> NDArray[np.complex128]:
-        """Return the zeros whose disc meets the unit circle."""
-        low, high = self._discs()
-        return np.asarray(self)[(low <= 1.0) & (high >= 1.0)]
+        """Return the zeros that may lie on either side of the unit circle, or on it."""
+        return np.asarray(self)[self._known() == 0]
 
     def near_circle(self, width: float | None = None) -> NDArray[np.complex128]:
         """Return the zeros with 1 - ``width`` < |z| < 1 + ``width`` (1/n by default, n the number of taps).

@@ -208,8 +208,9 @@ class Symbol(FactorMethods, MarginMethods, SectionMethods, SymbolicMethods):
     def zeros(self) -> Zeros:
         """Return all zeros with multiplicity, each in a proved disc, by ball arithmetic.
 
-        Zeros are sorted by modulus; leading zero taps are zeros at 0. Multiple zeros of real kernels are
-        found exactly (squarefree factors over the integers). About 0.5 s at n = 512, 2 s at 1024.
+        Zeros are sorted by modulus; leading zero taps are zeros at 0. Multiple zeros, and zeros that cannot
+        be told apart, stand together in a disc that is proved to hold them all (Pellet). About 0.15 s at n
+        = 512, 1.6 s at 2048, 4 s at 4096.
 
         Returns
         -------

@@ -15,6 +15,8 @@ from toeplitz_theory.operators.symbols.taps import Scaled, Taps
 
 MAX_BALL_INTERVALS = 256  # more open intervals than this are not worked on one by one
 MAX_EXACT_TAPS = 1100  # the gcd of longer integer polynomials is not tried
+MAX_ISOLATED_TAPS = 4200  # isolating all zeros takes 4 s there, 0.1 s at 512
+MANY_INTERVALS = 16  # from here on isolating all zeros is cheaper than balls for each
 MAX_BALL_WIDTH = 20.0  # open angle (in units of pi) times taps above which balls get slow
 _MERGE = 1e-9  # radians: angles closer than this are reported as one
 
@@ -82,7 +84,7 @@ def _by_balls(
     balls = BallArcs(scaled, grid.centre, radius)
     precisions: tuple[int, ...] = PRECISIONS if len(spans) <= MAX_BALL_INTERVALS else ()
     wide = sum(float(span.hi - span.lo) for span in spans) * scaled.values.size > MAX_BALL_WIDTH
-    if wide or not precisions:
+    if wide or len(spans) > MANY_INTERVALS:
         shortcut = _by_zeros(scaled, radius, evaluations) if tol == 0 else None
         if shortcut is not None:
             return shortcut
@@ -140,7 +142,7 @@ def _by_zeros(scaled: Scaled, radius: float, evaluations: int) -> Winding | None
     if exact:
         text = "not Fredholm: zeros on the circle, proved in exact arithmetic"
         return Winding(None, False, 0.0, exact, evaluations, text)
-    if radius != 1.0 or scaled.values.size > MAX_EXACT_TAPS:
+    if radius != 1.0 or scaled.values.size > MAX_ISOLATED_TAPS:
         return None
     zeros = isolate(scaled.exact)
     if not zeros.certified or zeros.undecided().size:

@@ -10,12 +10,14 @@ import numpy as np
 
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators.results import Zeros
+from toeplitz_theory.operators.symbols.aberth import isolated_zeros
 from toeplitz_theory.operators.symbols.balls import to_acb
 from toeplitz_theory.operators.symbols.taps import ZERO, Taps
 
 _TOL = 1e-15  # radii asked of the isolation; the stored ones include the rounding of the middle
 _INTEGER_BITS = 128
 _MAX_BITS = 4000
+_LONG = 100  # taps from which Aberth's iteration is faster than FLINT's solver
 
 
 def all_zeros(taps: Taps) -> Zeros:
@@ -27,20 +29,26 @@ def all_zeros(taps: Taps) -> Zeros:
     values = np.concatenate([np.zeros(scaled.lead, dtype=complex), np.asarray(found)])
     radii = np.concatenate([np.zeros(scaled.lead), found.radii if found.radii is not None else []])
     order = np.argsort(np.abs(values), kind="stable")
-    return Zeros(values[order], radii[order])
+    sides = None if found.sides is None else np.concatenate([np.full(scaled.lead, -1, np.int8), found.sides])
+    return Zeros(values[order], radii[order], None if sides is None else sides[order])
 
 
 def isolate(taps: Taps) -> Zeros:
     """Return the zeros of taps whose first and last are not 0.
 
-    FLINT isolates the zeros of a squarefree polynomial in balls. If it cannot, a real polynomial is taken
-    apart over the integers (its coefficients are dyadic) into squarefree factors. A complex polynomial with
-    multiple zeros gets approximations with infinite radii, certified False.
+    Long and complex polynomials go through Aberth's iteration (`aberth`). Where that proves nothing, and
+    for short ones, FLINT isolates the zeros of a squarefree polynomial in balls; if it cannot, a real
+    polynomial is taken apart over the integers (its coefficients are dyadic) into squarefree factors. What
+    is left gets approximations with infinite radii, certified False.
     """
     if taps.values.size < 2:
         return Zeros(np.empty(0, dtype=complex), np.empty(0))
     with flint.ctx.workprec(2200 if taps.low != ZERO else 64):
         coefficients = to_acb(taps)
+    if taps.values.size > _LONG or np.iscomplexobj(taps.values):
+        found = isolated_zeros(taps.values, coefficients)
+        if found is not None:
+            return Zeros(found.values, found.radii, found.sides)
     factors = [(flint.acb_poly(coefficients), 1)]
     try:
         balls = _roots(factors)
