@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import shutil
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor
 
-from tests.training.children import command, finish, start_group, train
+from tests.training.children import command, finish, start, start_group, train
 from tests.training.curves import assert_same_run, column
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.tmm import TMMConfig, TMMForCausalLM
@@ -96,6 +97,9 @@ def test_two_processes_are_one_and_go_on_after_a_kill(recipe_file, tmp_path, obj
     assert finish(*killed) == [-9, -9]
     files = {path.name for path in (tmp_path / "killed" / "work" / "checkpoint-36").iterdir()}
     assert files >= {"rng_state_0.pth", "rng_state_1.pth", "optimizer.pt"}
+    shutil.copytree(tmp_path / "killed", tmp_path / "fewer")
+    assert finish(start(train, both, tmp_path / "fewer")) == [0]
+    assert_same_numbers(tmp_path / "alone", tmp_path / "fewer")
     assert finish(*start_group(2, train, both, tmp_path / "killed")) == [0, 0]
     assert_same_run(tmp_path / "killed", tmp_path / "both")
 

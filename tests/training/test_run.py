@@ -121,5 +121,5 @@ def test_history_drops_a_torn_last_line_and_rows_past_the_checkpoint(tmp_path):
     HistoryCallback(path, 64, resume_step=0)
     assert read_history(path) == []
     path.write_text("broken\n{}\n")
-    with pytest.raises(json.JSONDecodeError):
+    with pytest.raises(InputError, match="line 1 is not JSON"):
         read_history(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +24,13 @@ def command(
     from toeplitz_theory.training.recipe import load_recipe
 
     load_recipe(recipe)  # a typing error is told before torch is loaded
+    import torch
+
     from toeplitz_theory.training.runner import train
 
     folder = train(recipe, out, force)
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+    if os.environ.get("RANK", "0") != "0":
+        return  # one of several processes speaks
     typer.echo(f"trained: {folder} (see {folder / 'README.md'}; then: toeplitz-theory inspect {folder})")

@@ -9,6 +9,9 @@ from transformers import TrainingArguments
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.training.recipe import Recipe, TrainingSection
 
+# Seconds that processes wait for each other: one of them may be tokenising a large corpus.
+_TOKENISING = 24 * 3600
+
 
 def training_arguments(recipe: Recipe, work: Path) -> TrainingArguments:
     """Return the arguments; where several processes were launched, this joins them."""
@@ -41,6 +44,7 @@ def training_arguments(recipe: Recipe, work: Path) -> TrainingArguments:
         remove_unused_columns=False,
         dataloader_pin_memory=False,
         ddp_find_unused_parameters=False,
+        ddp_timeout=_TOKENISING,
         **_sharding(settings.sharding),
     )
     if arguments.n_gpu > 1:

@@ -9,6 +9,7 @@ from torch.utils.tensorboard import SummaryWriter
 from transformers import TrainerCallback
 from transformers.integrations import TensorBoardCallback
 
+from toeplitz_theory.errors import InputError
 from toeplitz_theory.files import remove_partial, write_text
 from toeplitz_theory.training.kernels import kernel_file, save_kernels
 
@@ -33,7 +34,10 @@ def read_history(path: Path) -> list[dict]:
             rows.append(json.loads(line))
         except json.JSONDecodeError:
             if number != len(lines) - 1:
-                raise
+                raise InputError(
+                    f"{path}: line {number + 1} is not JSON; put it right, "
+                    "or remove the file to begin the curve anew"
+                ) from None
     return rows
 
 

@@ -3,13 +3,14 @@
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import PreTrainedTokenizerFast, set_seed
+from transformers import PreTrainedTokenizerFast, TrainingArguments, set_seed
 from transformers import logging as hf_logging
 
 from toeplitz_theory.errors import InputError, RunError
@@ -90,6 +91,8 @@ def train(recipe_path: str | os.PathLike, out: str | os.PathLike | None = None, 
     torch.set_num_threads(recipe.training.threads)
     hf_logging.set_verbosity_warning()
     arguments = training_arguments(recipe, work)
+    if arguments.process_index == 0:
+        print(f"{recipe.name}: {_division(arguments)}", file=sys.stderr)
     with _disk_told(folder):
         # One process decides and prepares; the others wait, then find what it left.
         with arguments.main_process_first(local=False):
@@ -131,6 +134,12 @@ def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> TMMForCau
     model = MODELS[recipe.objective](config)
     draw_kernels(model, recipe.training.seed, recipe.model.kernel_init)
     return model
+
+
+def _division(arguments: TrainingArguments) -> str:
+    """Say how many processes there are: some launchers start one where several were asked for."""
+    size, parts = arguments.per_device_train_batch_size, arguments.gradient_accumulation_steps
+    return f"{arguments.world_size} process(es), each with {parts} pass(es) of {size} sequences a step"
 
 
 @contextmanager
