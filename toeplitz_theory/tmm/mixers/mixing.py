@@ -52,16 +52,23 @@ def mix_stage(
     if row_normalised:
         x = torch.cat([x, _present(x, place)], -1)
     kernels = [head.stored for head in heads]
-    y = mix_heads(x, kernels, lambda: torch.cat([head.kernels() for head in heads]), method, history, slot)
+    y = mix_heads(x, kernels, lambda: _joined([head.kernels() for head in heads]), method, history, slot)
     if row_normalised:
         y, total = y[..., :-1], y[..., -1:]
         # Zero only where all inputs so far are padding.
         y = y / torch.where(total > 0, total, 1)
     if heads[0].bias is None:
         return y
-    # Picked before they are joined: a decoding step needs one position of n.
-    biases = [head.get_parameter("bias")[place.positions] for head in heads]
-    return y + torch.stack(biases, dim=-1)[..., None]
+    biases = [head.get_parameter("bias") for head in heads]
+    if history is not None:
+        # Picked before they are joined: a decoding step needs one position of n.
+        return y + torch.stack([bias[place.positions] for bias in biases], dim=-1)[..., None]
+    joined = biases[0][:, None] if len(biases) == 1 else torch.stack(biases, dim=-1)
+    return y.add_(joined[place.positions][..., None])  # y is nobody else's yet
+
+
+def _joined(kernels: list[Tensor]) -> Tensor:
+    return kernels[0] if len(kernels) == 1 else torch.cat(kernels)
 
 
 def _present(x: Tensor, place: Place) -> Tensor:

@@ -77,7 +77,7 @@ def _reader(space: Workspace, x: Tensor, place: int) -> Callable[[int], None]:
 
 
 def _writer(space: Workspace, y: Tensor, place: int) -> Callable[[int], None]:
-    """Return what writes sample i of ``y`` (B, t, H, c) from a place of the workspace, and overwrites that."""
+    """Return what writes sample i of ``y`` (B, t, H, c) from a place of the workspace, overwriting it."""
     steps, values = space.syntheses[place], space.values[place]
     if space.aligned and y.dtype == space.dtype:
         views = y.view(len(y), *steps.target_shape).unbind()
