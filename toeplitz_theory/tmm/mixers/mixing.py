@@ -59,7 +59,7 @@ def mix_stage(
         y = y / torch.where(total > 0, total, 1)
     if heads[0].bias is None:
         return y
-    biases = [head.get_parameter("bias") for head in heads]
+    biases: list[Tensor] = [head.get_parameter("bias") for head in heads]
     if history is not None:
         # Picked before they are joined: a decoding step needs one position of n.
         return y + torch.stack([bias[place.positions] for bias in biases], dim=-1)[..., None]
@@ -67,7 +67,7 @@ def mix_stage(
     return y.add_(joined[place.positions][..., None])  # y is nobody else's yet
 
 
-def _joined(kernels: list[Tensor]) -> Tensor:
+def _joined(kernels: Sequence[Tensor]) -> Tensor:
     return kernels[0] if len(kernels) == 1 else torch.cat(kernels)
 
 
