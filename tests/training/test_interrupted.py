@@ -10,14 +10,17 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tests.training.children import MOMENTS, finish, start, train
 from tests.training.curves import assert_same_run, column
+from toeplitz_theory.files import write_json
 from toeplitz_theory.training.checkpoint import complete_checkpoints, mark_complete
+from toeplitz_theory.training.recipe import load_recipe
+from toeplitz_theory.training.runner import _is_recorded
 
 # Which call of which moment each run is killed in, one run after the other on the same folder.
 MORE = 'gradient_accumulation_steps = 2\nprecision = "bf16"\njensen_penalty = 0.05\n'
 CHAINS = {
-    "before the first checkpoint": [("pass", 3), ("weights", 0), ("state by torch", 3), ("trainer state", 0)],
-    "between checkpoints": [("mark", 0), ("row", 2), ("mark", 1), ("kernels", 1), ("evaluation", 0)],
-    "at the end": [("removal of the oldest", 0), ("state by torch", 1), ("card", 1), ("move", 9)],
+    "early": [("pass", 3), ("weights", 0), ("state by torch", 3), ("trainer state", 0), ("mark", 0)],
+    "late": [("row", 2), ("removal of the oldest", 0), ("evaluation", 0), ("kernels", 1), ("mark", 0)],
+    "at the end": [("card", 1), ("move", 9)],
 }
 
 
@@ -43,6 +46,8 @@ def test_killed_and_run_again_is_as_never_killed(whole, tmp_path, chain):
         assert (out / "work").exists()
     assert finish(start(train, recipe, out)) == [0]
     assert_same_run(out, expected)
+    for folder in (out, expected):
+        assert_tensorboard_tells_the_history(folder)
 
 
 def test_every_moment_is_tried():
@@ -62,25 +67,22 @@ def test_killed_at_random_moments_until_done(whole, tmp_path):
     assert_same_run(out, expected)
 
 
-def test_a_recipe_with_a_preset_goes_on(recipe_file, tmp_path):
+def assert_tensorboard_tells_the_history(folder):
+    """Check that event files hold the logged losses, each once, however often the run was killed."""
+    events = EventAccumulator(str(folder / "tensorboard")).Reload()
+    told = {event.step: event.value for event in events.Scalars("train/loss")}
+    assert len(told) == len(events.Scalars("train/loss"))
+    assert told == pytest.approx(column(folder, "loss"))
+    assert events.Scalars("eval/loss")[-1].value == pytest.approx(column(folder, "validation_loss")[12])
+
+
+def test_a_recipe_with_a_preset_is_known_again(recipe_file, tmp_path):
     """The preset is not among what is recorded, only what it sets."""
-    path = recipe_file(num_heads='num_heads = 1\npreset = "optimised"')
-    assert finish(start(train, path, tmp_path / "out", "pass", 6)) == [-9]
-    assert finish(start(train, path, tmp_path / "out")) == [0]
-
-
-def test_tensorboard_tells_the_same_as_the_history(whole, tmp_path):
-    """Also after a kill between a checkpoint and the next: nothing is told twice."""
-    recipe, expected = whole
-    out = tmp_path / "out"
-    assert finish(start(train, recipe, out, "pass", 13)) == [-9]
-    assert finish(start(train, recipe, out)) == [0]
-    for folder in (out, expected):
-        events = EventAccumulator(str(folder / "tensorboard")).Reload()
-        told = {event.step: event.value for event in events.Scalars("train/loss")}
-        assert len(told) == len(events.Scalars("train/loss"))
-        assert told == pytest.approx(column(folder, "loss"))
-        assert events.Scalars("eval/loss")[-1].value == pytest.approx(column(folder, "validation_loss")[12])
+    recipe = load_recipe(recipe_file(num_heads='num_heads = 1\npreset = "optimised"'))
+    write_json(tmp_path / "record.json", recipe.model_dump(exclude_unset=True))
+    assert _is_recorded(tmp_path / "record.json", recipe)
+    other = load_recipe(recipe_file(num_heads='num_heads = 1\npreset = "paper"'))
+    assert not _is_recorded(tmp_path / "record.json", other)
 
 
 def test_torn_checkpoints_are_passed_over(tmp_path):
