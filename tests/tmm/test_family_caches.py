@@ -138,9 +138,11 @@ class TestCaches:
         ids = ids_of(model, length=9)
         past = model(ids[:, :7], use_cache=True).past_key_values
         model(ids[:, 7:8], past_key_values=past)
-        one = model(ids[:, 8:], past_key_values=copy.deepcopy(past)).logits
         for key, parameter in model.named_parameters():
-            if key.endswith(("filter.c", "in_proj.weight")):
-                parameter.mul_(-2)
-        other = model(ids[:, 8:], past_key_values=past).logits
-        assert float((one - other).abs().max()) > 1e-3
+            if "token_mixing_layer" in key:
+                parameter.add_(0.3)
+        fresh = copy.deepcopy(past)
+        for layer in fresh.layers:
+            layer._derived = (None, None)
+        noticed = model(ids[:, 8:], past_key_values=past).logits
+        assert torch.equal(noticed, model(ids[:, 8:], past_key_values=fresh).logits)

@@ -70,7 +70,7 @@ class DiagonalKernel(CausalKernels):
         rates = a * self.log_dt.double().exp()[:, None]
         exact = torch.complex64 if wide is torch.float32 else torch.complex128
         b = (torch.expm1(rates) / a).to(exact)
-        return Recurrence(rates, b, torch.view_as_complex(self.c.to(wide)), self.d.to(wide))
+        return Recurrence(rates, b, torch.complex(*self.c.to(wide).unbind(-1)), self.d.to(wide))
 
     def kernels(self) -> Tensor:
         """Return the effective kernels (d, n)."""
