@@ -9,6 +9,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "factors.delay": ["EnergyDelay"],
         "factors.inner_outer": ["InnerOuter"],
         "factors.outer": ["OuterFactor"],
+        "matrices.channels": ["ChannelSymbol"],
+        "matrices.normalised": ["RowNormalised"],
         "matrices.multihead": ["MatrixIndex", "MultiHeadSymbol"],
         "sections.condition": ["Condition"],
         "sections.information": ["InformationCurve", "InformationRate", "StorageBits"],
