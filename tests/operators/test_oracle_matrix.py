@@ -16,8 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from schur_cohn import count_inside
+from scipy.sparse.linalg import svds
 
 from toeplitz_theory.operators import CausalToeplitz, Symbol
+from toeplitz_theory.operators.sections.series import inverse_series
 
 SIZES = (1, 2, 3, 64, 512, 2048)
 TYPES = ("float64", "float32", "bfloat16")
@@ -113,6 +115,42 @@ def test_condition_against_the_exact_inverse(kind, complex_, dtype, n):
     # 2e-15: the enclosure itself is rounded once to float64.
     assert found.lower <= high + 2e-15 * abs(high) and found.upper >= low - 2e-15 * abs(low)
     assert found.lower <= found.value <= found.upper
+
+
+@pytest.mark.parametrize(("kind", "complex_", "dtype", "n"), [p for p in RANDOM if p.values[3] in (64, 512)])
+def test_condition_against_dense_norms(kind, complex_, dtype, n):
+    check_condition(make(kind, complex_, dtype, n))
+
+
+@pytest.mark.parametrize(
+    ("kind", "complex_", "dtype"), [("kaiming", False, "float32"), ("near-identity", False, "bfloat16")]
+)
+def test_index_zeros_and_condition_at_2048(kind, complex_, dtype):
+    w = make(kind, complex_, dtype, 2048)
+    a = Symbol(w)
+    zeros = a.zeros()
+    assert zeros.certified and -a.fredholm_index().value == zeros.inside().size
+    deficit = a.jensen_deficit()
+    # Radii of 1e-15 and a sum of 2047 logarithms.
+    assert abs(deficit.value + np.log(np.abs(zeros.inside())).sum()) <= deficit.error + 1e-11
+    check_condition(w)
+
+
+def dense_norm(matrix: np.ndarray) -> float:
+    """By LAPACK, or by ARPACK where that takes seconds."""
+    if len(matrix) <= 512:
+        return float(np.linalg.norm(matrix, 2))
+    return float(svds(matrix, k=1, tol=1e-13, return_singular_vectors=False, random_state=0)[0])
+
+
+def check_condition(w: np.ndarray) -> None:
+    """Against LAPACK's norms of T and of its inverse, the inverse's taps scaled near 1: n u relative each."""
+    found = CausalToeplitz(w).log10_condition()
+    taps, exponent, _ = inverse_series(w).common()
+    logs = [math.log10(dense_norm(CausalToeplitz(x).to_dense())) for x in (w, taps)]
+    truth = sum(logs) + exponent * math.log10(2)
+    assert found.lower - 1e-11 <= truth <= found.upper + 1e-11
+    assert found.certified and abs(found.value - truth) <= 1e-6
 
 
 def exact_enclosure(w: np.ndarray) -> tuple[float, float]:
