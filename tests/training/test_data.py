@@ -1,5 +1,6 @@
 """Text from files, folders and data sets, tokenised once into a cache that is whole or made anew."""
 
+import errno
 import gzip
 import json
 import os
@@ -13,7 +14,7 @@ from safetensors.numpy import load_file
 
 from tests.training.conftest import small_text
 from toeplitz_theory.cli import run
-from toeplitz_theory.errors import InputError
+from toeplitz_theory.errors import InputError, RunError
 from toeplitz_theory.training import cache as cache_module
 from toeplitz_theory.training import documents as documents_module
 from toeplitz_theory.training.cache import cached_tokens
@@ -208,6 +209,16 @@ def test_nothing_half_written_is_left_or_taken(place, monkeypatch):
     partial.rename(partial.with_name(partial.name.replace(f".{os.getpid()}.", f".{ended}.")))
     tokens(place)
     assert len(list(left.iterdir())) == 1
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(place, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cache_module, "write_json", full)
+    with pytest.raises(RunError, match=r"token cache cannot be written \(No space left on device\)"):
+        tokens(place)
+    assert not entries(place)
 
 
 def test_a_corpus_is_not_read_into_memory(place, monkeypatch):

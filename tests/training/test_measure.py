@@ -1,9 +1,11 @@
 """Surgery on a model folder: losses that are the model's, a folder that loads, and nothing else touched."""
 
+import errno
 import json
 import shutil
 
 import pytest
+from transformers import modeling_utils
 
 from toeplitz_theory.checkpoints import load
 from toeplitz_theory.cli import run
@@ -48,6 +50,17 @@ def test_the_command_prints_it(trained, tmp_path, capsys):
     assert run(["surgery", str(folder), "--recipe", str(recipe), "--save", str(tmp_path / "new")]) == 0
     said = capsys.readouterr().out
     assert "outer kernels" in said and "4 after" in said and (tmp_path / "new" / "model.safetensors").exists()
+
+
+def test_a_full_disk_leaves_nothing(trained, tmp_path, capsys, monkeypatch):
+    def full(*arguments, **keywords):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    recipe, folder = trained
+    monkeypatch.setattr(modeling_utils, "safe_save_file", full)
+    assert run(["surgery", str(folder), "--recipe", str(recipe), "--save", str(tmp_path / "new")]) == 1
+    assert "No space left on device" in capsys.readouterr().err.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_cannot_be_measured_is_one_line(trained, tmp_path, capsys):

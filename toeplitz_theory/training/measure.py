@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from toeplitz_theory.errors import InputError
+from toeplitz_theory.errors import InputError, RunError
 from toeplitz_theory.training.cache import cached_tokens
 from toeplitz_theory.training.kernels import named_kernels
 from toeplitz_theory.training.recipe import load_recipe
@@ -81,6 +82,8 @@ def measure_surgery(
     ------
     InputError
         When folder, recipe or text cannot be used, or the kernels cannot be replaced.
+    RunError
+        When the changed model cannot be written; nothing of it is left.
 
     Examples
     --------
@@ -143,9 +146,13 @@ def _move(model: nn.Module, originals: list[Tensor], replaced: Sequence[Replaced
 
 def _save(model, tokenizer, target: Path) -> None:
     """Write a model folder, whole or not at all."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", suffix=".partial", dir=target.parent) as made:
-        inside = Path(made) / target.name
-        model.save_pretrained(inside)
-        tokenizer.save_pretrained(inside)
-        inside.rename(target)
+    place, hidden = target.parent, f".{target.name}."
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=hidden, suffix=".partial", dir=place) as made:
+            inside = Path(made) / target.name
+            model.save_pretrained(inside)
+            tokenizer.save_pretrained(inside)
+            inside.rename(target)
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"{target}: cannot be written ({error}); name another folder, or make room") from error
