@@ -67,7 +67,7 @@ def mix_stage(
     return y.add_(joined[place.positions][..., None])  # y is nobody else's yet
 
 
-def _joined(kernels: Sequence[Tensor]) -> Tensor:
+def _joined(kernels: list[Tensor]) -> Tensor:
     return kernels[0] if len(kernels) == 1 else torch.cat(kernels)
 
 
