@@ -12,7 +12,7 @@ from torch import nn
 
 from tests.tmm.conftest import with_random_biases
 from tests.tmm.family import MIXERS, PRESETS, config_of
-from toeplitz_theory import TMMForCausalLM
+from toeplitz_theory import TMMForAutoencoding, TMMForCausalLM
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16 autocast": torch.bfloat16}
 LENGTH, CUTS = 24, (1, 6, 17, 23)
@@ -101,6 +101,23 @@ def test_with_the_fft_and_either_decoding(name, decoding):
     model = make(name, torch.float32, product="fft", decoding=decoding)
     for run in PATHS.values():
         assert_causal(run, model, torch.float32)
+
+
+@pytest.mark.parametrize("name", MIXERS)
+def test_the_encoder_of_the_autoencoder(name):
+    """Its code is the last position's; all positions of its stack are causal."""
+    torch.manual_seed(0)
+    model = with_random_biases(TMMForAutoencoding(config_of(name))).eval()
+    states = []
+    model.encoderblocks[-1].register_forward_hook(lambda module, inputs, output: states.append(output))
+    ids = torch.randint(1, 61, (2, LENGTH), generator=torch.Generator().manual_seed(2))
+    model.encode(ids)
+    for cut in CUTS:
+        changed = torch.cat([ids[:, :cut], ids[:, cut:].flip(1) % 60 + 1], 1)
+        model.encode(changed)
+        moved = (states[-1] - states[0]).abs().amax((0, 2))
+        unit = torch.finfo(torch.float32).eps * float(states[0][0].norm())
+        assert float(moved[:cut].max()) <= unit < float(moved[cut:].max())
 
 
 class Leaking(nn.Module):
