@@ -16,5 +16,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "sections": ["singular_values", "splitting"],
         "spectra": ["index_map", "pseudospectrum"],
         "style": ["look"],
+        "symbols": ["eigenvalue_curves"],
     },
 )

@@ -152,16 +152,17 @@ class _Bidiagonal:
         return [(x - factor * y).mid() for x, y in zip(vector, other, strict=True)]
 
     def _clean(self, vector: list[Any], basis: list[list[Any]]) -> list[Any]:
-        """Orthogonalise against ``basis``, twice."""
+        """Orthogonalise against ``basis``.
+
+        Once: what cancels costs at most the spread of the values, and the precision is twice that.
+        """
         if not basis:
             return vector
         rows = self.matrix(basis)
-        adjoint = self.matrix([_conjugate(row) for row in basis])
-        for _ in range(2):
-            column = self.matrix([[x] for x in vector])
-            projected = rows.transpose() * (adjoint * column)
-            vector = [(x - projected[i, 0]).mid() for i, x in enumerate(vector)]
-        return vector
+        adjoint = self.matrix([_conjugate(row) for row in basis]) if self.is_complex else rows
+        column = self.matrix([[x] for x in vector])
+        projected = rows.transpose() * (adjoint * column)
+        return [(x - projected[i, 0]).mid() for i, x in enumerate(vector)]
 
     def _normalise(self, vector: list[Any]) -> tuple[list[Any], Any]:
         size = sum((_square(x) for x in vector), flint.arb(0)).sqrt().mid()

@@ -183,14 +183,14 @@ class CausalToeplitz(ChannelMethods, LinearOperator):  # type: ignore[misc, unus
 
     @overload
     def singular_values(
-        self, k: int | None = ..., which: str = ..., full: Literal[False] = ...
+        self, k: int | None = ..., which: str = ..., full: Literal[False] = ..., deep: bool = ...
     ) -> NDArray[np.float64]: ...
     @overload
     def singular_values(
-        self, k: int | None = ..., which: str = ..., *, full: Literal[True]
+        self, k: int | None = ..., which: str = ..., *, full: Literal[True], deep: bool = ...
     ) -> singular.SingularValues: ...
     def singular_values(
-        self, k: int | None = None, which: str = "smallest", full: bool = False
+        self, k: int | None = None, which: str = "smallest", full: bool = False, deep: bool = True
     ) -> NDArray[np.float64] | singular.SingularValues:
         """Return singular values in descending order: all n, or the k smallest or largest.
 
@@ -207,6 +207,10 @@ class CausalToeplitz(ChannelMethods, LinearOperator):  # type: ignore[misc, unus
         which : {"smallest", "largest"}
         full : bool
             Return `SingularValues`, with logarithms (for values below 1e-308) and the relative error of each.
+
+        deep : bool
+            Whether to take more bits for what float64 cannot resolve. If not, those values have large or
+            infinite errors, and the whole is faster than a dense singular value decomposition.
 
         Raises
         ------
@@ -231,14 +235,14 @@ class CausalToeplitz(ChannelMethods, LinearOperator):  # type: ignore[misc, unus
         if n > _DENSE_UP_TO and count <= n // 32:
             found = singular.extreme_values(self.kernel, int(count), which)
             if n <= 2 * _DENSE_UP_TO and found.relative_error.max() > 1e-6:  # not separated: LAPACK's does it
-                found = self._dense_extremes(int(count), which)
+                found = self._dense_extremes(int(count), which, deep)
         elif n > _ALL_UP_TO:
             raise InputError(
                 f"{count} singular values of a {n} x {n} section need a dense matrix: "
                 f"ask for k <= {n // 32} of them, or for a section of n <= {_ALL_UP_TO}"
             )
         else:
-            found = self._dense_extremes(int(count), which)
+            found = self._dense_extremes(int(count), which, deep)
         if full:
             return found
         unknown = int(np.count_nonzero(~(found.relative_error <= 0.01)))
@@ -249,10 +253,10 @@ class CausalToeplitz(ChannelMethods, LinearOperator):  # type: ignore[misc, unus
             )
         return found.values
 
-    def _dense_extremes(self, count: int, which: str) -> singular.SingularValues:
+    def _dense_extremes(self, count: int, which: str, deep: bool) -> singular.SingularValues:
         n = self.shape[0]
         chosen = slice(n - count, n) if which == "smallest" else slice(0, count)
-        return singular.all_values(self.kernel).select(chosen)
+        return singular.all_values(self.kernel, deep).select(chosen)
 
     def log10_condition(self, tight: bool | None = None) -> condition.Condition:
         """Return log10 of the 2-norm condition number with a proved bracket, at any size of the number.

@@ -83,7 +83,7 @@ def dense_values(taps: Kernel) -> NDArray[np.float64]:
     return shift_exponent(values, exponent)
 
 
-def all_values(taps: Kernel) -> SingularValues:
+def all_values(taps: Kernel, deep: bool = True) -> SingularValues:
     """Return all n singular values of the section with first column ``taps`` (n,)."""
     n, zeros = taps.size, leading_zeros(taps)
     scaled, exponent = split_scale(taps)
@@ -93,15 +93,15 @@ def all_values(taps: Kernel) -> SingularValues:
     values = shift_exponent(values, exponent)
     method = "singular value decomposition" if np.iscomplexobj(taps) else "eigenvalues of the Hankel matrix"
     count = int(np.count_nonzero(error > _POOR))
-    if count:
-        deep = slice(n - zeros - count, n - zeros)
+    if count and deep:
+        chosen = slice(n - zeros - count, n - zeros)
         try:
-            log10[deep], error[deep] = _deep_values(taps[zeros:], count)
+            log10[chosen], error[chosen] = _deep_values(taps[zeros:], count)
         except NumericalError as reason:  # the errors stay infinite, and say so
             return SingularValues(values, log10, error, f"{method}; {reason}")
         method += f"; the smallest {count} by bidiagonalisation of the inverse"
         with np.errstate(under="ignore", over="ignore"):
-            values[deep] = 10.0 ** log10[deep]
+            values[chosen] = 10.0 ** log10[chosen]
     return SingularValues(values, log10, error, method)
 
 
