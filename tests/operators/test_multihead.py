@@ -33,6 +33,20 @@ def test_equal_heads_decouple_along_the_eigenvalues_of_the_projections(seed):
     assert found.certified and found.value == -inside
 
 
+def test_a_wide_layer_is_proved_too():
+    """32 channels, against the eigenvalues of the projections."""
+    rng = np.random.default_rng(7)
+    w = rng.standard_normal(12) / 3
+    w_in, w_out = rng.standard_normal((2, 32, 32)) / math.sqrt(32)
+    found = MultiHeadSymbol([w] * 4, w_in, w_out).residual_index()
+    inside = 0
+    for mu in np.linalg.eigvals(w_in @ w_out):
+        taps = mu * w.astype(complex)
+        taps[0] += 1
+        inside += count_inside(taps)
+    assert found.certified and found.value == -inside and inside > 0
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_small_layers_against_the_exact_determinant(seed):
     rng = np.random.default_rng(seed)

@@ -5,11 +5,13 @@ the index is -c times the sum of the heads' winding numbers. With the residual c
 winding number of ``det(I + A(z)) = det(I + D(z) M)``, D = diag(a_h I) and M = W_in W_out (Sylvester).
 
 That winding number is proved arc by arc. With B = I + D M, c the middle of an arc and R an approximate
-inverse of B(c): if ``||I - R B|| <= q < 1`` on the arc, det B has no zero there, all eigenvalues of R B stay
-in the disc of radius q around 1, and the change of arg det B from c to an end is the sum of their principal
-arguments. q is bounded by ``|a_h(theta) - a_h(c)| <= h |a_h'(c)| + (h^2 / 2) sum k^2 |w_k|``, the eigenvalues
-by LAPACK's backward stability: they are those of a matrix within c d u of R B, which changes the sum by less
-than d (c d u) / (1 - q).
+inverse of B(c), R B(c + t) = I + t X + G(t), where X = R D'(c) M is computed and G is bounded, with
+``|a_h(c + t) - a_h(c) - t a_h'(c)| <= (h^2 / 2) sum k^2 |w_k|``. If ``||G|| ||(I + s t X)^-1|| <= q < 1``
+for all complex |s| <= 1, then no I + s (t X + G) is singular: det B has no zero on the arc, all eigenvalues
+of R B stay in the disc of radius 1 around 1, and the change of arg det B from c to an end is the sum of
+their principal arguments. The inverse is bounded by powers of h X, which are small long before h X is: X is
+far from normal. The arguments come from the determinant's, by LAPACK's backward stability off by less than
+d (c d u) / (1 - q).
 """
 
 from __future__ import annotations
@@ -122,7 +124,7 @@ class MultiHeadSymbol:
         Parameters
         ----------
         max_arcs : int
-            Arcs tried before the proof is given up; one costs about 25 d^3 operations. What is then returned
+            Arcs tried before the proof is given up; one costs about 100 d^3 operations. What is then returned
             is an estimate from samples, or None where these do not settle.
 
         Returns
@@ -160,6 +162,49 @@ def _defect(inverse: Matrix, matrix: Matrix) -> NDArray[np.float64]:
     gamma = 4 * (d + 4) * UNIT
     sums = np.abs(np.eye(d) - inverse @ matrix).sum(axis=1)
     return np.asarray(sums * (1 + gamma) + gamma * (np.abs(inverse) @ np.abs(matrix).sum(axis=1)) + d * UNIT)
+
+
+def _resolvent_bound(matrix: Matrix) -> float:
+    """Bound ``||(I + s Y)^-1||`` for all complex s, |s| <= 1, with rounding; inf where nothing is proved.
+
+    ``(I + Y)^-1 = (I - Y)(I + Y^2)(I + Y^4)(I - Y^8)^-1``: a small eighth power does, where Y itself is
+    large.
+    """
+    gamma = 4 * (len(matrix) + 4) * UNIT
+    power, wrong = matrix, 0.0
+    size = float(np.abs(power).sum(axis=1).max())
+    bound = 1.0 + size
+    for _ in range(3):
+        power = power @ power
+        wrong = gamma * size**2 + 2 * size * wrong + wrong**2
+        size = float(np.abs(power).sum(axis=1).max()) * (1 + gamma) + wrong
+        bound *= 1.0 + size
+    return bound / (1.0 + size) / (1.0 - size) if size < 0.5 else math.inf
+
+
+def _argument(matrix: Matrix) -> float | None:
+    """Return the sum of the principal arguments of I + E, all of them in the disc round 1; or None.
+
+    It is the imaginary part of ``tr E - tr E^2 / 2 + tr E^3 / 3 - ...``, of which four terms and a bound of
+    the rest tell it from its neighbours 2 pi away, and the argument of the determinant says it to rounding.
+    """
+    rest = matrix - np.eye(len(matrix))
+    square = rest @ rest
+    sizes = [float(np.linalg.norm(x)) for x in (rest, square)]
+    fourth = sizes[1] ** 2
+    left = (fourth * (sizes[0] + sizes[1] + sizes[0] * sizes[1]) + fourth**2) / (5 * (1 - min(fourth, 0.5)))
+    if not (fourth < 0.5 and left < 1.0):
+        return None
+    terms = (
+        np.trace(rest),
+        -np.trace(square) / 2,
+        (square * rest.T).sum() / 3,
+        -(square * square.T).sum() / 4,
+    )
+    series = float(sum(terms).imag)
+    principal = float(np.angle(np.linalg.slogdet(matrix)[0]))
+    found = principal + 2 * math.pi * round((series - principal) / (2 * math.pi))
+    return found if abs(found - series) < 1.1 + 1e-6 else None
 
 
 class _ResidualWinding:
@@ -222,17 +267,19 @@ class _ResidualWinding:
             inverse = np.linalg.inv(matrix)
         except np.linalg.LinAlgError:
             return None
-        slope = np.abs((self.taps * self.k) @ np.exp(1j * centre * self.k)) + wrong * self.k.size
-        moved = half * slope + half**2 / 2 * self.bend + 2 * wrong
-        spread = np.repeat(moved, self.channels) * self.weight
+        slope = (self.taps * self.k) @ np.exp(1j * centre * self.k)
+        # What the linear term leaves: curvature, and the rounding of values and of the slope.
+        rest = half**2 / 2 * self.bend + 2 * wrong + half * wrong * self.k.size
+        rest += half * np.abs(slope) * 4 * (self.width + 4) * UNIT
+        moved = half * np.abs(slope) + rest
+        spread = np.repeat(rest, self.channels) * self.weight
         spread += np.repeat(np.abs(values) + moved, self.channels) * self.rounding
         bound = _defect(inverse, matrix) + (np.abs(inverse) @ spread) * (1 + 4 * self.width * UNIT)
-        if not bound.max() < _Q:
+        linear = inverse @ (np.repeat(1j * half * slope, self.channels)[:, None] * self.mixing)
+        if not float(bound.max()) * _resolvent_bound(linear) < _Q:
             return None
-        ends = [
-            np.angle(np.linalg.eigvals(inverse @ self._matrix(self._values(t)[0]))).sum() for t in (lo, hi)
-        ]
-        return float(ends[1] - ends[0])
+        ends = [_argument(inverse @ self._matrix(self._values(t)[0])) for t in (lo, hi)]
+        return None if ends[0] is None or ends[1] is None else ends[1] - ends[0]
 
     def _estimate(self, why: str) -> MatrixIndex:
         """Wind the sampled determinant, twice as finely until no step is larger than a right angle."""
