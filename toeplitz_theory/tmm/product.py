@@ -23,9 +23,9 @@ def causal_toeplitz_product(x: Tensor, kernels: Tensor, method: str = "auto") ->
     kernels : Tensor, shape (H, n) with n >= t
         ``kernels[h, k]`` multiplies the input k steps back; taps from t on are not used.
     method : {"auto", "fft", "dense", "blocked"}
-        ``"auto"`` takes what was fastest on this machine for such shapes: measured on first use, kept in the
-        cache folder, or decided by the environment variable TOEPLITZ_THEORY_PRODUCT, which may name a method,
-        or ``table`` for a fixed choice by length.
+        ``"auto"`` takes what was fastest on this machine for such shapes: measured on first use and kept in
+        the cache folder (on accelerators: the FFT). The environment variable TOEPLITZ_THEORY_PRODUCT decides
+        instead when it names a method, or ``table`` for a fixed choice by length.
 
     Returns
     -------

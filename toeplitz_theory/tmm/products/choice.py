@@ -1,8 +1,9 @@
 """Which way to multiply: asked for, looked up in a fixed table, or measured once on this machine.
 
-Ways differ in rounding, so a training run that is killed and goes on must choose as before. What was measured
-is therefore kept in a file, one for each machine and class of shapes, and what cannot be kept is not used:
-where the file cannot be written the table decides. Delete the folder ``products`` in the cache folder to
+Measured is on CPUs; accelerators take the FFT above a few positions. Ways differ in rounding, so a training
+run that is killed and goes on must choose as before. What was measured is therefore kept in a file, one for
+each machine and class of shapes, and what cannot be kept is not used: where the file cannot be written the
+table decides. Delete the folder ``products`` in the cache folder to
 measure anew. The environment variable TOEPLITZ_THEORY_PRODUCT overrides ``"auto"``: with one of the ways, or
 ``table``, which never measures.
 """
@@ -51,10 +52,11 @@ def chosen_method(method: str, x: Tensor, w: Tensor) -> str:
         return method
     shape = tuple(map(int, x.shape))
     batch, t, heads, channels = shape
-    plain = type(x) in (Tensor, torch.nn.Parameter) and x.device.type != "meta"
+    # Accelerators go by the table: to time them is to stall their queue, which graph capture forbids.
+    plain = type(x) in (Tensor, torch.nn.Parameter) and x.device.type == "cpu"
     if method == "table" or not plain or batch * t * t * heads * channels < SMALL:
         return by_table(x.device.type, t)
-    return _measured(x.device, inner_dtype(x, w), shape_class(*shape), torch.get_num_threads())
+    return _measured(inner_dtype(x, w), shape_class(*shape), torch.get_num_threads())
 
 
 def inner_dtype(x: Tensor, w: Tensor) -> torch.dtype:
@@ -80,18 +82,16 @@ def _power(count: int) -> int:
 
 
 @lru_cache(maxsize=1024)
-def _measured(
-    device: torch.device, dtype: torch.dtype, shape: tuple[int, int, int, int], threads: int
-) -> str:
-    default = by_table(device.type, shape[1])
-    key = {"machine": machine(device), "dtype": str(dtype), "shape": list(shape), "threads": threads}
+def _measured(dtype: torch.dtype, shape: tuple[int, int, int, int], threads: int) -> str:
+    default = by_table("cpu", shape[1])
+    key = {"machine": machine(), "dtype": str(dtype), "shape": list(shape), "threads": threads}
     path = cache_folder() / "products" / f"{sha256(json.dumps(key).encode()).hexdigest()[:24]}.json"
     kept = _kept(path)
     if kept is not None:
         return kept
     ways = {name: way for name, way in WAYS.items() if name != "dense" or shape[1] < NEVER_DENSE_FROM}
     try:
-        method, milliseconds = faster_way(ways, default, device, dtype, shape)
+        method, milliseconds = faster_way(ways, default, dtype, shape)
         if _kept(path) is None:  # another process may have been faster, and its choice stands
             write_json(path, key | {"method": method, "milliseconds": milliseconds})
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Timing of the ways to multiply, forward and backward, on inputs of one shape."""
+"""Timing of the ways to multiply on the CPU, forward and backward, on inputs of one shape."""
 
 import platform
 import time
@@ -12,16 +12,10 @@ import torch
 CLEARLY = 0.9
 
 
-@lru_cache(maxsize=16)
-def machine(device: torch.device) -> str:
-    """Return what timings depend on: the processor, or the accelerator, and torch's version."""
-    if device.type == "cuda":
-        name = torch.cuda.get_device_name(device)
-    elif device.type == "cpu":
-        name = f"{platform.machine()} {_processor()}"
-    else:
-        name = device.type
-    return f"{name}, torch {torch.__version__}"
+@lru_cache(maxsize=1)
+def machine() -> str:
+    """Return what timings depend on: the processor and torch's version."""
+    return f"{platform.machine()} {_processor()}, torch {torch.__version__}"
 
 
 def _processor() -> str:
@@ -36,7 +30,6 @@ def _processor() -> str:
 def faster_way(
     ways: dict[str, ModuleType],
     default: str,
-    device: torch.device,
     dtype: torch.dtype,
     shape: tuple[int, int, int, int],
     repeat: int = 4,
@@ -44,32 +37,25 @@ def faster_way(
     """Return the fastest way by name, and the least milliseconds of each; close calls go to the default."""
     batch, t, heads, channels = shape
     # Smooth numbers in place of random ones: nothing here may move the user's random generators.
-    x = torch.linspace(-1, 1, batch * t * heads * channels, device=device, dtype=dtype).view(shape)
-    w = torch.linspace(-1, 1, heads * t, device=device, dtype=dtype).view(heads, t)
+    x = torch.linspace(-1, 1, batch * t * heads * channels, dtype=dtype).view(shape)
+    w = torch.linspace(-1, 1, heads * t, dtype=dtype).view(heads, t)
     least: dict[str, float] = {}
-    with torch.autocast(device.type, enabled=False):
+    with torch.autocast("cpu", enabled=False):
         for turn in range(repeat):
             for name, way in ways.items():
                 # One turn warms up, and shows which ways are out of the question.
                 if turn > 1 and least[name] > 3 * min(least.values()):
                     continue
-                seconds = _seconds(way, x, w, dtype, device)
+                seconds = _seconds(way, x, w, dtype)
                 least[name] = min(seconds, least.get(name, seconds) if turn > 1 else seconds)
     best = min(least, key=least.__getitem__)
     method = best if least[best] < CLEARLY * least[default] else default
     return method, {name: round(1e3 * seconds, 3) for name, seconds in least.items()}
 
 
-def _seconds(way: ModuleType, x: torch.Tensor, w: torch.Tensor, dtype: torch.dtype, device) -> float:
+def _seconds(way: ModuleType, x: torch.Tensor, w: torch.Tensor, dtype: torch.dtype) -> float:
     # On one thread the processor's own time, which other load on the machine enters less.
-    clock = time.process_time if device.type == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
-    _wait(device)
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     begin = clock()
     way.gradients(way.multiply(x, w, dtype), x, w, dtype)
-    _wait(device)
     return clock() - begin
-
-
-def _wait(device: torch.device) -> None:
-    if device.type != "cpu":
-        torch.accelerator.synchronize(device)
