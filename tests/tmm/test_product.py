@@ -266,3 +266,9 @@ def test_matrices_are_scipys():
 def test_refuses_what_does_not_fit(x_shape, w_shape, method):
     with pytest.raises(ValueError, match=r"needs kernels|is not one of"):
         causal_toeplitz_product(torch.zeros(x_shape), torch.zeros(w_shape), method)
+
+
+@pytest.mark.parametrize(("x", "w"), [(torch.int64, torch.float32), (torch.float32, torch.complex64)])
+def test_refuses_numbers_it_would_round_or_drop(x, w):
+    with pytest.raises(ValueError, match="must be real floating-point numbers"):
+        causal_toeplitz_product(torch.ones(1, 2, 1, 1, dtype=x), torch.ones(1, 2, dtype=w))

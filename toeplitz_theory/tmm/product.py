@@ -35,7 +35,7 @@ def causal_toeplitz_product(x: Tensor, kernels: Tensor, method: str = "auto") ->
     Raises
     ------
     ValueError
-        When the shapes do not fit or the method is unknown.
+        When the shapes do not fit, the numbers are not real floating-point ones, or the method is unknown.
 
     Examples
     --------
@@ -49,6 +49,10 @@ def causal_toeplitz_product(x: Tensor, kernels: Tensor, method: str = "auto") ->
         raise ValueError(
             f"x of shape {tuple(x.shape)} needs kernels of shape ({x.shape[2] if x.ndim == 4 else 'H'}, "
             f">= {x.shape[1] if x.ndim == 4 else 't'}), not {tuple(kernels.shape)}"
+        )
+    if not (x.is_floating_point() and kernels.is_floating_point()):
+        raise ValueError(
+            f"x and kernels must be real floating-point numbers, not {x.dtype} and {kernels.dtype}"
         )
     w = kernels[:, : x.shape[1]]
     if torch.compiler.is_compiling():
