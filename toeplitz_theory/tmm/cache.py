@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
-from transformers.cache_utils import Cache, CacheLayerMixin
+from transformers.cache_utils import Cache
 
 from toeplitz_theory.errors import InputError
+from toeplitz_theory.tmm.cache_layers import MixerCacheLayer, claim, version_of
 from toeplitz_theory.tmm.online import OnlineConvolution
 from toeplitz_theory.tmm.online_levels import Blocks
 from toeplitz_theory.tmm.product import causal_toeplitz_product
@@ -55,7 +56,7 @@ def blocks_for(n: int, decoding: str = "auto") -> Blocks | None:
     return None if plain else Blocks()
 
 
-class ToeplitzCacheLayer(CacheLayerMixin):
+class ToeplitzCacheLayer(MixerCacheLayer):
     """Streams of one block's Toeplitz products (by slot: the expanded mixer has two), as a layer of a cache.
 
     Examples
@@ -64,63 +65,27 @@ class ToeplitzCacheLayer(CacheLayerMixin):
     0
     """
 
+    holds = "Toeplitz products"
     is_croppable = True
-    is_sliding = False
-    supports_early_init = False
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.streams: dict[int, OnlineConvolution] = {}
         self.versions: dict[int, tuple] = {}
 
-    def lazy_initialization(self, key_states, value_states) -> None:
-        """Do nothing: streams begin with their first input."""
-
-    def update(self, key_states, value_states, *args, **kwargs):
-        """Refuse: there are no keys and values here.
-
-        Raises
-        ------
-        InputError
-            Always.
-        """
-        raise InputError(
-            "this cache holds Toeplitz products, not keys and values: it belongs to another model"
-        )
-
     def get_seq_length(self) -> int:
         """Return the number of positions seen."""
         return next((stream.length for stream in self.streams.values()), 0)
-
-    def get_max_length(self) -> int:
-        """Return -1: the model, not the cache, says where a sequence ends."""
-        return -1
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """Return length and offset of an attention mask over past and new positions."""
-        return self.get_seq_length() + query_length, 0
 
     def reset(self) -> None:
         """Forget all inputs."""
         self.streams, self.versions = {}, {}
 
-    def crop(self, tokens_to_remove: int) -> None:
-        """Forget the last ``-tokens_to_remove`` positions; the sign is transformers' convention.
-
-        Raises
-        ------
-        InputError
-            When it is positive.
-        """
-        if tokens_to_remove > 0:
-            raise InputError(f"crop takes minus the number of tokens to remove, not {tokens_to_remove}")
-        if tokens_to_remove:
+    def forget(self, count: int) -> None:
+        """Forget the last ``count`` positions."""
+        if count:
             for stream in self.streams.values():
-                stream.crop(max(0, stream.length + tokens_to_remove))
-
-    def reorder_cache(self, beam_idx: Tensor) -> None:
-        """Let row i continue what row ``beam_idx[i]`` was."""
-        self.batch_select_indices(beam_idx)
+                stream.crop(max(0, stream.length - count))
 
     def batch_select_indices(self, indices: Tensor) -> None:
         """Keep these rows of the batch, in this order."""
@@ -131,12 +96,6 @@ class ToeplitzCacheLayer(CacheLayerMixin):
         """Repeat each row of the batch."""
         for stream in self.streams.values():
             stream.select(torch.arange(stream.batch).repeat_interleave(repeats))
-
-    def offload(self) -> None:
-        """Do nothing: the state stays where the model computes."""
-
-    def prefetch(self) -> None:
-        """Do nothing, as nothing was offloaded."""
 
 
 class MixerHistory:
@@ -236,8 +195,8 @@ class MixerHistory:
         >>> history.convolve(torch.ones(1, 3, 1, 1), [kernels], lambda: kernels).flatten()
         tensor([1.0000, 1.5000, 1.5000])
         """
-        layer = self._layer()
-        stream, version = layer.streams.get(slot), _version(sources)
+        layer = claim(self.cache, self.layer_index, ToeplitzCacheLayer)
+        stream, version = layer.streams.get(slot), version_of(sources)
         if stream is None or stream.length == 0:
             taps = kernels()
             layer.streams[slot] = OnlineConvolution(
@@ -251,20 +210,6 @@ class MixerHistory:
             layer.versions[slot] = version
         y = stream.push(x)
         return _Detached.apply(x, y) if x.requires_grad and torch.is_grad_enabled() else y
-
-    def _layer(self) -> ToeplitzCacheLayer:
-        layers = self.cache.layers
-        while len(layers) <= self.layer_index:
-            layers.append(ToeplitzCacheLayer())
-        layer = layers[self.layer_index]
-        if isinstance(layer, ToeplitzCacheLayer):
-            return layer
-        if not hasattr(layer, "get_seq_length") or layer.get_seq_length() > 0:
-            raise InputError(
-                "past_key_values was filled by a model of another kind: pass an empty cache, or none"
-            )
-        layers[self.layer_index] = ToeplitzCacheLayer()
-        return self._layer()
 
 
 class _Detached(torch.autograd.Function):
@@ -280,8 +225,3 @@ class _Detached(torch.autograd.Function):
             "a cached step does not carry gradients to earlier positions: pass the whole sequence at once, "
             "with use_cache=False"
         )
-
-
-def _version(sources: Sequence[Tensor]) -> tuple:
-    # Tensors made in inference mode have no version counter; changing them in place is not noticed.
-    return tuple((s.data_ptr(), -1 if s.is_inference() else s._version) for s in sources)

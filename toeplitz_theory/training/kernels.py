@@ -8,7 +8,6 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
-from torch.nn.functional import softplus
 
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.files import written_whole
@@ -25,7 +24,7 @@ def named_kernels(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 
 def stored_key(name: str, module: ToeplitzKernel) -> str:
     """Return the state-dict key of a module's kernels."""
-    return f"{name}.{'weight_raw' if module.positive else 'weight'}"
+    return f"{name}.{module.stored_name}"
 
 
 def tracked_kernels(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -50,8 +49,7 @@ def whole(weight: Tensor) -> Tensor:
 def effective(module: CausalKernels) -> Tensor:
     """Return the kernels (count, n) that a module multiplies by, whole, differentiable in its parameters."""
     if isinstance(module, ToeplitzKernel):
-        taps = whole(module.stored)
-        return softplus(taps) if module.positive else taps
+        return module.taps_of(whole(module.stored))
     if any(isinstance(weight, DTensor) for weight in module.parameters()):
         raise InputError(
             f"the kernels of {type(module).__name__} cannot be made from sharded weights; "

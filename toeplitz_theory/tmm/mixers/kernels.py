@@ -41,8 +41,13 @@ class ToeplitzKernel(CausalKernels):
         super().__init__()
         self.positive, self.frozen = positive, frozen
         taps = nn.Parameter(torch.empty(count, n), requires_grad=not frozen)
-        self.register_parameter("weight_raw" if positive else "weight", taps)
+        self.register_parameter(self.stored_name, taps)
         self.bias = nn.Parameter(torch.empty(n)) if bias else None
+
+    @property
+    def stored_name(self) -> str:
+        """The name of the parameter the kernels are made of."""
+        return "weight_raw" if self.positive else "weight"
 
     @property
     def stored(self) -> Tensor:
@@ -55,7 +60,11 @@ class ToeplitzKernel(CausalKernels):
 
     def kernels(self) -> Tensor:
         """Return the effective kernels (count, n)."""
-        return softplus(self.weight_raw) if self.positive else self.weight
+        return self.taps_of(self.stored)
+
+    def taps_of(self, stored: Tensor) -> Tensor:
+        """Return the taps that stored numbers stand for: theirs, or their softplus."""
+        return softplus(stored) if self.positive else stored
 
     @torch.no_grad()
     def draw(self, kind: str, generator: torch.Generator | None = None) -> None:

@@ -7,12 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import CacheLayerMixin
 
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.tmm.cache import MixerHistory
-
-_FOREIGN = "past_key_values was filled by a model of another kind: pass an empty cache, or none"
+from toeplitz_theory.tmm.cache_layers import FOREIGN, MixerCacheLayer, claim, version_of
 
 
 def extend(history: MixerHistory | None, x: Tensor) -> Tensor:
@@ -23,7 +21,7 @@ def extend(history: MixerHistory | None, x: Tensor) -> Tensor:
     keys = getattr(layers[index], "keys", None) if index < len(layers) else None
     if keys is not None and keys.numel():
         if keys.ndim != 4 or keys.shape[1] != 1 or keys.shape[-1] != x.shape[-1]:
-            raise InputError(_FOREIGN)
+            raise InputError(FOREIGN)
         if keys.shape[0] != x.shape[0]:
             raise ValueError(
                 f"inputs of {x.shape[0]} rows do not continue a batch of {keys.shape[0]}: reset the cache, "
@@ -32,16 +30,15 @@ def extend(history: MixerHistory | None, x: Tensor) -> Tensor:
     return history.extend(x)
 
 
-class StateCacheLayer(CacheLayerMixin):
+class StateCacheLayer(MixerCacheLayer):
     """A recurrent state of constant size, as a layer of transformers' cache.
 
     Each tensor of the state has the batch as its first axis. A state is a summary: it can be reordered and
     repeated with the batch, and not taken back to an earlier position.
     """
 
+    holds = "a recurrent state"
     is_croppable = False
-    is_sliding = False
-    supports_early_init = False
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -57,51 +54,28 @@ class StateCacheLayer(CacheLayerMixin):
         """Return ``make()``, made again only when a source has changed in place."""
         if torch.is_grad_enabled() and any(source.requires_grad for source in sources):
             return make()  # a graph is not to be used twice
-        version = tuple((s.data_ptr(), -1 if s.is_inference() else s._version) for s in sources)
+        version = version_of(sources)
         if self._derived[0] != version:
             self._derived = (version, make())
         return self._derived[1]
-
-    def lazy_initialization(self, key_states, value_states) -> None:
-        """Do nothing: a state begins with its first input."""
-
-    def update(self, key_states, value_states, *args, **kwargs):
-        """Refuse: there are no keys and values here."""
-        raise InputError(
-            "this cache holds a recurrent state, not keys and values: it belongs to another model"
-        )
 
     def get_seq_length(self) -> int:
         """Return the number of positions seen."""
         return self.length
 
-    def get_max_length(self) -> int:
-        """Return -1: the model, not the cache, says where a sequence ends."""
-        return -1
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """Return length and offset of an attention mask over past and new positions."""
-        return self.length + query_length, 0
-
     def reset(self) -> None:
         """Forget everything."""
         self.state, self.length = {}, 0
 
-    def crop(self, tokens_to_remove: int) -> None:
-        """Refuse, unless nothing or everything is to be forgotten; the sign is transformers' convention."""
-        if tokens_to_remove > 0:
-            raise InputError(f"crop takes minus the number of tokens to remove, not {tokens_to_remove}")
-        if -tokens_to_remove >= self.length:
+    def forget(self, count: int) -> None:
+        """Forget everything, or nothing; refuse what lies between."""
+        if count >= self.length:
             self.reset()
-        elif tokens_to_remove:
+        elif count:
             raise InputError(
                 "a recurrent state cannot go back to an earlier position: generate without drafts (assistant "
                 "models, prompt lookup), or copy the cache before the steps you mean to undo"
             )
-
-    def reorder_cache(self, beam_idx: Tensor) -> None:
-        """Let row i continue what row ``beam_idx[i]`` was."""
-        self.batch_select_indices(beam_idx)
 
     def batch_select_indices(self, indices: Tensor) -> None:
         """Keep these rows of the batch, in this order."""
@@ -111,23 +85,10 @@ class StateCacheLayer(CacheLayerMixin):
         """Repeat each row of the batch."""
         self.state = {key: value.repeat_interleave(repeats, 0) for key, value in self.state.items()}
 
-    def offload(self) -> None:
-        """Do nothing: the state stays where the model computes."""
-
-    def prefetch(self) -> None:
-        """Do nothing, as nothing was offloaded."""
-
 
 def state_layer(history: MixerHistory, batch: int) -> StateCacheLayer:
     """Return the place of a block's state in the cache, put there when the cache is new."""
-    layers = history.cache.layers
-    while len(layers) <= history.layer_index:
-        layers.append(StateCacheLayer())
-    layer = layers[history.layer_index]
-    if not isinstance(layer, StateCacheLayer):
-        if not hasattr(layer, "get_seq_length") or layer.get_seq_length() > 0:
-            raise InputError(_FOREIGN)
-        layer = layers[history.layer_index] = StateCacheLayer()
+    layer = claim(history.cache, history.layer_index, StateCacheLayer)
     for value in layer.state.values():
         if value.shape[0] != batch:
             raise ValueError(
