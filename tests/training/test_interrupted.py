@@ -12,6 +12,7 @@ from tests.training.children import MOMENTS, finish, start, train
 from tests.training.curves import assert_same_run, column
 from toeplitz_theory.files import write_json
 from toeplitz_theory.training.checkpoint import complete_checkpoints, mark_complete
+from toeplitz_theory.training.history import KernelsCallback
 from toeplitz_theory.training.recipe import load_recipe
 from toeplitz_theory.training.runner import _is_recorded
 
@@ -65,6 +66,14 @@ def test_killed_at_random_moments_until_done(whole, tmp_path):
             break
         patience *= 1.2
     assert_same_run(out, expected)
+
+
+def test_what_a_kill_leaves_among_the_kernels_is_removed(tmp_path):
+    left = [".tmpwDONwU", ".step-000003.safetensors.abc.partial", "step-000009.safetensors"]
+    for name in [*left, "step-000006.safetensors", "notes.txt"]:
+        (tmp_path / name).touch()
+    KernelsCallback(tmp_path, every=3, resume_step=6)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", "step-000006.safetensors"]
 
 
 def assert_tensorboard_tells_the_history(folder):

@@ -94,6 +94,8 @@ class KernelsCallback(TrainerCallback):
                 if path > kernel_file(folder, resume_step):
                     path.unlink()
             remove_partial(folder)
+            for path in folder.glob(".tmp??????"):  # safetensors writes to such a name first
+                path.unlink()
 
     def on_train_begin(self, args, state, control, model=None, **kwargs):
         if state.global_step == 0:
