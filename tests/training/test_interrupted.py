@@ -76,6 +76,15 @@ def test_what_a_kill_leaves_among_the_kernels_is_removed(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", "step-000006.safetensors"]
 
 
+def test_what_a_kill_leaves_of_the_export_is_not_handed_over(whole, tmp_path):
+    recipe, expected = whole
+    export = tmp_path / "out" / "work" / "export"
+    export.mkdir(parents=True)
+    (export / ".tmpwDONwU").touch()
+    assert finish(start(train, recipe, tmp_path / "out")) == [0]
+    assert_same_run(tmp_path / "out", expected)
+
+
 def assert_tensorboard_tells_the_history(folder):
     """Check that event files hold the logged losses, each once, however often the run was killed."""
     events = EventAccumulator(str(folder / "tensorboard")).Reload()

@@ -176,6 +176,8 @@ def _claim(folder: Path, work: Path, recipe: Recipe, force: bool) -> None:
     try:
         write_json(record, recipe.model_dump(exclude_unset=True))
         remove_partial(folder)
+        # Whatever a killed run had begun to hand over is made anew: half a file must not go with it.
+        shutil.rmtree(work / "export", ignore_errors=True)
     except OSError as error:
         raise InputError(
             f"{folder}: cannot be written ({error.strerror}); give --out ANOTHER-FOLDER"
