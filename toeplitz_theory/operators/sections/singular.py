@@ -14,6 +14,7 @@ from toeplitz_theory.operators.fft import UNIT_ROUNDOFF, dense_causal, shift_exp
 from toeplitz_theory.operators.kernels import Kernel
 from toeplitz_theory.operators.sections.condition import leading_zeros, log10_condition
 from toeplitz_theory.operators.sections.deep import smallest_values
+from toeplitz_theory.operators.sections.deflation import smallest_by_deflation
 from toeplitz_theory.operators.sections.extreme import largest, smallest
 
 
@@ -94,15 +95,41 @@ def all_values(taps: Kernel, deep: bool = True) -> SingularValues:
     method = "singular value decomposition" if np.iscomplexobj(taps) else "eigenvalues of the Hankel matrix"
     count = int(np.count_nonzero(error > _POOR))
     if count and deep:
+        rest = slice(0, n - zeros - count)
         chosen = slice(n - zeros - count, n - zeros)
         try:
-            log10[chosen], error[chosen] = _deep_values(taps[zeros:], count)
+            log10[chosen], error[chosen], how = _deep_values(taps[zeros:], log10[rest], error[rest])
         except NumericalError as reason:  # the errors stay infinite, and say so
             return SingularValues(values, log10, error, f"{method}; {reason}")
-        method += f"; the smallest {count} by bidiagonalisation of the inverse"
+        method += f"; the smallest {count} by {how}"
         with np.errstate(under="ignore", over="ignore"):
             values[chosen] = 10.0 ** log10[chosen]
     return SingularValues(values, log10, error, method)
+
+
+def _deep_values(
+    taps: Kernel, others: NDArray[np.float64], errors: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
+    """Return log10 of the values smaller than ``others``, their relative errors, and how they were found."""
+    count = taps.size - others.size
+    bits = log10_condition(taps, tight=False).upper / math.log10(2.0) + 8
+    try:
+        log10, error = smallest_by_deflation(taps, count, bits, float(others[0]) * math.log2(10.0))
+    except NumericalError:  # the other way is slower, and needs no pivots
+        error = np.full(count, np.inf)
+    if error.max() <= _POOR and _make_the_determinant(
+        taps, np.concatenate([others, log10]), np.concatenate([errors, error])
+    ):
+        return log10, error, "elimination from the corner of the inverse"
+    return *smallest_values(taps, count, bits), "bidiagonalisation of the inverse"
+
+
+def _make_the_determinant(taps: Kernel, log10: NDArray[np.float64], error: NDArray[np.float64]) -> bool:
+    """Whether the product of all singular values is ``|det T| = |taps[0]|**n``, within their errors."""
+    scaled, exponent = split_scale(taps[:1])
+    expected = taps.size * (math.log10(abs(scaled[0])) + exponent * math.log10(2.0))
+    allowed = float(error.sum()) + 1e-14 * (taps.size + float(np.abs(log10).sum()))
+    return abs(float(log10.sum()) - expected) <= allowed
 
 
 def extreme_values(taps: Kernel, count: int, which: str) -> SingularValues:
@@ -146,11 +173,6 @@ def _interleaved(taps: Kernel, n: int, step: int, count: int, which: str) -> Sin
     with np.errstate(under="ignore", over="ignore"):
         values = 10.0 ** logs[order]
     return SingularValues(values, logs[order], errors[order], f"{step} interleaved sections; {notes[0]}")
-
-
-def _deep_values(taps: Kernel, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    kappa = log10_condition(taps, tight=False)
-    return smallest_values(taps, count, kappa.upper / math.log10(2.0) + 8)
 
 
 def _with_error(
