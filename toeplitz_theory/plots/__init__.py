@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "factors": ["energy_delay", "inner_outer"],
         "files": ["save_report_figures"],
         "grids": ["index_grid"],
+        "jacobians": ["jacobian_spectrum"],
         "layers": ["by_layer"],
         "matrices": ["toeplitz_heatmap"],
         "sections": ["singular_values", "splitting"],

@@ -37,28 +37,26 @@ def singular_values(section: CausalToeplitz, ax: Any = None) -> Drawing:
     >>> singular_values(CausalToeplitz([1.0, -2.0], n=40)).axes[0].get_xlabel()
     'number i'
     """
-    values = np.sort(section.singular_values())[::-1]
-    n = values.size
+    logs = section.singular_values(full=True).log10  # also of values below float64's range
+    n = logs.size
     with look():
         figure, (axes,) = panels(1, ax, 1, _SIZE)
         number = np.arange(1, n + 1)
-        noise = n * 2.0**-53 * values[0]
-        above, below = values > noise, (values <= noise) & (values > 0)
-        artists: list[Any] = axes.plot(number[above], np.log10(values[above]), ".", color=CURVE)
+        noise = logs[0] + np.log10(n * 2.0**-53)
+        above, below = logs > noise, (logs <= noise) & np.isfinite(logs)
+        artists: list[Any] = axes.plot(number[above], logs[above], ".", color=CURVE)
         artists += axes.plot(
             number[below],
-            np.log10(values[below]),
+            logs[below],
             "^",
             color=INSIDE,
             fillstyle="none",
             label="below the noise",
         )
-        if values[0] > 0:
-            artists.append(axes.axhline(np.log10(noise), color=INK, linestyle="--", linewidth=0.8))
-            artists.append(
-                axes.annotate("noise of a float64 SVD", (1, np.log10(noise)), va="bottom", fontsize=7)
-            )
-        zeros = int((values == 0).sum())
+        if np.isfinite(noise):
+            artists.append(axes.axhline(noise, color=INK, linestyle="--", linewidth=0.8))
+            artists.append(axes.annotate("noise of a float64 SVD", (1, noise), va="bottom", fontsize=7))
+        zeros = int(np.isneginf(logs).sum())
         if zeros:
             artists.append(axes.set_title(f"{zeros} of {n} are exactly 0"))
         axes.set_xlabel("number i")
