@@ -2,6 +2,7 @@
 
 import math
 
+import flint
 import numpy as np
 import pytest
 import sympy
@@ -10,6 +11,7 @@ from schur_cohn import count_inside
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators import MultiHeadSymbol, Symbol
 from toeplitz_theory.operators.matrices.multihead import proved_nonsingular
+from toeplitz_theory.operators.matrices.small import determinant_turn
 
 
 def layer(heads: int, channels: int, n: int, seed: int = 0, scale: float = 1.0) -> MultiHeadSymbol:
@@ -61,6 +63,79 @@ def test_small_layers_against_the_exact_determinant(seed):
     taps = np.array([float(x) for x in determinant.all_coeffs()[::-1]])
     found = MultiHeadSymbol(kernels, w_in, w_out).residual_index()
     assert found.certified and found.value == -count_inside(taps)
+
+
+@pytest.mark.parametrize("heads", [2, 8])
+def test_wider_layers_against_the_exact_determinant(heads):
+    """16 channels, more than are set apart: the determinant interpolated from rational points."""
+    rng = np.random.default_rng(heads)
+    kernels = rng.integers(-8, 9, (heads, 4)) / 4
+    w_in, w_out = rng.integers(-8, 9, (2, 16, 16)) / 16
+    mixing = flint.fmpq_mat(16, 16, [flint.fmpq(int(x), 256) for x in (256 * w_in @ w_out).ravel()])
+    points = [flint.fmpq(i - 24, 24) for i in range(49)]  # of degree 3 * 16 at most
+    values = []
+    for z in points:
+        matrix = flint.fmpq_mat(16, 16)
+        for i in range(16):
+            a = sum((flint.fmpq(int(4 * x), 4) * z**k for k, x in enumerate(kernels[i * heads // 16])), 0 * z)
+            for j in range(16):
+                matrix[i, j] = a * mixing[i, j] + (i == j)
+        values.append(matrix.det())
+    exact = flint.fmpq_poly([0])
+    for z, value in reversed(list(zip(points, _differences(points, values), strict=True))):
+        exact = exact * flint.fmpq_poly([-z, 1]) + value
+    found = MultiHeadSymbol(kernels, w_in, w_out).residual_index()
+    roots = flint.fmpz_poly((exact * exact.denom()).numer().coeffs()).complex_roots()
+    sizes = [abs(complex(root)) for root, _ in roots]
+    assert min(abs(size - 1) for size in sizes) > 1e-6
+    inside = sum(multiple for (_, multiple), size in zip(roots, sizes, strict=True) if size < 1)
+    assert found.certified and found.value == -inside and inside > 0
+
+
+def _differences(points, values):
+    """Newton's divided differences."""
+    values = list(values)
+    for order in range(1, len(values)):
+        for i in range(len(values) - 1, order - 1, -1):
+            values[i] = (values[i] - values[i - 1]) / (points[i] - points[i - order])
+    return values
+
+
+@pytest.mark.parametrize("gap", [1e-2, 1e-6, 1e-9])
+@pytest.mark.parametrize("side", [-1, 1])
+def test_zeros_next_to_the_circle(gap, side):
+    """1 + (1 + gap) z^7 and its like on the other side, each on two channels in a basis of their own."""
+    w = np.zeros((2, 8))
+    w[0, 7], w[1, 7] = 1 + side * gap, 0.5
+    basis = np.random.default_rng(3).standard_normal((4, 4))
+    found = MultiHeadSymbol(w, basis, np.linalg.inv(basis)).residual_index()
+    # det(I + D M) with M = I up to rounding.
+    assert found.certified and found.value == (-14 if side > 0 else 0)
+
+
+def test_determinants_of_small_polynomials_turn_as_their_zeros_say():
+    """Products of two matrices with chosen zeros, down to 1e-4 from the interval."""
+    rng = np.random.default_rng(1)
+    zeros = rng.uniform(-1, 1, 6) + 1j * rng.choice([-1, 1], 6) * 10.0 ** rng.uniform(-4, 0, 6)
+    first = np.array([np.diag(-zeros[:3]), np.eye(3)])
+    second = np.array([np.diag(-zeros[3:]), np.eye(3)])
+    mix = rng.standard_normal((3, 3)) + 1j * rng.standard_normal((3, 3))
+    product = np.zeros((3, 3, 3), complex)
+    for i, x in enumerate(first):
+        for j, y in enumerate(second):
+            product[i + j] += x @ mix @ y
+    expected = np.angle(1 - zeros) - np.angle(-1 - zeros)
+    # s - s_i keeps to one side of the real line: its argument does not cross the cut.
+    assert determinant_turn(product, 1e-9, -1.0, 1.0) == pytest.approx(float(expected.sum()), abs=1e-9)
+    assert determinant_turn(product, 1.0, -1.0, 1.0) is None
+
+
+def test_what_cannot_be_proved_is_refused():
+    nothing = MultiHeadSymbol([[-1.0]], np.eye(3), np.eye(3)).residual_index()  # I + A = 0
+    on_circle = MultiHeadSymbol([[0.0, 1.0]], np.eye(2), np.eye(2)).residual_index()
+    huge = MultiHeadSymbol(np.full((1, 5), 1e305), np.eye(2), 9 * np.eye(2)).residual_index()
+    assert nothing.value is None
+    assert not (nothing.certified or on_circle.certified or huge.certified)
 
 
 def test_index_without_the_residual_connection_counts_the_heads_zeros():
