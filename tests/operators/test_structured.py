@@ -78,6 +78,15 @@ def test_row_normalised_sections_split_as_the_index_says():
     assert smallest[1][0] < 1e-10 < 0.1 < smallest[1][1]
 
 
+def test_sums_that_are_no_float64_decide_only_what_is_farther_away():
+    """1 + a / s with s = 1 + 2^-60: the curve of a keeps its distance, or passes -s closer than floats do."""
+    far = RowNormalised([1.0, 2.0**-60]).residual_winding()
+    assert far.certified and far.count == 0 and 1.9 < far.margin < 2
+    near = RowNormalised([2.0**-60, 1.0])  # at z = -1 it is 2^-60 - 1, and s = 1 + 2^-60
+    assert near.residual_winding().count is None and "not a float64" in near.residual_index().method
+    assert RowNormalised([0.5, 1.5]).residual_winding(tol=0.9).count is None
+
+
 @pytest.mark.parametrize(
     ("make", "match"),
     [

@@ -1,11 +1,13 @@
 """The numbers of a report against kernels whose zeros were chosen, and against dense matrices."""
 
+import json
 import math
 
 import numpy as np
 import pandas as pd
 import pytest
-from report_builders import CANCELS, NAN, ON_CIRCLE, SHIFT, ZERO, awkward, flat, padded, with_zeros
+from report_builders import CANCELS, KEY, NAN, ON_CIRCLE, SHIFT, ZERO, awkward, flat, padded, with_zeros
+from safetensors.numpy import save_file
 from scipy.linalg import toeplitz
 
 import toeplitz_theory as tt
@@ -62,6 +64,43 @@ def test_residual_index_counts_the_zeros_of_one_plus_a():
     assert (row.index.value, row.index_residual.value) == (-1, -1)
     row = tt.inspect(flat(padded(1.0, 1.5))).rows[0]
     assert (row.index.value, row.index_residual.value) == (-1, 0)
+
+
+@pytest.mark.parametrize(
+    ("taps", "index", "with_t", "with_d_t"),
+    [
+        # a = 4 - 9 z + z^2, s = -4: 1 + a / s = z (9 - z) / 4; 1 + a has a zero at (9 - sqrt(61)) / 2.
+        ((4.0, -9.0, 1.0), -1, -1, -1),
+        # a = 1 + 3 z, s = 4: 1 + a / s = (5 + 3 z) / 4 has none, 1 + a = 2 + 3 z one.
+        ((1.0, 3.0), -1, -1, 0),
+        # a = 3 - 2.5 z, s = 1/2: 1 + a / s = 7 - 5 z has none; a and 1 + a have none either.
+        ((3.0, -2.5), 0, 0, 0),
+        # a = 1 - 0.75 z, s = 1/4, none; -a has s = -1/4: 1 + a / s is the same, 1 - a = 0.75 z has one.
+        ((-1.0, 0.75), 0, -1, 0),
+    ],
+)
+def test_row_normalised_layers_have_the_index_of_their_own_operator(taps, index, with_t, with_d_t, tmp_path):
+    model = {KEY.format(0): padded(*taps)[None]}
+    save_file(model, tmp_path / "model.safetensors")
+    plain = tt.inspect(tmp_path).rows[0]
+    (tmp_path / "config.json").write_text(json.dumps({"row_normalised": True}))
+    report = tt.inspect(tmp_path)
+    row = report.rows[0]
+    assert (row.index.value, row.index_residual.value) == (index, with_d_t) and row.index_residual.certified
+    assert (plain.index.value, plain.index_residual.value) == (index, with_t)
+    assert "I + D T(a)" in row.note and "D T" not in plain.note
+    assert any("I + D T(a): index 0" in line for line in str(report).splitlines())
+    assert report.table["index_residual"][0] == with_d_t
+    report.save(tmp_path / "report.json")
+    assert tt.Report.load(tmp_path / "report.json").rows[0] == row
+
+
+def test_rows_that_cannot_be_normalised_have_no_index_with_residual(tmp_path):
+    save_file({KEY.format(0): padded(1.0, -1.0, 0.5)[None]}, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps({"row_normalised": True}))
+    row = tt.inspect(tmp_path).rows[0]
+    assert row.index_residual is None and row.index.certified
+    assert "first 2 taps add up to 0" in row.note
 
 
 def test_condition_and_nullity_agree_with_a_dense_decomposition():

@@ -38,6 +38,8 @@ class ToeplitzLayer:
         tensors, ``"state space"`` and ``"implicit filter"``, or ``"generated"`` where they were saved so.
     note : str
         What a reader must know about this kernel; empty when there is nothing.
+    row_normalised : bool
+        Whether the configuration says that the layer is D T(a), each row divided by its sum.
 
     Raises
     ------
@@ -61,6 +63,7 @@ class ToeplitzLayer:
     key: str
     layout: str
     note: str = ""
+    row_normalised: bool = False
 
     def __post_init__(self) -> None:
         kernel = np.array(self.kernel, dtype=np.float64)

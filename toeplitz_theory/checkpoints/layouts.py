@@ -192,13 +192,11 @@ def _as_configured(layer: ToeplitzLayer, config: Mapping[str, Any]) -> ToeplitzL
     notes = []
     if config.get("mixer") == "frozen_toeplitz":
         notes.append("frozen: as it was drawn")
-    first, total = layer.kernel[0], layer.kernel.sum()
-    if config.get("row_normalised") and first != 0 and total != 0:
-        notes.append(
-            f"row-normalised: the layer is D T(a), D from {1 / first:.3g} in the first row to "
-            f"{1 / total:.3g} in the last; the numbers are those of T(a)"
-        )
-    return replace(layer, note="; ".join(filter(None, (layer.note, *notes)))) if notes else layer
+    normalised = bool(config.get("row_normalised"))
+    if normalised:
+        notes.append("row-normalised: the layer is D T(a), each row divided by its sum")
+    note = "; ".join(filter(None, (layer.note, *notes)))
+    return replace(layer, note=note, row_normalised=normalised)
 
 
 def _read_mixer(

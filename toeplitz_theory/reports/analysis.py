@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from toeplitz_theory.errors import NumericalError
-from toeplitz_theory.operators import CausalToeplitz, Symbol
+from toeplitz_theory.errors import InputError, NumericalError
+from toeplitz_theory.operators import CausalToeplitz, RowNormalised, Symbol, Winding
 from toeplitz_theory.reports.rows import Bracketed, Count, Index, Row
 from toeplitz_theory.reports.wording import degrees
 
@@ -54,12 +54,14 @@ def analyse(layer: Any, tol: float, nullity_rtol: float) -> Row:
         "layout": layer.layout,
         "kernel": kernel,
         "w0": kernel[0].item() if kernel.size else None,
+        "row_normalised": layer.row_normalised,
     }
     reason = _unusable(kernel)
     if reason:
         return Row(**place, note=_join([layer.note, reason]))
     notes = [layer.note]
     numbers = _numbers(kernel, tol, nullity_rtol, notes)
+    numbers["index_residual"] = (_normalised if layer.row_normalised else _residual)(kernel, tol, notes)
     return Row(**place, **numbers, note=_join(notes))
 
 
@@ -83,12 +85,6 @@ def _numbers(kernel: np.ndarray, tol: float, nullity_rtol: float, notes: list[st
     index = _index(symbol, tol)
     if index.value is None:
         notes.append(_why_no_index("T(a)", index, tol))
-    cancels = kernel[0] == -1 and not kernel[1:].any()
-    index_residual = None if cancels else _index(symbol.residual(), tol)
-    if index_residual is None:
-        notes.append("I + T(a) = 0 has no Fredholm index")
-    elif index_residual.value is None:
-        notes.append(_why_no_index("I + T(a)", index_residual, tol))
     near = symbol.zeros_near_circle()
     if near is None:
         notes.append("zeros_near_circle could not be certified: a zero lies on |z| = 1 - 1/n or 1 + 1/n")
@@ -108,7 +104,6 @@ def _numbers(kernel: np.ndarray, tol: float, nullity_rtol: float, notes: list[st
         notes.append(f"nullity between {nullity.lower} and {nullity.upper}")
     return {
         "index": index,
-        "index_residual": index_residual,
         "zeros_near_circle": near,
         "min_modulus": _try("min_modulus", lambda: _modulus(symbol), notes),
         "jensen_deficit": deficit,
@@ -127,10 +122,41 @@ def _try(name: str, compute: Callable[[], Result], notes: list[str]) -> Result |
 
 
 def _index(symbol: Symbol, tol: float) -> Index:
-    found = symbol.fredholm_index(tol)
-    winding = found.winding
+    return _of_winding(symbol.winding(tol=tol))
+
+
+def _residual(kernel: np.ndarray, tol: float, notes: list[str]) -> Index | None:
+    """Index of I + T(a)."""
+    if kernel[0] == -1 and not kernel[1:].any():
+        notes.append("I + T(a) = 0 has no Fredholm index")
+        return None
+    found = _index(Symbol(kernel).residual(), tol)
+    if found.value is None:
+        notes.append(_why_no_index("I + T(a)", found, tol))
+    return found
+
+
+def _normalised(kernel: np.ndarray, tol: float, notes: list[str]) -> Index | None:
+    """Index of I + D T(a), which is not that of I + T(a); the other numbers are T(a)'s."""
+    try:
+        layer = RowNormalised(kernel)
+    except InputError as error:
+        notes.append(f"no index with residual: {error}")
+        return None
+    first, last = (f"{layer.scales[i]:.3g}" for i in (0, -1))
+    notes.append(
+        f"D from {first} in the first row to {last} in the last; index and index with residual are those of "
+        "D T(a) and I + D T(a), the other numbers those of T(a)"
+    )
+    found = _of_winding(layer.residual_winding(tol))
+    if found.value is None:
+        notes.append(_why_no_index("I + D T(a)", found, tol))
+    return found
+
+
+def _of_winding(winding: Winding) -> Index:
     return Index(
-        value=None if found.value is None else int(found.value),
+        value=None if winding.count is None else -int(winding.count),
         certified=bool(winding.certified),
         margin=float(winding.margin),
         on_circle=tuple(float(angle) for angle in winding.on_circle),

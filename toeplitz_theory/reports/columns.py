@@ -80,7 +80,8 @@ COLUMNS: tuple[Column, ...] = (
         "index_residual",
         "index with residual",
         "zeros",
-        "Fredholm index of I + T(a), the layer together with its residual connection; symbol 1 + a. "
+        "Fredholm index of I + T(a), the layer together with its residual connection; symbol 1 + a. Of a "
+        "row-normalised layer D T(a), that of I + D T(a). "
         "Missing where it is not certified.",
         "certified",
         "Int64",

@@ -114,7 +114,7 @@ class Row:
     w0 : float or None
         First tap.
     index, index_residual : Index or None
-        Of T(a) and of I + T(a).
+        Of T(a) and of I + T(a); the second of I + D T(a) where ``row_normalised``.
     zeros_near_circle : int or None
         Certified count of zeros with 1 - 1/n < abs(z) < 1 + 1/n.
     min_modulus, jensen_deficit, log10_condition : Bracketed or None
@@ -125,6 +125,8 @@ class Row:
         What a reader must know.
     kernel : ndarray, shape (n,)
         The kernel itself, float64, so that a saved report can be drawn and checked.
+    row_normalised : bool
+        Whether the layer is D T(a), each row divided by its sum.
 
     Examples
     --------
@@ -149,6 +151,7 @@ class Row:
     log10_condition: Bracketed | None = None
     nullity: Count | None = None
     note: str = ""
+    row_normalised: bool = False
 
     @property
     def analysed(self) -> bool:

@@ -157,7 +157,9 @@ def summary_lines(rows: Sequence[Row], nullity_rtol: float) -> list[str]:
     lines = [f"{head}, n = {size}, {', '.join(types)}"]
     plain = [row.index for row in rows if row.index]
     stream = [row.index_residual for row in rows if row.index_residual]
-    for label, indices in (("operator T(a) on l2(N)", plain), ("with the residual, I + T(a)", stream)):
+    kinds = {row.row_normalised: "I + D T(a)" if row.row_normalised else "I + T(a)" for row in rows}
+    with_residual = "with the residual, " + " or ".join(kinds.values())
+    for label, indices in (("operator T(a) on l2(N)", plain), (with_residual, stream)):
         known = [index.value for index in indices if index.value is not None]
         zero = sum(value == 0 for value in known)
         lines.append(

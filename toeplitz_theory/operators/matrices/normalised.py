@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -71,15 +72,34 @@ class RowNormalised:
         """Return the index of D T(a) on l2(N), certified, or None."""
         return _index(self.symbol.winding(), "D is invertible")
 
-    def residual_index(self) -> MatrixIndex:
-        """Return the index of I + D T(a) on l2(N), certified, or None."""
+    def residual_winding(self, tol: float = 0.0) -> Winding:
+        """Count the turns of 1 + a / s round 0, the symbol of I + D T(a) up to finite rank.
+
+        Parameters
+        ----------
+        tol : float, optional
+            As in `Symbol.winding`, of the symbol a + s.
+
+        Examples
+        --------
+        >>> found = RowNormalised([0.5, 1.5]).residual_winding()  # 1 + (0.5 + 1.5 z) / 2
+        >>> found.count, 0.49 < found.margin < 0.51
+        (0, True)
+        """
         about = float(-self._total)
-        found = self.symbol.winding(about=about)
+        found = self.symbol.winding(about=about, tol=tol)
         # The sum is exact, the point its nearest float: the same count if it is nearer than the curve.
         distance = abs(Fraction(about) + self._total)
         if found.certified and distance > 0 and distance >= Fraction(found.margin):
-            return MatrixIndex(None, False, "the sum of the taps is not a float64, and the curve too near")
-        return _index(found, "up to finite rank I + T(a) / sum")
+            why = "the sum of the taps is not a float64, and the curve too near"
+            return Winding(None, False, 0.0, (), found.evaluations, why)
+        margin = (Fraction(found.margin) - distance) / abs(self._total)
+        lower = max(0.0, math.nextafter(float(margin), -math.inf))
+        return replace(found, margin=lower)
+
+    def residual_index(self) -> MatrixIndex:
+        """Return the index of I + D T(a) on l2(N), certified, or None."""
+        return _index(self.residual_winding(), "up to finite rank I + T(a) / sum")
 
 
 def _index(found: Winding, why: str) -> MatrixIndex:
