@@ -4,10 +4,13 @@ import math
 
 import numpy as np
 import pytest
+from scipy.linalg import eigh_tridiagonal
 
 from tests.operators.section_truth import dense, exact_log10_singular_values, kernel_from_zeros
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators import CausalToeplitz
+from toeplitz_theory.operators.fft import CausalProduct
+from toeplitz_theory.operators.sections.cluster import clustered
 from toeplitz_theory.operators.sections.extreme import largest
 from toeplitz_theory.operators.sections.schur import count_above
 from toeplitz_theory.operators.sections.singular import extreme_values
@@ -108,15 +111,58 @@ def test_counts_above_any_threshold(n, complex_):
             assert count == place + 1
 
 
-def test_a_cluster_has_large_errors_and_they_hold():
-    """The top of a smooth symbol's spectrum: spacing 1 / n^2, and Lanczos does not separate it."""
-    n = 2100
-    w = np.zeros(n)
-    w[:2] = 1.0, -1.0
-    found = extreme_values(w, 3, "largest")
-    expected = 2 * np.cos(np.pi * np.arange(1, 4) / (2 * n + 1))
-    assert found.relative_error.min() > 1e-6 and "not proved" in found.method
+@pytest.mark.parametrize(
+    ("n", "taps", "copies"),
+    [
+        (2100, [1.0, -1.0], 1),  # the maximum of |a| is at pi
+        (2100, [1.0, np.exp(1j)], 1),
+        (3000, [1.0, 0.0, 1.0], 2),  # two interleaved sections, and maxima at 0 and pi
+        (3000, [1.0, 0.0, -1.0], 2),  # at both i and -i
+        (16_384, [2.0**-60, 2.0**-60], 1),
+    ],
+)
+def test_the_top_of_a_smooth_spectrum_in_closed_form(n, taps, copies):
+    """1 + z: 2 cos(pi k / (2n + 1)), 1 / n^2 apart at the top, where Lanczos is lost."""
+    w = np.zeros(n, np.asarray(taps).dtype)
+    w[: len(taps)] = taps
+    found = CausalToeplitz(w).singular_values(4, which="largest", full=True)
+    k = np.repeat(np.arange(1, 5), copies)[:4]
+    expected = 2 * abs(taps[0]) * np.cos(np.pi * k / (2 * (n // copies) + 1))
     assert (np.abs(found.values / expected - 1) <= found.relative_error).all()
+    assert np.abs(found.values / expected - 1).max() < 1e-14
+    assert found.relative_error.max() < 1e-10 and "none missed, by Schur's count" in found.method
+
+
+@pytest.mark.parametrize("which", ["largest", "smallest"])
+def test_both_ends_of_a_bidiagonal_section(which):
+    """1 + z / 2 with values crowded at 3/2 and 1/2, against LAPACK's bisection of the tridiagonal T^T T."""
+    n = 3000
+    diagonal = np.full(n, 1.25)
+    diagonal[-1] = 1.0
+    place = (n - 5, n - 1) if which == "largest" else (0, 4)
+    squares = eigh_tridiagonal(diagonal, np.full(n - 1, 0.5), True, "i", place, lapack_driver="stebz")
+    found = CausalToeplitz([1.0, 0.5], n).singular_values(5, which=which, full=True)
+    expected = np.sqrt(squares[::-1])
+    assert (np.abs(found.values / expected - 1) <= found.relative_error + 1e-14).all()
+    assert found.relative_error.max() < 1e-10 and "waves in a box" in found.method
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_smooth_symbols_of_any_shape_against_lapack(seed):
+    rng = np.random.default_rng(seed)
+    w = np.zeros(600, complex if seed else float)
+    w[:5] = rng.standard_normal(5) + (1j * rng.standard_normal(5) if seed else 0)
+    log10, error, how = largest(w, 4)
+    every = np.linalg.svd(dense(w), compute_uv=False)
+    assert "waves in a box" in how and error.max() < 1e-10
+    assert (np.abs(10**log10 / every[:4] - 1) <= error + 600 * U).all()
+
+
+def test_rough_kernels_have_no_waves_at_the_top():
+    w = np.zeros(2100)
+    w[:1200] = kaiming(1200)
+    assert clustered(CausalProduct(kaiming(2100)), 3, 240) is None
+    assert clustered(CausalProduct(w), 3, 240) is None
 
 
 def test_too_many_are_refused():

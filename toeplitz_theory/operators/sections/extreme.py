@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from toeplitz_theory.errors import NumericalError
 from toeplitz_theory.operators.fft import UNIT_ROUNDOFF, CausalProduct, split_scale
 from toeplitz_theory.operators.kernels import Kernel
+from toeplitz_theory.operators.sections.cluster import clustered, ritz
 from toeplitz_theory.operators.sections.deep import TooFewBits, smallest_values
 from toeplitz_theory.operators.sections.norm import _start
 from toeplitz_theory.operators.sections.schur import count_above
@@ -110,18 +111,19 @@ def _relative(found: Leading, more: float = 0.0) -> Floats:
 def leading(product: CausalProduct, count: int) -> Leading:
     """Return the ``count`` largest singular values of ``product``'s matrix."""
     n = product.n
-    basis = _first_block(product, min(_BLOCK, n))
-    rows = basis
-    images = product.forward(rows)
     wanted = min(count + 2, n)
     most = min(n, max(_MOST, 4 * count))
+    found = clustered(product, count, most)
+    method = "block Lanczos" if found is None else "waves in a box"
+    if found is None:
+        basis = rows = _first_block(product, min(_BLOCK, n))
+        images = product.forward(rows)
+    else:
+        basis, images = found
+        most = len(basis)
     while True:
-        left, values, small = np.linalg.svd(images.T, full_matrices=False)
-        # images.T = left diag(values) small: A (basis.T small.T[:, i]) = values[i] left[:, i].
+        values, _, sizes, _ = ritz(product, basis, images, wanted)
         keep = min(wanted, values.size)
-        right = small[:keep].conj() @ basis if images.dtype.kind == "c" else small[:keep] @ basis
-        residual = product.adjoint(np.ascontiguousarray(left.T[:keep])) - values[:keep, None] * right
-        sizes = np.linalg.norm(residual, axis=1)
         settled = keep == wanted and bool((sizes[:count] <= _TOLERANCE * values[:count]).all())
         floor = 8 * product.error + n * UNIT_ROUNDOFF * values[0]
         if settled or len(basis) >= most or bool((sizes[:count] <= floor).all() and keep == wanted):
@@ -138,7 +140,7 @@ def leading(product: CausalProduct, count: int) -> Leading:
     # Rounding: of the product twice, of the SVD and the norms n u, of the basis' orthogonality.
     error = float(np.linalg.norm(sizes[:count])) + math.sqrt(count) * floor
     complete, why = _complete(product, values, sizes, error, count, images)
-    return Leading(values[:count], error, complete, f"block Lanczos, {len(basis)} vectors; {why}")
+    return Leading(values[:count], error, complete, f"{method}, {len(basis)} vectors; {why}")
 
 
 def _first_block(product: CausalProduct, size: int) -> NDArray[Any]:
