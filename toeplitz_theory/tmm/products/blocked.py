@@ -34,7 +34,7 @@ def multiply(x: Tensor, w: Tensor, dtype: torch.dtype, adjoint: bool = False) ->
 def gradients(g: Tensor, x: Tensor, w: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Return ``T(w)^T g`` and the correlations of ``g`` with ``x``, with one transform of ``g``."""
     space = workspace_for(g, dtype)
-    matrices, outer = _root_matrices(w, space, adjoint=True), space.outer.zero_()
+    matrices, outer = _root_matrices(w, space, adjoint=True), space.outer
     gx = torch.empty(g.shape, dtype=g.dtype, device=g.device)
     read_g, read_x, write = _reader(space, g, 0), _reader(space, x, 1), _writer(space, gx, 1)
     of_g, other = space.columns
@@ -42,23 +42,30 @@ def gradients(g: Tensor, x: Tensor, w: Tensor, dtype: torch.dtype) -> tuple[Tens
     for i in range(len(g)):
         read_g(i)
         read_x(i)
-        outer.baddbmm_(of_g, rows)
+        _add_outer(outer, of_g, rows, first=i == 0)
         torch.bmm(matrices, of_g, out=other)
         write(i)
-    return gx, _from_root_matrices(outer, space).to(w.dtype)
+    return gx, _from_root_matrices(space).to(w.dtype)
 
 
 def correlate(g: Tensor, x: Tensor, dtype: torch.dtype) -> Tensor:
     """Return ``s[h, k] = sum g[b, i + k, h, c] x[b, i, h, c]``, of shape (H, t)."""
     space = workspace_for(g, dtype)
-    outer = space.outer.zero_()
+    outer = space.outer
     read_g, read_x = _reader(space, g, 0), _reader(space, x, 1)
     of_g, rows = space.columns[0], space.columns[1].transpose(1, 2)
     for i in range(len(g)):
         read_g(i)
         read_x(i)
-        outer.baddbmm_(of_g, rows)
-    return _from_root_matrices(outer, space)
+        _add_outer(outer, of_g, rows, first=i == 0)
+    return _from_root_matrices(space)
+
+
+def _add_outer(outer: Tensor, columns: Tensor, rows: Tensor, first: bool) -> None:
+    if first:
+        torch.bmm(columns, rows, out=outer)
+    else:
+        outer.baddbmm_(columns, rows)
 
 
 def _reader(space: Workspace, x: Tensor, place: int) -> Callable[[int], None]:
@@ -96,40 +103,20 @@ def _writer(space: Workspace, y: Tensor, place: int) -> Callable[[int], None]:
 def _root_matrices(w: Tensor, space: Workspace, adjoint: bool) -> Tensor:
     """Return the (H m, 2 b, 2 b) matrices, over m, that stand for T(w) at the roots.
 
-    Block k of the matrix holds ``w[k b + r - s]`` at (r, s): window k of ``w``, of length 2 b - 1.
+    Block k of the matrix holds ``w[k b + r - s]`` at (r, s): window k of ``w``, its lags -b to b - 1.
     """
-    heads, m, b = space.heads, space.m, space.b
-    padded = space.windows.new_zeros(heads, (m + 1) * b - 1)
-    torch.div(w, m, out=padded[:, b - 1 : b - 1 + space.t])
-    windows = space.windows.copy_(padded.unfold(1, 2 * b - 1, b))
-    steps = space.window_analysis
-    steps(windows.view(steps.source_shape))
-    # Row r is entries r .. r + b - 1 of the window, backwards.
-    real, imaginary = space.window_values.unfold(3, b, 1).flip(-1).unbind(2)
-    matrices = space.matrices.view(heads, m, 2, b, 2, b)
-    matrices[:, :, 0, :, 0] = real
-    matrices[:, :, 1, :, 1] = real
-    matrices[:, :, 1, :, 0] = imaginary
-    torch.neg(imaginary, out=matrices[:, :, 0, :, 1])
+    space.taps.copy_(w)
+    space.windows.copy_(space.windows_of_taps)
+    space.window_analysis(space.window_source)
+    torch.mm(space.window_rows, space.spread, out=space.matrix_rows)
     return space.matrices.transpose(1, 2) if adjoint else space.matrices
 
 
-def _from_root_matrices(outer: Tensor, space: Workspace) -> Tensor:
-    """Return the transpose of `_root_matrices` applied to (H m, 2 b, 2 b): taps (H, t)."""
-    heads, m, b = space.heads, space.m, space.b
-    (rr, ri), (ir, ii) = (part.unbind(3) for part in outer.view(heads, m, 2, b, 2, b).unbind(2))
-    # Row r, turned round, of an array of rows 2 b long starts at 2 b r; read from (2 b - 1) r on, its entry s
-    # is in column b - 1 + r - s.
-    turned = outer.new_zeros(heads, m, 2, b, 2 * b)
-    torch.add(rr, ii, out=turned[:, :, 0, :, :b])
-    torch.sub(ir, ri, out=turned[:, :, 1, :, :b])
-    turned[..., :b] = turned[..., :b].flip(-1)
-    flat = turned.flatten(3)
-    strides = (*flat.stride()[:3], 2 * b - 1, 1)
-    torch.sum(torch.as_strided(flat, (heads, m, 2, b, 2 * b - 1), strides), 3, out=space.window_values)
-    steps, windows = space.window_synthesis, space.windows
-    steps(space.window_values.view(steps.source_shape), windows.view(steps.target_shape))
-    taps = outer.new_zeros(heads, m + 1, b)
-    taps[:, :m] = windows[..., :b]
-    taps[:, 1:, : b - 1] += windows[..., b:]
-    return taps.flatten(1)[:, b - 1 : b - 1 + space.t] / m
+def _from_root_matrices(space: Workspace) -> Tensor:
+    """Return the transpose of `_root_matrices` applied to ``space.outer``: taps (H, t)."""
+    torch.mm(space.outer_rows, space.spread.t(), out=space.window_rows)
+    space.window_synthesis(space.window_values, space.window_target)
+    # A lag below zero of a window is one of the window before it.
+    taps = space.windows[..., space.b :].contiguous()
+    taps[:, :-1] += space.windows[:, 1:, : space.b]
+    return taps.flatten(1)[:, : space.t]

@@ -2,6 +2,7 @@
 
 import threading
 from collections import OrderedDict
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -32,11 +33,24 @@ class Workspace:
         self.matrices, self.outer = (self._empty(heads * self.m, 2 * self.b, 2 * self.b) for _ in range(2))
         self.blocks = torch.zeros(heads, self.m * self.b, channels, dtype=dtype, device=device)
         self.part = self.blocks[:, :t].transpose(0, 1)
-        self.windows = self._empty(heads, self.m, 2 * self.b - 1)
-        window_values, window_spare = (self._empty(heads, self.m, 2, 2 * self.b - 1) for _ in range(2))
-        self.window_values = window_values
-        self.window_analysis = self.transform.analysis(window_values, window_spare)
-        self.window_synthesis = self.transform.synthesis(window_values, window_spare)
+        self._make_windows()
+
+    def _make_windows(self) -> None:
+        """Make what turns taps into matrices at the roots, and back."""
+        heads, m, b = self.heads, self.m, self.b
+        padded = torch.zeros(heads, (m + 1) * b, dtype=self.dtype, device=self.device)
+        self.taps = padded[:, b : b + self.t]
+        self.windows_of_taps = padded.unfold(1, 2 * b, b)
+        self.windows = self._empty(heads, m, 2 * b)
+        values, spare = (self._empty(heads, m, 2, 2 * b) for _ in range(2))
+        self.window_analysis = self.transform.analysis(values, spare)
+        self.window_synthesis = self.transform.synthesis(values, spare)
+        self.window_source = self.windows.view(self.window_analysis.source_shape)
+        self.window_target = self.windows.view(self.window_synthesis.target_shape)
+        self.window_values = values.view(self.window_synthesis.source_shape)
+        self.window_rows = values.view(heads * m, -1)
+        self.spread = spread_matrix(m, b, self.dtype, self.device)
+        self.matrix_rows, self.outer_rows = (part.flatten(1) for part in (self.matrices, self.outer))
 
     def _empty(self, *shape: int) -> Tensor:
         return torch.empty(shape, dtype=self.dtype, device=self.device)
@@ -45,7 +59,23 @@ class Workspace:
     def nbytes(self) -> int:
         """Bytes of all buffers."""
         numbers = 6 * self.columns[0].numel() // 2 + 2 * self.matrices.numel() + self.blocks.numel()
-        return (numbers + 3 * self.window_values.numel()) * self.blocks.element_size()
+        return (numbers + 4 * self.window_values.numel() + self.spread.numel()) * self.blocks.element_size()
+
+
+@lru_cache(maxsize=16)
+def spread_matrix(m: int, b: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the (4 b, 4 b^2) matrix that makes of a window's values at a root the root's product, over m.
+
+    The window holds real and imaginary parts of lags -b to b - 1; entry (r, s) of the complex b x b product
+    is lag r - s, and as a real matrix it is ``[[real, -imaginary], [imaginary, real]]``.
+    """
+    with torch.inference_mode(False), torch.no_grad():
+        lags = torch.arange(b)[:, None] - torch.arange(b)
+        picks = torch.nn.functional.one_hot(lags + b, 2 * b).permute(2, 0, 1) / m
+        spread = picks.new_zeros(2, 2 * b, 2, b, 2, b)
+        spread[0, :, 0, :, 0] = spread[0, :, 1, :, 1] = spread[1, :, 1, :, 0] = picks
+        spread[1, :, 0, :, 1] = -picks
+        return spread.view(4 * b, 4 * b * b).to(device, dtype)
 
 
 _local = threading.local()
