@@ -64,7 +64,10 @@ def mix_stage(
         # Picked before they are joined: a decoding step needs one position of n.
         return y + torch.stack([bias[place.positions] for bias in biases], dim=-1)[..., None]
     joined = biases[0][:, None] if len(biases) == 1 else torch.stack(biases, dim=-1)
-    return y.add_(joined[place.positions][..., None])  # y is nobody else's yet
+    # Without a mask all rows stand at positions 0 ... t - 1, clamped to the kernel's.
+    plain = place.mask is None and x.shape[1] <= len(joined)
+    rows = joined[: x.shape[1]] if plain else joined[place.positions]
+    return y.add_(rows[..., None])  # y is nobody else's yet
 
 
 def _joined(kernels: list[Tensor]) -> Tensor:

@@ -7,10 +7,12 @@ matrices are made again, which costs little and saves memory of twice the activa
 """
 
 import inspect
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.autograd.forward_ad import unpack_dual
 
 from toeplitz_theory.tmm.products.choice import WAYS, chosen_method, inner_dtype
 
@@ -34,7 +36,9 @@ class Product(Function):
         needs_x, needs_w = ctx.needs_input_grad[:2]
         gx = gw = None
         if needs_x and needs_w and not ctx.adjoint:
-            gx, gw = Gradients.apply(g, x, w, ctx.method)
+            # Where nobody asks for a derivative of the gradient, one more node is time lost.
+            both = gradients if _constant(g, x, w) else Gradients.apply
+            gx, gw = both(g, x, w, ctx.method)
         else:
             if needs_x:
                 gx = Product.apply(g, w, ctx.method, not ctx.adjoint)
@@ -166,13 +170,20 @@ def gradients(g: Tensor, x: Tensor, w: Tensor, method: str) -> tuple[Tensor, Ten
     return _own(gx), _own(gw)
 
 
+def _constant(*tensors: Tensor) -> bool:
+    """Say whether no derivative is taken here: `torch.func` takes its own with gradients enabled."""
+    return not torch.is_grad_enabled() and all(unpack_dual(part).tangent is None for part in tensors)
+
+
 def _own(result: Tensor) -> Tensor:
     """Return the result as no view of anything: forward-mode derivatives refuse views."""
     return result if result._base is None else result.clone(memory_format=torch.contiguous_format)
 
 
 def _no_autocast(x: Tensor):
-    return torch.autocast(x.device.type, enabled=False)
+    # Entering autocast to switch it off costs as much as a small product.
+    device = x.device.type
+    return torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext()
 
 
 def _sum(first: Tensor | None, second: Tensor | None) -> Tensor | None:

@@ -91,11 +91,13 @@ def _writer(space: Workspace, y: Tensor, place: int) -> Callable[[int], None]:
         return lambda i: steps(values, views[i])
     samples, part, blocks = y.unbind(), space.part, space.blocks.view(steps.target_shape)
     rest = space.blocks[:, space.t :]
+    remainder = rest.numel()
 
     def write(i: int) -> None:
         steps(values, blocks)
         samples[i].copy_(part)
-        rest.zero_()  # readers fill no more than the part
+        if remainder:
+            rest.zero_()  # readers fill no more than the part
 
     return write
 
