@@ -20,13 +20,13 @@ from toeplitz_theory.tmm.products.workspace import Workspace, workspace_for
 def multiply(x: Tensor, w: Tensor, dtype: torch.dtype, adjoint: bool = False) -> Tensor:
     """Return ``T(w) x``, or with ``adjoint`` ``T(w)^T x``."""
     space = workspace_for(x, dtype)
-    matrices = _root_matrices(w, space, adjoint)
     y = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    read, write = _reader(space, x, 0), _writer(space, y, 1)
-    before, after = space.columns
+    read, write = _reader(space, x, 0), _writer(space, y)
+    products = list(zip(_root_matrices(w, space, adjoint), space.columns[0], space.results, strict=True))
     for i in range(len(x)):
         read(i)
-        torch.bmm(matrices, before, out=after)
+        for matrices, before, after in products:
+            torch.bmm(matrices, before, out=after)
         write(i)
     return y
 
@@ -34,16 +34,16 @@ def multiply(x: Tensor, w: Tensor, dtype: torch.dtype, adjoint: bool = False) ->
 def gradients(g: Tensor, x: Tensor, w: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Return ``T(w)^T g`` and the correlations of ``g`` with ``x``, with one transform of ``g``."""
     space = workspace_for(g, dtype)
-    matrices, outer = _root_matrices(w, space, adjoint=True), space.outer
     gx = torch.empty(g.shape, dtype=g.dtype, device=g.device)
-    read_g, read_x, write = _reader(space, g, 0), _reader(space, x, 1), _writer(space, gx, 1)
-    of_g, other = space.columns
-    rows = other.transpose(1, 2)
+    read_g, read_x, write = _reader(space, g, 0), _reader(space, x, 1), _writer(space, gx)
+    of_g = space.columns[0]
+    products = list(zip(_root_matrices(w, space, adjoint=True), of_g, space.results, strict=True))
     for i in range(len(g)):
         read_g(i)
         read_x(i)
-        _add_outer(outer, of_g, rows, first=i == 0)
-        torch.bmm(matrices, of_g, out=other)
+        _add_outer(space, first=i == 0)
+        for matrices, before, after in products:
+            torch.bmm(matrices, before, out=after)
         write(i)
     return gx, _from_root_matrices(space).to(w.dtype)
 
@@ -51,21 +51,21 @@ def gradients(g: Tensor, x: Tensor, w: Tensor, dtype: torch.dtype) -> tuple[Tens
 def correlate(g: Tensor, x: Tensor, dtype: torch.dtype) -> Tensor:
     """Return ``s[h, k] = sum g[b, i + k, h, c] x[b, i, h, c]``, of shape (H, t)."""
     space = workspace_for(g, dtype)
-    outer = space.outer
     read_g, read_x = _reader(space, g, 0), _reader(space, x, 1)
-    of_g, rows = space.columns[0], space.columns[1].transpose(1, 2)
     for i in range(len(g)):
         read_g(i)
         read_x(i)
-        _add_outer(outer, of_g, rows, first=i == 0)
+        _add_outer(space, first=i == 0)
     return _from_root_matrices(space)
 
 
-def _add_outer(outer: Tensor, columns: Tensor, rows: Tensor, first: bool) -> None:
-    if first:
-        torch.bmm(columns, rows, out=outer)
-    else:
-        outer.baddbmm_(columns, rows)
+def _add_outer(space: Workspace, first: bool) -> None:
+    """Add what one sample gives to the gradient of the matrices at the roots, or begin with it."""
+    for outer, columns, rows in zip(space.outer, space.columns[0], space.rows, strict=True):
+        if first:
+            torch.bmm(columns, rows, out=outer)
+        else:
+            outer.baddbmm_(columns, rows)
 
 
 def _reader(space: Workspace, x: Tensor, place: int) -> Callable[[int], None]:
@@ -74,7 +74,7 @@ def _reader(space: Workspace, x: Tensor, place: int) -> Callable[[int], None]:
     if space.aligned and x.dtype == space.dtype:
         views = x.contiguous().view(len(x), *steps.source_shape).unbind()
         return lambda i: steps(views[i])
-    samples, part, blocks = x.unbind(), space.part, space.blocks.view(steps.source_shape)
+    samples, part, blocks = x.flatten(2).unbind(), space.part, space.blocks.view(steps.source_shape)
 
     def read(i: int) -> None:
         part.copy_(samples[i])
@@ -83,27 +83,24 @@ def _reader(space: Workspace, x: Tensor, place: int) -> Callable[[int], None]:
     return read
 
 
-def _writer(space: Workspace, y: Tensor, place: int) -> Callable[[int], None]:
-    """Return what writes sample i of ``y`` (B, t, H, c) from a place of the workspace, overwriting it."""
-    steps, values = space.syntheses[place], space.values[place]
-    if space.aligned and y.dtype == space.dtype:
+def _writer(space: Workspace, y: Tensor) -> Callable[[int], None]:
+    """Return what writes sample i of ``y`` (B, t, H, c) from the results at the roots, overwriting them."""
+    steps, values = space.synthesis, space.values
+    if space.aligned and space.heads == 1 and y.dtype == space.dtype:
         views = y.view(len(y), *steps.target_shape).unbind()
         return lambda i: steps(values, views[i])
-    samples, part, blocks = y.unbind(), space.part, space.blocks.view(steps.target_shape)
-    rest = space.blocks[:, space.t :]
-    remainder = rest.numel()
+    samples, blocks = y.unbind(), space.written.view(steps.target_shape)
+    part = space.written[:, : space.t].transpose(0, 1)
 
     def write(i: int) -> None:
         steps(values, blocks)
         samples[i].copy_(part)
-        if remainder:
-            rest.zero_()  # readers fill no more than the part
 
     return write
 
 
-def _root_matrices(w: Tensor, space: Workspace, adjoint: bool) -> Tensor:
-    """Return the (H m, 2 b, 2 b) matrices, over m, that stand for T(w) at the roots.
+def _root_matrices(w: Tensor, space: Workspace, adjoint: bool) -> tuple[Tensor, ...]:
+    """Return for each head the (m, 2 b, 2 b) matrices, over m, that stand for T(w) at the roots.
 
     Block k of the matrix holds ``w[k b + r - s]`` at (r, s): window k of ``w``, its lags -b to b - 1.
     """
@@ -111,7 +108,7 @@ def _root_matrices(w: Tensor, space: Workspace, adjoint: bool) -> Tensor:
     space.windows.copy_(space.windows_of_taps)
     space.window_analysis(space.window_source)
     torch.mm(space.window_rows, space.spread, out=space.matrix_rows)
-    return space.matrices.transpose(1, 2) if adjoint else space.matrices
+    return (space.matrices.transpose(2, 3) if adjoint else space.matrices).unbind()
 
 
 def _from_root_matrices(space: Workspace) -> Tensor:

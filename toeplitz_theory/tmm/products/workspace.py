@@ -19,30 +19,38 @@ class Workspace:
     def __init__(self, t: int, heads: int, channels: int, dtype: torch.dtype, device: torch.device):
         radices, self.b = radices_for(t)
         self.t, self.heads, self.channels = t, heads, channels
-        self.dtype, self.device = dtype, device
+        self.dtype, self.device, self.nbytes = dtype, device, 0
+        # Samples are read with all heads joined, as they lie; results come head by head.
+        joined = block_transform(radices, 1, dtype, device)
         self.transform = block_transform(radices, heads, dtype, device)
-        self.m = self.transform.blocks
-        # One head and no remainder: samples can be read and written where they are.
-        self.aligned = heads == 1 and t == self.m * self.b
-        first, second, spare = (self._empty(heads, self.m, 2, self.b * channels) for _ in range(3))
-        self.analyses = tuple(self.transform.analysis(values, spare) for values in (first, second))
-        self.syntheses = tuple(self.transform.synthesis(values, spare) for values in (first, second))
-        # Transforms as the columns of each root's product, and as what synthesis starts from.
-        self.columns = tuple(values.view(heads * self.m, -1, channels) for values in (first, second))
-        self.values = tuple(values.view(self.syntheses[0].source_shape) for values in (first, second))
-        self.matrices, self.outer = (self._empty(heads * self.m, 2 * self.b, 2 * self.b) for _ in range(2))
-        self.blocks = torch.zeros(heads, self.m * self.b, channels, dtype=dtype, device=device)
-        self.part = self.blocks[:, :t].transpose(0, 1)
+        m, b = self.m, self.b = joined.blocks, self.b
+        # No remainder: samples can be read where they are.
+        self.aligned = t == m * b
+        first, second, spare = (self._zeros(m * 2 * b * heads * channels) for _ in range(3))
+        self.analyses = tuple(joined.analysis(values, spare) for values in (first, second))
+        self.synthesis = self.transform.synthesis(second, spare)
+        self.values = second.view(self.synthesis.source_shape)
+        # Transforms as the columns of each head's products at the roots, and what these give.
+        shape = (m, 2 * b, heads, channels)
+        self.columns = tuple(values.view(shape).unbind(2) for values in (first, second))
+        self.rows = tuple(columns.transpose(1, 2) for columns in self.columns[1])
+        self.results = second.view(heads, m, 2 * b, channels).unbind()
+        self.matrices, outer = (self._zeros(heads, m, 2 * b, 2 * b) for _ in range(2))
+        self.outer = outer.unbind()
+        self.matrix_rows, self.outer_rows = (part.view(heads * m, -1) for part in (self.matrices, outer))
+        self.blocks = self._zeros(m * b, heads * channels)
+        self.part = self.blocks[:t]
+        self.written = self._zeros(heads, m * b, channels)
         self._make_windows()
 
     def _make_windows(self) -> None:
         """Make what turns taps into matrices at the roots, and back."""
         heads, m, b = self.heads, self.m, self.b
-        padded = torch.zeros(heads, (m + 1) * b, dtype=self.dtype, device=self.device)
+        padded = self._zeros(heads, (m + 1) * b)
         self.taps = padded[:, b : b + self.t]
         self.windows_of_taps = padded.unfold(1, 2 * b, b)
-        self.windows = self._empty(heads, m, 2 * b)
-        values, spare = (self._empty(heads, m, 2, 2 * b) for _ in range(2))
+        self.windows = self._zeros(heads, m, 2 * b)
+        values, spare = (self._zeros(heads, m, 2, 2 * b) for _ in range(2))
         self.window_analysis = self.transform.analysis(values, spare)
         self.window_synthesis = self.transform.synthesis(values, spare)
         self.window_source = self.windows.view(self.window_analysis.source_shape)
@@ -50,16 +58,11 @@ class Workspace:
         self.window_values = values.view(self.window_synthesis.source_shape)
         self.window_rows = values.view(heads * m, -1)
         self.spread = spread_matrix(m, b, self.dtype, self.device)
-        self.matrix_rows, self.outer_rows = (part.flatten(1) for part in (self.matrices, self.outer))
 
-    def _empty(self, *shape: int) -> Tensor:
-        return torch.empty(shape, dtype=self.dtype, device=self.device)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all buffers."""
-        numbers = 6 * self.columns[0].numel() // 2 + 2 * self.matrices.numel() + self.blocks.numel()
-        return (numbers + 4 * self.window_values.numel() + self.spread.numel()) * self.blocks.element_size()
+    def _zeros(self, *shape: int) -> Tensor:
+        buffer = torch.zeros(shape, dtype=self.dtype, device=self.device)
+        self.nbytes += buffer.nbytes
+        return buffer
 
 
 @lru_cache(maxsize=16)
