@@ -133,7 +133,7 @@ def test_measuring_leaves_random_generators_alone_and_prefers_the_default():
     method, milliseconds = faster_way(choice.WAYS, "dense", torch.float32, (2, 16, 1, 4), repeat=3)
     assert torch.equal(torch.rand(3), expected[0]) and random.random() == expected[1]
     assert set(milliseconds) == {"fft", "dense", "blocked"} and all(v > 0 for v in milliseconds.values())
-    assert method == "dense" or milliseconds[method] < 0.9 * milliseconds["dense"]
+    assert method == "dense" or milliseconds[method] < 0.9 * milliseconds["dense"] + 0.001  # rounded
 
 
 def test_one_process_measures_and_the_next_repeats(tmp_path, monkeypatch):

@@ -107,15 +107,17 @@ def _root_matrices(w: Tensor, space: Workspace, adjoint: bool) -> tuple[Tensor, 
     space.taps.copy_(w)
     space.windows.copy_(space.windows_of_taps)
     space.window_analysis(space.window_source)
-    torch.mm(space.window_rows, space.spread, out=space.matrix_rows)
+    torch.bmm(space.window_rows, space.spread, out=space.matrix_rows)
     return (space.matrices.transpose(2, 3) if adjoint else space.matrices).unbind()
 
 
 def _from_root_matrices(space: Workspace) -> Tensor:
     """Return the transpose of `_root_matrices` applied to ``space.outer``: taps (H, t)."""
-    torch.mm(space.outer_rows, space.spread.t(), out=space.window_rows)
+    torch.bmm(space.outer_rows, space.gather, out=space.window_rows)
     space.window_synthesis(space.window_values, space.window_target)
-    # A lag below zero of a window is one of the window before it.
-    taps = space.windows[..., space.b :].contiguous()
-    taps[:, :-1] += space.windows[:, 1:, : space.b]
-    return taps.flatten(1)[:, : space.t]
+    taps = torch.empty(space.heads, space.t, dtype=space.dtype, device=space.device)
+    if space.aligned:
+        torch.add(*space.overlaps, out=taps.view(space.heads, space.m, space.b))
+    else:
+        taps.copy_(torch.add(*space.overlaps).flatten(1)[:, : space.t])
+    return taps

@@ -37,7 +37,7 @@ class Workspace:
         self.results = second.view(heads, m, 2 * b, channels).unbind()
         self.matrices, outer = (self._zeros(heads, m, 2 * b, 2 * b) for _ in range(2))
         self.outer = outer.unbind()
-        self.matrix_rows, self.outer_rows = (part.view(heads * m, -1) for part in (self.matrices, outer))
+        self.matrix_rows, self.outer_rows = (part.view(1, heads * m, -1) for part in (self.matrices, outer))
         self.blocks = self._zeros(m * b, heads * channels)
         self.part = self.blocks[:t]
         self.written = self._zeros(heads, m * b, channels)
@@ -54,10 +54,13 @@ class Workspace:
         self.window_analysis = self.transform.analysis(values, spare)
         self.window_synthesis = self.transform.synthesis(values, spare)
         self.window_source = self.windows.view(self.window_analysis.source_shape)
-        self.window_target = self.windows.view(self.window_synthesis.target_shape)
+        # On the way back a lag below zero of a window is one of the window before it.
+        summed = self._zeros(heads, m + 1, 2 * b)
+        self.overlaps = summed[:, :m, b:], summed[:, 1:, :b]
+        self.window_target = summed[:, :m].unflatten(1, (self.window_synthesis.target_shape[1], -1)).flatten(2)
         self.window_values = values.view(self.window_synthesis.source_shape)
-        self.window_rows = values.view(heads * m, -1)
-        self.spread = spread_matrix(m, b, self.dtype, self.device)
+        self.window_rows = values.view(1, heads * m, -1)
+        self.spread, self.gather = spread_matrices(m, b, self.dtype, self.device)
 
     def _zeros(self, *shape: int) -> Tensor:
         buffer = torch.zeros(shape, dtype=self.dtype, device=self.device)
@@ -66,8 +69,8 @@ class Workspace:
 
 
 @lru_cache(maxsize=16)
-def spread_matrix(m: int, b: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return the (4 b, 4 b^2) matrix that makes of a window's values at a root the root's product, over m.
+def spread_matrices(m: int, b: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the (1, 4 b, 4 b^2) matrix that makes of a window's values at a root its product, and its transpose.
 
     The window holds real and imaginary parts of lags -b to b - 1; entry (r, s) of the complex b x b product
     is lag r - s, and as a real matrix it is ``[[real, -imaginary], [imaginary, real]]``.
@@ -78,7 +81,9 @@ def spread_matrix(m: int, b: int, dtype: torch.dtype, device: torch.device) -> T
         spread = picks.new_zeros(2, 2 * b, 2, b, 2, b)
         spread[0, :, 0, :, 0] = spread[0, :, 1, :, 1] = spread[1, :, 1, :, 0] = picks
         spread[1, :, 0, :, 1] = -picks
-        return spread.view(4 * b, 4 * b * b).to(device, dtype)
+        spread = spread.view(1, 4 * b, 4 * b * b).to(device, dtype)
+        # Stored both ways round: products with a transposed right-hand side take up to three times as long.
+        return spread, spread.transpose(1, 2).contiguous()
 
 
 _local = threading.local()
