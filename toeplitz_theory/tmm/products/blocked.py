@@ -86,16 +86,22 @@ def _reader(space: Workspace, x: Tensor, place: int) -> Callable[[int], None]:
 def _writer(space: Workspace, y: Tensor) -> Callable[[int], None]:
     """Return what writes sample i of ``y`` (B, t, H, c) from the results at the roots, overwriting them."""
     steps, values = space.synthesis, space.values
-    if space.aligned and space.heads == 1 and y.dtype == space.dtype:
-        views = y.view(len(y), *steps.target_shape).unbind()
-        return lambda i: steps(values, views[i])
-    samples, blocks = y.unbind(), space.written.view(steps.target_shape)
-    part = space.written[:, : space.t].transpose(0, 1)
+    aligned = space.aligned and y.dtype == space.dtype
+    samples = y.view(len(y), *steps.target_shape).unbind() if aligned else y.flatten(2).unbind()
+    blocks, part = space.blocks.view(steps.target_shape), space.part
+    headed, joined, results, rest = space.heads > 1, space.joined, space.by_head, space.blocks[space.t :]
 
     def write(i: int) -> None:
+        if headed:
+            joined.copy_(results)
+        if aligned:
+            return steps(values, samples[i])
         steps(values, blocks)
         samples[i].copy_(part)
+        if remainder:
+            rest.zero_()  # readers fill no more than the part
 
+    remainder = rest.numel() > 0
     return write
 
 

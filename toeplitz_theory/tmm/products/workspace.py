@@ -28,19 +28,20 @@ class Workspace:
         self.aligned = t == m * b
         first, second, spare = (self._zeros(m * 2 * b * heads * channels) for _ in range(3))
         self.analyses = tuple(joined.analysis(values, spare) for values in (first, second))
-        self.synthesis = self.transform.synthesis(second, spare)
-        self.values = second.view(self.synthesis.source_shape)
+        self.synthesis = joined.synthesis(first if heads > 1 else second, spare)
+        self.values = (first if heads > 1 else second).view(self.synthesis.source_shape)
         # Transforms as the columns of each head's products at the roots, and what these give.
         shape = (m, 2 * b, heads, channels)
         self.columns = tuple(values.view(shape).unbind(2) for values in (first, second))
         self.rows = tuple(columns.transpose(1, 2) for columns in self.columns[1])
-        self.results = second.view(heads, m, 2 * b, channels).unbind()
+        results = second.view(heads, m, 2 * b, channels)
+        self.results = results.unbind()
+        self.joined, self.by_head = first.view(shape), results.permute(1, 2, 0, 3)
         self.matrices, outer = (self._zeros(heads, m, 2 * b, 2 * b) for _ in range(2))
         self.outer = outer.unbind()
         self.matrix_rows, self.outer_rows = (part.view(1, heads * m, -1) for part in (self.matrices, outer))
         self.blocks = self._zeros(m * b, heads * channels)
         self.part = self.blocks[:t]
-        self.written = self._zeros(heads, m * b, channels)
         self._make_windows()
 
     def _make_windows(self) -> None:
