@@ -54,7 +54,12 @@ def causal_toeplitz_product(x: Tensor, kernels: Tensor, method: str = "auto") ->
         raise ValueError(
             f"x and kernels must be real floating-point numbers, not {x.dtype} and {kernels.dtype}"
         )
-    w = kernels[:, : x.shape[1]]
+    return product_plus(x, kernels[:, : x.shape[1]], None, method)
+
+
+def product_plus(x: Tensor, w: Tensor, bias: Tensor | None, method: str) -> Tensor:
+    """Return the product with kernels (H, t) plus a bias (t, H), or None, whose shapes are known to fit."""
     if torch.compiler.is_compiling():
-        return product_op(x, w, method, False)
-    return Product.apply(x, w, chosen_method(method, x, w), False)
+        y = product_op(x, w, method, False)
+        return y if bias is None else y + bias[..., None]
+    return Product.apply(x, w, bias, chosen_method(method, x, w), False)

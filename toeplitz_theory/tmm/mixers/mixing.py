@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 from toeplitz_theory.tmm.cache import MixerHistory
 from toeplitz_theory.tmm.inputs import Place
 from toeplitz_theory.tmm.mixers.kernels import ToeplitzKernel
-from toeplitz_theory.tmm.product import causal_toeplitz_product
+from toeplitz_theory.tmm.product import product_plus
 
 
 def mix_heads(
@@ -21,11 +21,12 @@ def mix_heads(
     method: str,
     history: MixerHistory | None,
     slot: int = 0,
+    bias: Tensor | None = None,
 ) -> Tensor:
     """Return the product for the new positions of ``x`` (B, t, H, c), given what came before.
 
     ``kernels()`` makes the (H, n) kernels from the parameters ``sources``: cached steps keep what they made
-    of them for as long as these stay as they are.
+    of them for as long as these stay as they are. Without a history a ``bias`` (t, H) is added on the way.
     """
     if history is not None:
         return history.convolve(x, sources, kernels, method, slot)
@@ -33,7 +34,7 @@ def mix_heads(
     if x.shape[1] > taps.shape[1]:
         # A sequence that slides past the end of the kernels meets zero taps.
         taps = pad(taps, (0, x.shape[1] - taps.shape[1]))
-    return causal_toeplitz_product(x, taps, method)
+    return product_plus(x, taps[:, : x.shape[1]], bias, method)
 
 
 def mix_stage(
@@ -51,23 +52,27 @@ def mix_stage(
     """
     if row_normalised:
         x = torch.cat([x, _present(x, place)], -1)
-    kernels = [head.stored for head in heads]
-    y = mix_heads(x, kernels, lambda: _joined([head.kernels() for head in heads]), method, history, slot)
+    stored = [head.stored for head in heads]
+    biases = [head.bias for head in heads if head.bias is not None]
+    # Without history and mask all rows stand at positions 0 ... t - 1, unless they slide past the kernel.
+    plain = history is None and place.mask is None and x.shape[1] <= stored[0].shape[1]
+    bias = _side_by_side(biases)[: x.shape[1]] if biases and plain and not row_normalised else None
+    y = mix_heads(x, stored, lambda: _joined([head.kernels() for head in heads]), method, history, slot, bias)
     if row_normalised:
         y, total = y[..., :-1], y[..., -1:]
         # Zero only where all inputs so far are padding.
         y = y / torch.where(total > 0, total, 1)
-    if heads[0].bias is None:
+    if bias is not None or not biases:
         return y
-    biases: list[Tensor] = [head.get_parameter("bias") for head in heads]
-    if history is not None:
-        # Picked before they are joined: a decoding step needs one position of n.
-        return y + torch.stack([bias[place.positions] for bias in biases], dim=-1)[..., None]
-    joined = biases[0][:, None] if len(biases) == 1 else torch.stack(biases, dim=-1)
-    # Without a mask all rows stand at positions 0 ... t - 1, clamped to the kernel's.
-    plain = place.mask is None and x.shape[1] <= len(joined)
-    rows = joined[: x.shape[1]] if plain else joined[place.positions]
-    return y.add_(rows[..., None])  # y is nobody else's yet
+    if history is None:
+        return y + _side_by_side(biases)[place.positions][..., None]
+    # Picked before they are joined: a decoding step needs one position of n.
+    return y + _side_by_side([bias[place.positions] for bias in biases])[..., None]
+
+
+def _side_by_side(biases: list[Tensor]) -> Tensor:
+    """Return (..., H), a column for each head."""
+    return biases[0][..., None] if len(biases) == 1 else torch.stack(biases, -1)
 
 
 def _joined(kernels: list[Tensor]) -> Tensor:

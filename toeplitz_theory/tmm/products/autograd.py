@@ -18,22 +18,26 @@ from toeplitz_theory.tmm.products.choice import WAYS, chosen_method, inner_dtype
 
 
 class Product(Function):
-    """``T(w) x``, or with ``adjoint`` ``T(w)^T x``, for x (B, t, H, c) and w (H, t)."""
+    """``T(w) x + bias``, or with ``adjoint`` ``T(w)^T x + bias``, for x (B, t, H, c), w (H, t), bias (t, H).
+
+    With the bias, which may be None, the product is one node of the graph in place of five.
+    """
 
     @staticmethod
-    def forward(x, w, method, adjoint):
-        return multiply(x, w, method, adjoint)
+    def forward(x, w, bias, method, adjoint):
+        return multiply(x, w, method, adjoint, bias)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        x, w, ctx.method, ctx.adjoint = inputs
+        x, w, bias, ctx.method, ctx.adjoint = inputs
+        ctx.bias_dtype = None if bias is None else bias.dtype
         ctx.save_for_backward(x, w)
         ctx.save_for_forward(x, w)
 
     @staticmethod
     def backward(ctx, g):
         x, w = ctx.saved_tensors
-        needs_x, needs_w = ctx.needs_input_grad[:2]
+        needs_x, needs_w, needs_bias = ctx.needs_input_grad[:3]
         gx = gw = None
         if needs_x and needs_w and not ctx.adjoint:
             # Where nobody asks for a derivative of the gradient, one more node is time lost.
@@ -41,26 +45,29 @@ class Product(Function):
             gx, gw = both(g, x, w, ctx.method)
         else:
             if needs_x:
-                gx = Product.apply(g, w, ctx.method, not ctx.adjoint)
+                gx = Product.apply(g, w, None, ctx.method, not ctx.adjoint)
             if needs_w:
                 gw = Correlation.apply(*((x, g) if ctx.adjoint else (g, x)), ctx.method).to(w.dtype)
-        return gx, gw, None, None
+        return gx, gw, g.sum((0, 3), dtype=ctx.bias_dtype) if needs_bias else None, None, None
 
     @staticmethod
-    def jvp(ctx, x_tangent, w_tangent, *_):
+    def jvp(ctx, x_tangent, w_tangent, bias_tangent, *_):
         x, w = ctx.saved_tensors
-        return _sum(
-            None if x_tangent is None else Product.apply(x_tangent, w, ctx.method, ctx.adjoint),
-            None if w_tangent is None else Product.apply(x, w_tangent, ctx.method, ctx.adjoint),
-        )
+        of_x = None if x_tangent is None else Product.apply(x_tangent, w, None, ctx.method, ctx.adjoint)
+        of_w = None if w_tangent is None else Product.apply(x, w_tangent, None, ctx.method, ctx.adjoint)
+        if bias_tangent is not None:
+            bias_tangent = torch.zeros_like(x) + bias_tangent[..., None].to(x.dtype)
+        return _sum(_sum(of_x, of_w), bias_tangent)
 
     @staticmethod
-    def vmap(info, in_dims, x, w, method, adjoint):
-        x_dim, w_dim, *_ = in_dims
-        if w_dim is None:  # one kernel for all: as more samples
-            y = Product.apply(x.movedim(x_dim, 0).flatten(0, 1), w, method, adjoint)
+    def vmap(info, in_dims, x, w, bias, method, adjoint):
+        x_dim, w_dim, bias_dim, *_ = in_dims
+        if w_dim is None and bias_dim is None:  # one kernel for all: as more samples
+            y = Product.apply(x.movedim(x_dim, 0).flatten(0, 1), w, bias, method, adjoint)
             return y.unflatten(0, (info.batch_size, -1)), 0
-        y = Product.apply(_as_heads(x, x_dim, 2, info), _as_heads(w, w_dim, 0, info), method, adjoint)
+        if bias is not None:
+            bias = _as_heads(bias, bias_dim, 1, info)
+        y = Product.apply(_as_heads(x, x_dim, 2, info), _as_heads(w, w_dim, 0, info), bias, method, adjoint)
         return y.unflatten(2, (info.batch_size, -1)), 2
 
 
@@ -82,8 +89,8 @@ class Correlation(Function):
         g, x = ctx.saved_tensors
         needs_g, needs_x = ctx.needs_input_grad[:2]
         return (
-            Product.apply(x, v, ctx.method, False) if needs_g else None,
-            Product.apply(g, v, ctx.method, True) if needs_x else None,
+            Product.apply(x, v, None, ctx.method, False) if needs_g else None,
+            Product.apply(g, v, None, ctx.method, True) if needs_x else None,
             None,
         )
 
@@ -117,7 +124,7 @@ class Gradients(Function):
     @staticmethod
     def backward(ctx, v, u):
         g, x, w = ctx.saved_tensors
-        by_g = Product.apply(v, w, ctx.method, False) + Product.apply(x, u, ctx.method, False)
+        by_g = Product.apply(v, w, None, ctx.method, False) + Product.apply(x, u, None, ctx.method, False)
         return by_g, *Gradients.apply(g, v, u, ctx.method), None
 
     @staticmethod
@@ -144,12 +151,13 @@ for _function in (Product, Correlation, Gradients):
     setattr(_function.forward, "__signature__", inspect.signature(_function.forward))  # noqa: B010
 
 
-def multiply(x: Tensor, w: Tensor, method: str, adjoint: bool) -> Tensor:
-    """Compute ``T(w) x`` or ``T(w)^T x`` without a gradient."""
+def multiply(x: Tensor, w: Tensor, method: str, adjoint: bool, bias: Tensor | None = None) -> Tensor:
+    """Compute ``T(w) x`` or ``T(w)^T x``, and add a bias (t, H), without a gradient."""
     if x.numel() == 0:
         return torch.empty_like(x)
     with _no_autocast(x):
-        return _own(WAYS[method].multiply(x, w, inner_dtype(x, w), adjoint))
+        y = _own(WAYS[method].multiply(x, w, inner_dtype(x, w), adjoint))
+    return y if bias is None else y.add_(bias[..., None])
 
 
 def correlate(g: Tensor, x: Tensor, method: str) -> Tensor:

@@ -85,24 +85,27 @@ def _reader(space: Workspace, x: Tensor, place: int) -> Callable[[int], None]:
 
 def _writer(space: Workspace, y: Tensor) -> Callable[[int], None]:
     """Return what writes sample i of ``y`` (B, t, H, c) from the results at the roots, overwriting them."""
-    steps, values = space.synthesis, space.values
-    aligned = space.aligned and y.dtype == space.dtype
-    samples = y.view(len(y), *steps.target_shape).unbind() if aligned else y.flatten(2).unbind()
-    blocks, part = space.blocks.view(steps.target_shape), space.part
-    headed, joined, results, rest = space.heads > 1, space.joined, space.by_head, space.blocks[space.t :]
+    steps, values, headed = space.synthesis, space.values, space.heads > 1
+    if space.aligned and y.dtype == space.dtype:
+        views = y.view(len(y), *steps.target_shape).unbind()
 
-    def write(i: int) -> None:
+        def write(i: int) -> None:
+            if headed:
+                space.joined.copy_(space.by_head)
+            steps(values, views[i])
+
+        return write
+    samples, part, blocks = y.flatten(2).unbind(), space.part, space.blocks.view(steps.target_shape)
+    rest = space.blocks[space.t :]
+
+    def write_part(i: int) -> None:
         if headed:
-            joined.copy_(results)
-        if aligned:
-            return steps(values, samples[i])
+            space.joined.copy_(space.by_head)
         steps(values, blocks)
         samples[i].copy_(part)
-        if remainder:
-            rest.zero_()  # readers fill no more than the part
+        rest.zero_()  # readers fill no more than the part
 
-    remainder = rest.numel() > 0
-    return write
+    return write_part
 
 
 def _root_matrices(w: Tensor, space: Workspace, adjoint: bool) -> tuple[Tensor, ...]:

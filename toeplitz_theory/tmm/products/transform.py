@@ -123,4 +123,5 @@ _RADICES = (
     *((first,) for first in (4, 8, 16, 32)),
     *((first, second) for first in (4, 8, 16, 32) for second in (2, 4, 8, 16)),
     *((first, second, third) for first in (8, 16, 32) for second in (4, 8, 16) for third in (4, 8, 16)),
+    *((16, 16, 16, last) for last in (4, 8, 16)),
 )

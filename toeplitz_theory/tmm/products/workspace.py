@@ -58,7 +58,8 @@ class Workspace:
         # On the way back a lag below zero of a window is one of the window before it.
         summed = self._zeros(heads, m + 1, 2 * b)
         self.overlaps = summed[:, :m, b:], summed[:, 1:, :b]
-        self.window_target = summed[:, :m].unflatten(1, (self.window_synthesis.target_shape[1], -1)).flatten(2)
+        rows = self.window_synthesis.target_shape[1]
+        self.window_target = summed[:, :m].unflatten(1, (rows, -1)).flatten(2)
         self.window_values = values.view(self.window_synthesis.source_shape)
         self.window_rows = values.view(1, heads * m, -1)
         self.spread, self.gather = spread_matrices(m, b, self.dtype, self.device)
@@ -71,7 +72,7 @@ class Workspace:
 
 @lru_cache(maxsize=16)
 def spread_matrices(m: int, b: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the (1, 4 b, 4 b^2) matrix that makes of a window's values at a root its product, and its transpose.
+    """Return the (1, 4 b, 4 b^2) matrix from a window's values at a root to the product there; its transpose.
 
     The window holds real and imaginary parts of lags -b to b - 1; entry (r, s) of the complex b x b product
     is lag r - s, and as a real matrix it is ``[[real, -imaginary], [imaginary, real]]``.
