@@ -140,7 +140,7 @@ class Checkpoint:
     skipped : tuple of Skipped
         Token mixers of another kind, and weight files that were not chosen.
     config : dict
-        ``config.json`` beside the weights, or empty.
+        ``config.json`` beside the weights; without it, what a file of kernels says of its model; or empty.
     ignored : int
         How many tensors are no token mixers (embeddings, norms, MLPs, projections, biases).
     notes : tuple of str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import stat
 from collections.abc import Callable, Iterable, Mapping
@@ -30,6 +31,8 @@ from toeplitz_theory.errors import InputError
 if TYPE_CHECKING:
     from torch import nn
 
+# The key in the metadata of a kernel file under which training says what its kernels are of.
+_TOLD = "tmm_config"
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _REPEAT_NOTE = (
     "taken as Toeplitz by tensor names and shapes; the 'repeat' layers of the same public code are stored "
@@ -98,7 +101,7 @@ def load(source: str | os.PathLike[str] | nn.Module | Mapping[str, Any]) -> Chec
 
 
 def _from_memory(tensors: Mapping[str, Any], source: str, config: dict[str, Any] | None = None) -> Checkpoint:
-    return _assemble(MemoryStore(tensors, source), source, config=config)
+    return _assemble(MemoryStore(tensors, source), source, config or {})
 
 
 def _live_config(module: Any) -> dict[str, Any]:
@@ -145,7 +148,8 @@ def _from_file(path: Path, source: str, skipped: list[Skipped], notes: list[str]
             skipped, notes = skipped + more, notes + wrappers
         else:
             store = SafetensorsFile(opened.handle, str(path))
-        return _assemble(store, source, path.parent, skipped, notes, lambda _: (opened.hash(),))
+        config, broken = _config_of(store, path.parent)
+        return _assemble(store, source, config, skipped + broken, notes, lambda _: (opened.hash(),))
 
 
 def _from_index(path: Path, source: str, skipped: list[Skipped], notes: list[str]) -> Checkpoint:
@@ -169,7 +173,8 @@ def _from_index(path: Path, source: str, skipped: list[Skipped], notes: list[str
             used = {id(owner[key][1]): owner[key][1] for key in keys}
             return (_Opened.of_small(path), *(opened.hash() for opened in used.values()))
 
-        return _assemble(_ShardedStore(owner), source, path.parent, skipped, notes, used_files)
+        config, broken = _read_config(path.parent)
+        return _assemble(_ShardedStore(owner), source, config, skipped + broken, notes, used_files)
 
 
 class _ShardedStore:
@@ -231,16 +236,12 @@ def _open(path: Path, stack: ExitStack) -> _Opened:
 def _assemble(
     store: TensorStore,
     source: str,
-    folder: Path | None = None,
+    config: dict[str, Any],
     skipped: list[Skipped] | None = None,
     notes: list[str] | None = None,
     files_of: Callable[[Iterable[str]], tuple[SourceFile, ...]] | None = None,
-    config: dict[str, Any] | None = None,
 ) -> Checkpoint:
     skipped, notes = list(skipped or []), list(notes or [])
-    config_skipped: list[Skipped] = []
-    if config is None:
-        config, config_skipped = _read_config(folder)
     layers, left_out, ignored = find_layers(store, config)
     # A model of this package with mixers of another kind has a report too: what was skipped, and why.
     if not layers and not (left_out and config.get("model_type") == "tmm"):
@@ -251,7 +252,7 @@ def _assemble(
         source=source,
         files=files_of([layer.key for layer in layers]) if files_of else (),
         layers=tuple(layers),
-        skipped=(*left_out, *skipped, *config_skipped),
+        skipped=(*left_out, *skipped),
         config=config,
         ignored=ignored,
         notes=tuple(notes),
@@ -268,10 +269,26 @@ def _why_none(store: TensorStore, left_out: list[Skipped]) -> str:
     )
 
 
-def _read_config(folder: Path | None) -> tuple[dict[str, Any], list[Skipped]]:
+def _config_of(store: TensorStore, folder: Path) -> tuple[dict[str, Any], list[Skipped]]:
+    """Read config.json beside the weights; without it, what a file of kernels says of its model itself."""
+    if (folder / "config.json").exists():
+        return _read_config(folder)
+    told = store.metadata.get(_TOLD) if isinstance(store, SafetensorsFile) else None
+    if told is None:
+        return {}, []
+    try:
+        config = json.loads(told)
+    except (ValueError, RecursionError):
+        config = None
+    if not isinstance(config, dict):
+        return {}, [Skipped(_TOLD, "in the metadata of the file, and not a JSON object: not applied")]
+    return config, []
+
+
+def _read_config(folder: Path) -> tuple[dict[str, Any], list[Skipped]]:
     """Read config.json beside the weights; a broken one is reported: only notes hang on it."""
-    path = None if folder is None else folder / "config.json"
-    if path is None or not path.exists():
+    path = folder / "config.json"
+    if not path.exists():
         return {}, []
     try:
         return read_json(path), []

@@ -53,7 +53,7 @@ class SafetensorsFile:
         self._handle = handle
         self._path = path
         try:
-            self._entries = _read_entries(handle)
+            self._entries, self.metadata = _read_entries(handle)
         except _Malformed as wrong:
             raise InputError(
                 f"{path}: not a valid safetensors file: {wrong}. Save or download it again."
@@ -70,7 +70,7 @@ class SafetensorsFile:
         return decode(raw, entry.info.dtype).reshape(entry.info.shape)
 
 
-def _read_entries(handle: BinaryIO) -> dict[str, _Entry]:
+def _read_entries(handle: BinaryIO) -> tuple[dict[str, _Entry], dict[str, str]]:
     size = handle.seek(0, os.SEEK_END)
     if size < 8:
         raise _Malformed(f"{size} bytes are too few for the 8-byte header length")
@@ -83,11 +83,11 @@ def _read_entries(handle: BinaryIO) -> dict[str, _Entry]:
     if length > size - 8:
         raise _Malformed(f"the header claims {length} bytes and {size - 8} follow: the file is truncated")
     header = _parse_header(handle.read(length))
-    _check_metadata(header.pop("__metadata__", None))
+    metadata = _checked_metadata(header.pop("__metadata__", None))
     data_bytes = size - 8 - length
     entries = {name: _entry(name, fields, 8 + length, data_bytes) for name, fields in header.items()}
     _check_cover(entries, 8 + length, size)
-    return entries
+    return entries, metadata
 
 
 def _parse_header(raw: bytes) -> dict[str, Any]:
@@ -119,11 +119,12 @@ def _no_constant(name: str) -> NoReturn:
     raise _Malformed(f"the header holds {name}, which is not JSON")
 
 
-def _check_metadata(metadata: Any) -> None:
+def _checked_metadata(metadata: Any) -> dict[str, str]:
     if metadata is None:
-        return
+        return {}
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise _Malformed("__metadata__ must map strings to strings")
+    return metadata
 
 
 def _entry(name: str, fields: Any, data_start: int, data_bytes: int) -> _Entry:

@@ -1,5 +1,6 @@
 """Kernels at the start of training and along the way."""
 
+import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,9 @@ from toeplitz_theory.errors import InputError
 from toeplitz_theory.files import written_whole
 from toeplitz_theory.tmm import jensen_deficit
 from toeplitz_theory.tmm.mixers import CausalKernels, ToeplitzKernel
+
+# Of the configuration, into the files of kernels; `checkpoints.loading` reads it.
+_TOLD = ("model_type", "mixer", "row_normalised")
 
 
 def named_kernels(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -117,4 +121,12 @@ def save_kernels(model: nn.Module, folder: Path, step: int, write: bool = True) 
     kernels = {key: taps.detach().float().cpu().contiguous() for key, taps in tracked_kernels(model)}
     if write and kernels:
         with written_whole(kernel_file(folder, step)) as partial:
-            save_file(kernels, partial, metadata={"step": str(step), "format": "pt"})
+            save_file(kernels, partial, metadata={"step": str(step), "format": "pt", **_told(model)})
+
+
+def _told(model: nn.Module) -> dict[str, str]:
+    """Return what a reader of the kernels alone could not know: what they are kernels of."""
+    config = getattr(model, "config", None)
+    if config is None:
+        return {}
+    return {"tmm_config": json.dumps({name: getattr(config, name) for name in _TOLD})}
