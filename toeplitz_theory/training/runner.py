@@ -28,6 +28,7 @@ from toeplitz_theory.training.history import (
     tensorboard_callback,
 )
 from toeplitz_theory.training.kernels import draw_kernels
+from toeplitz_theory.training.places import placed_recipe, placed_text
 from toeplitz_theory.training.recipe import Recipe, load_recipe
 from toeplitz_theory.training.tokens import PackedTokens
 from toeplitz_theory.training.trainer import TMMTrainer
@@ -87,6 +88,8 @@ def train(recipe_path: str | os.PathLike, out: str | os.PathLike | None = None, 
     recipe_path = Path(recipe_path)
     recipe = load_recipe(recipe_path)
     folder = Path(out) if out is not None else recipe_path.parent
+    placed = placed_recipe(recipe, recipe_path.parent, folder)
+    copy = _copy_for(folder, recipe_path, recipe, placed)
     work = folder / "work"
     torch.set_num_threads(recipe.training.threads)
     hf_logging.set_verbosity_warning()
@@ -97,7 +100,7 @@ def train(recipe_path: str | os.PathLike, out: str | os.PathLike | None = None, 
         # One process decides and prepares; the others wait, then find what it left.
         with arguments.main_process_first(local=False):
             if arguments.process_index == 0:
-                _claim(folder, work, recipe, force)
+                _claim(folder, work, recipe, placed, force)
         with arguments.main_process_first(local=True):
             prepared = prepare(recipe, recipe_path.parent)
         _same_data(work, prepared, arguments.process_index == 0)
@@ -108,7 +111,7 @@ def train(recipe_path: str | os.PathLike, out: str | os.PathLike | None = None, 
         trainer = _trainer(recipe, arguments, prepared, model, folder, checkpoints)
         trainer.train(resume_from_checkpoint=str(checkpoints[-1]) if checkpoints else None)
         evaluation = trainer.evaluate()
-        _finish(recipe, recipe_path, prepared, trainer, folder, evaluation["eval_loss"])
+        _finish(recipe, copy, prepared, trainer, folder, evaluation["eval_loss"])
     return folder
 
 
@@ -155,14 +158,22 @@ def _disk_told(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _claim(folder: Path, work: Path, recipe: Recipe, force: bool) -> None:
+def _copy_for(folder: Path, recipe_path: Path, recipe: Recipe, placed: Recipe) -> str | None:
+    """Return the text of the folder's own recipe, valid there; None when it is the one that is run."""
+    if recipe_path.resolve() == (folder / "recipe.toml").resolve():
+        return None
+    return placed_text(recipe_path.read_text(encoding="utf-8"), recipe, placed)
+
+
+def _claim(folder: Path, work: Path, recipe: Recipe, placed: Recipe, force: bool) -> None:
     """Refuse to overwrite; remember which recipe the checkpoints in ``work`` belong to.
 
-    A folder with both a finished model and that record is being trained anew: the run goes on.
+    A folder with both a finished model and that record is being trained anew: the run goes on. The recipe is
+    known again by its paths as it spells them, and as they are told from the folder, as in the copy there.
     """
-    record = work / "recipe.json"
+    record, record_placed = work / "recipe.json", work / "recipe-placed.json"
     begun = record.exists()
-    foreign = begun and not _is_recorded(record, recipe)
+    foreign = begun and not (_is_recorded(record, recipe) or _is_recorded(record_placed, placed))
     if not force and foreign and any(work.glob("checkpoint-*")):
         raise InputError(
             f"{work} holds checkpoints of another recipe; give --out ANOTHER-FOLDER, or --force to start over"
@@ -174,6 +185,7 @@ def _claim(folder: Path, work: Path, recipe: Recipe, force: bool) -> None:
     if force or foreign:
         shutil.rmtree(work, ignore_errors=True)
     try:
+        write_json(record_placed, placed.model_dump(exclude_unset=True))
         write_json(record, recipe.model_dump(exclude_unset=True))
         remove_partial(folder)
         # Whatever a killed run had begun to hand over is made anew: half a file must not go with it.
@@ -186,6 +198,8 @@ def _claim(folder: Path, work: Path, recipe: Recipe, force: bool) -> None:
 
 def _is_recorded(record: Path, recipe: Recipe) -> bool:
     """Return whether a record is of this recipe; keys that came later than it have their defaults."""
+    if not record.exists():
+        return False  # of a run that began before there was such a record
     try:
         begun = Recipe.model_validate_json(record.read_text(encoding="utf-8"))
     except ValueError:
@@ -230,7 +244,7 @@ def _trainer(recipe, arguments, prepared, model, folder, checkpoints) -> TMMTrai
     )
 
 
-def _finish(recipe, recipe_path, prepared, trainer, folder, validation_loss) -> None:
+def _finish(recipe, copy, prepared, trainer, folder, validation_loss) -> None:
     """Write the model folder: every file whole, the weights last, since they mark it finished."""
     work = folder / "work"
     export = work / "export"
@@ -243,8 +257,8 @@ def _finish(recipe, recipe_path, prepared, trainer, folder, validation_loss) -> 
     record = run_record(recipe, prepared, trainer.model, validation_loss, history, trainer.args.world_size)
     write_json(folder / "training.json", record)
     write_text(folder / "README.md", model_card(recipe, record))
-    if recipe_path.resolve() != (folder / "recipe.toml").resolve():
-        write_text(folder / "recipe.toml", recipe_path.read_text(encoding="utf-8"))
+    if copy is not None:
+        write_text(folder / "recipe.toml", copy)
     for path in sorted(export.iterdir(), key=lambda p: p.name == "model.safetensors"):
         os.replace(path, folder / path.name)
     (work / "recipe.json").unlink()  # from here on the folder is finished, whenever the rest is removed
