@@ -11,6 +11,7 @@ from toeplitz_theory.checkpoints import load
 from toeplitz_theory.cli import run
 from toeplitz_theory.operators import Symbol
 from toeplitz_theory.training import measure_surgery, runner
+from toeplitz_theory.training.vocabulary import given_tokenizer, tokenizer_hash
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +83,42 @@ def test_what_cannot_be_measured_is_one_line(trained, tmp_path, capsys):
     config["added_tokens"].append(config["added_tokens"][0] | {"id": 500, "content": "<more>"})
     (mixed / "tokenizer.json").write_text(json.dumps(config))
     assert "they are of different models" in refused(mixed, "--recipe", recipe)
+
+
+def test_a_tokenizer_of_the_same_size_and_another_content_is_refused(trained, tmp_path, capsys):
+    _, folder = trained
+    record = json.loads((folder / "training.json").read_text())
+    assert record["tokenizer"] == tokenizer_hash(given_tokenizer(".", folder, 16))
+    mixed = folder.parent / "mixed"  # its recipe tells where the text is from there
+    shutil.copytree(folder, mixed)
+    definition = json.loads((mixed / "tokenizer.json").read_text())
+    vocabulary = definition["model"]["vocab"]
+    vocabulary["a"], vocabulary["b"] = vocabulary["b"], vocabulary["a"]
+    (mixed / "tokenizer.json").write_text(json.dumps(definition))
+    assert run(["surgery", str(mixed), "--save", str(tmp_path / "new")]) == 2
+    (said,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("toeplitz-theory: "))
+    assert "not the tokenizer its model was trained with" in said and not (tmp_path / "new").exists()
+    accepted = [
+        {key: value for key, value in record.items() if key != "tokenizer"},  # as models shipped before
+        record | {"versions": record["versions"] | {"tokenizers": "0"}},  # which may write it otherwise
+    ]
+    for known in accepted:
+        (mixed / "training.json").write_text(json.dumps(known))
+        assert measure_surgery(mixed).before > measure_surgery(folder).before
+    (mixed / "training.json").write_text("{")
+    assert run(["surgery", str(mixed)]) == 2 and "training.json: " in capsys.readouterr().err
+    (mixed / "training.json").unlink()
+    assert measure_surgery(mixed).before > measure_surgery(folder).before
+
+
+@pytest.mark.parametrize("as_folder", [True, False])
+def test_the_hash_of_a_given_tokenizer_is_that_of_the_copy_in_the_folder(trained, as_folder, tmp_path):
+    recipe, folder = trained
+    place = folder if as_folder else folder / "tokenizer.json"
+    text = recipe.read_text().replace("vocab_size = 280", f'tokenizer = "{place}"').replace("= 120", "= 4")
+    (tmp_path / "text.txt").write_text((recipe.parent / "text.txt").read_text())
+    (tmp_path / "recipe.toml").write_text(text)
+    out = runner.train(tmp_path / "recipe.toml", tmp_path / "out")
+    record = json.loads((out / "training.json").read_text())
+    assert record["tokenizer"] == tokenizer_hash(given_tokenizer(".", out, 16))
+    measure_surgery(out)

@@ -5,6 +5,8 @@ import sys
 from dataclasses import asdict
 from importlib.metadata import version
 
+from toeplitz_theory.training.vocabulary import tokenizer_hash
+
 PACKAGES = ("toeplitz-theory", "torch", "transformers", "tokenizers", "numpy", "safetensors")
 _OBJECTIVES = {
     "next_token": "predicts each next token of the text",
@@ -24,6 +26,7 @@ def run_record(recipe, prepared, model, validation_loss: float, history: list[di
         "recipe": recipe.model_dump(),
         "parameters": model.num_parameters(),
         "vocabulary": model.config.vocab_size,
+        "tokenizer": tokenizer_hash(prepared.tokenizer),
         "corpus": {
             **asdict(prepared.text),
             "training_sequences": len(prepared.train),

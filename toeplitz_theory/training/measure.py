@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -19,7 +21,7 @@ from toeplitz_theory.training.recipe import load_recipe
 from toeplitz_theory.training.runner import MODELS
 from toeplitz_theory.training.surgery import Replaced, make_invertible
 from toeplitz_theory.training.tokens import PackedTokens
-from toeplitz_theory.training.vocabulary import vocabulary_size
+from toeplitz_theory.training.vocabulary import tokenizer_hash, vocabulary_size
 
 _BATCH = 16
 
@@ -81,7 +83,8 @@ def measure_surgery(
     Raises
     ------
     InputError
-        When folder, recipe or text cannot be used, or the kernels cannot be replaced.
+        When folder, recipe or text cannot be used, the tokenizer is not the one of the training, or
+        the kernels cannot be replaced.
     RunError
         When the changed model cannot be written; nothing of it is left.
 
@@ -109,6 +112,7 @@ def measure_surgery(
             f"{folder}: its tokenizer has {size} tokens and its model {model.config.vocab_size}; "
             "they are of different models"
         )
+    _refuse_another_tokenizer(folder, tokenizer_hash(tokens.tokenizer))
     sequences = PackedTokens(tokens.validation, model.config.max_position_embeddings)
     originals = [weight.detach().clone() for _, weight in named_kernels(model)]
     before = _loss(model, sequences)
@@ -120,6 +124,24 @@ def measure_surgery(
     control = _loss(model, sequences)
     count = sequences.sequences.size
     return SurgeryMeasured(before, after, control, tokens.baselines.unigram, count, tuple(replaced))
+
+
+def _refuse_another_tokenizer(folder: Path, found: str) -> None:
+    """Compare a tokenizer with the one on record, where its hash is there and was made as it is made here."""
+    path = folder / "training.json"
+    if not path.exists():
+        return
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        trained, versions = record.get("tokenizer"), record.get("versions", {})
+        alike = all(versions.get(name) == version(name) for name in ("tokenizers", "transformers"))
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f"{path}: is not the record of a run ({error}); restore or remove it") from None
+    if trained is not None and alike and trained != found:
+        raise InputError(
+            f"{folder}: holds not the tokenizer its model was trained with (another hash in training.json); "
+            "put that one back"
+        )
 
 
 @torch.no_grad()
