@@ -24,10 +24,14 @@ from toeplitz_theory.tmm.mixers.past import StateCacheLayer, state_layer
 # Powers of A are products of two factors, A^(BLOCK i) and A^j: n numbers from a table of n / BLOCK + BLOCK.
 BLOCK = 64
 STEPS = (1e-3, 1e-1)  # time steps dt at the start, log-uniform
+WITHOUT_DOUBLES = ("mps",)  # devices without float64: rates are computed on the CPU instead
 
 
 class Recurrence(NamedTuple):
-    """The discrete system of every channel: rates dt a in double precision, and B, C, D."""
+    """The discrete system of every channel: rates dt a in double precision, and B, C, D.
+
+    The rates are on the CPU where the device of the others has no double precision.
+    """
 
     rates: Tensor
     b: Tensor
@@ -35,8 +39,9 @@ class Recurrence(NamedTuple):
     d: Tensor
 
     def powers(self, exponents: Tensor) -> Tensor:
-        """Return A ** exponents, (d, N, len(exponents)), in the precision of B."""
-        return torch.exp(self.rates[..., None] * exponents).to(self.b.dtype)
+        """Return A ** exponents, (d, N, len(exponents)), in the precision of B and where B is."""
+        powers = torch.exp(self.rates[..., None] * exponents.to(self.rates.device))
+        return powers.to(self.b.dtype).to(self.b.device)
 
 
 class DiagonalKernel(CausalKernels):
@@ -66,10 +71,13 @@ class DiagonalKernel(CausalKernels):
         """Return the discrete system, in single precision or that of the parameters if wider."""
         wide = torch.promote_types(self.d.dtype, torch.float32)
         # Rates in double: a phase is rate times lag, and an error of eps in the rate grows with the lag.
-        a = torch.complex(-self.log_decay.double().exp(), self.frequency.double())
-        rates = a * self.log_dt.double().exp()[:, None]
+        place = torch.device("cpu") if self.d.device.type in WITHOUT_DOUBLES else self.d.device
+        # First the place, then the precision, and back the other way round: never a double over there.
+        decay, turn, dt = (p.to(place).double() for p in (self.log_decay, self.frequency, self.log_dt))
+        a = torch.complex(-decay.exp(), turn)
+        rates = a * dt.exp()[:, None]
         exact = torch.complex64 if wide is torch.float32 else torch.complex128
-        b = (torch.expm1(rates) / a).to(exact)
+        b = (torch.expm1(rates) / a).to(exact).to(self.d.device)
         return Recurrence(rates, b, torch.complex(*self.c.to(wide).unbind(-1)), self.d.to(wide))
 
     def kernels(self) -> Tensor:
