@@ -48,7 +48,7 @@ class Product(Function):
                 gx = Product.apply(g, w, None, ctx.method, not ctx.adjoint)
             if needs_w:
                 gw = Correlation.apply(*((x, g) if ctx.adjoint else (g, x)), ctx.method).to(w.dtype)
-        return gx, gw, g.sum((0, 3), dtype=ctx.bias_dtype) if needs_bias else None, None, None
+        return gx, gw, g.sum(3, dtype=ctx.bias_dtype).sum(0) if needs_bias else None, None, None
 
     @staticmethod
     def jvp(ctx, x_tangent, w_tangent, bias_tangent, *_):
