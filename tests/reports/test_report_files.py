@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from report_builders import flat, padded, with_zeros
 
@@ -204,6 +204,8 @@ def test_page_of_a_large_model_stays_small():
     assert 16 * len(drawn) < 2_900_000
 
 
+# The example: right in the middle of a piece by accident, and 5e-3 astray on both sides.
+@example(49, 238756)
 @given(st.integers(1, 80), st.integers(0, 2**32 - 1))
 def test_cubics_stay_on_the_curve(n, seed):
     kernel = np.random.default_rng(seed).standard_normal(n)
@@ -218,7 +220,7 @@ def test_cubics_stay_on_the_curve(n, seed):
         + t**2 * (t - 1) * width * slopes[1:]
     )
     truth = np.polyval(kernel[::-1], np.exp(1j * (angles[:-1] + width / 3)))
-    # The middle strays at most 1e-3 of the largest modulus; a third of the way the error is of the same size.
+    # Quarters and middle stray at most 1e-3 of the largest modulus; at a third the error is of the same size.
     assert np.abs(cubic - truth).max() <= 3e-3 * np.abs(values).max() + 100 * n * np.finfo(float).eps
 
 
