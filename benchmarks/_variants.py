@@ -2,6 +2,7 @@
 
 ``bare``      the same network without the mixing sub-layer: no norm, no projections, no residual there
 ``unmixed``   the sub-layer without its product: norm, residual and, with heads, both projections stay
+``copied``    with kernels and biases too, the product replaced by a copy: what no product can be faster than
 ``auto``, ``fft``, ``dense`` ...    this package's model with that ``config.product``
 ``published``  the product as ``x @ W``, W filled from the kernel and masked to its upper triangle each step
 ``llama``     transformers' Llama with scaled dot product attention and as many weights
@@ -13,6 +14,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from toeplitz_theory import TMMConfig, TMMForCausalLM
 from toeplitz_theory.tmm.mixers import ToeplitzKernel
+from toeplitz_theory.tmm.mixers.toeplitz import project_heads
 
 WIDTH, LAYERS, VOCABULARY, BATCH = 128, 4, 1024, 8
 
@@ -25,15 +27,46 @@ class Passed(nn.Module):
 
 
 class Projected(nn.Module):
-    """A mixer with heads without its products: the projections remain."""
+    """A mixer with heads without its products: the projections remain, one weight a head as stored."""
 
-    def __init__(self):
+    def __init__(self, heads: int):
         super().__init__()
-        self.inward = nn.Linear(WIDTH, WIDTH, bias=False)
+        self.inward = nn.ModuleList(nn.Linear(WIDTH, WIDTH // heads, bias=False) for _ in range(heads))
         self.outward = nn.Linear(WIDTH, WIDTH, bias=False)
 
     def forward(self, x: Tensor, *_) -> Tensor:
-        return self.outward(self.inward(x))
+        return self.outward(project_heads(x, self.inward).flatten(-2))
+
+
+class Copied(Projected):
+    """The same with kernels and biases, and a copy of the stream in place of the product."""
+
+    def __init__(self, n: int, heads: int):
+        super().__init__(heads)
+        self.kernels = nn.ModuleList(ToeplitzKernel(n, bias=True) for _ in range(heads))
+        for kernel in self.kernels:
+            kernel.draw("kaiming")
+
+    def forward(self, x: Tensor, *_) -> Tensor:
+        stream = project_heads(x, self.inward) if len(self.inward) > 1 else x[:, :, None]
+        taps = torch.cat([kernel.weight for kernel in self.kernels])
+        bias = torch.stack([kernel.bias for kernel in self.kernels], -1)
+        y = Copy.apply(stream, taps).add_(bias[: x.shape[1], :, None]).flatten(-2)
+        return self.outward(y) if len(self.inward) > 1 else y
+
+
+class Copy(torch.autograd.Function):
+    """What a product must read and write, and nothing computed."""
+
+    @staticmethod
+    def forward(ctx, x, taps):
+        ctx.save_for_backward(x, taps)
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, g):
+        _, taps = ctx.saved_tensors
+        return g.clone(), torch.zeros_like(taps)
 
 
 class Published(nn.Module):
@@ -87,13 +120,15 @@ def variant(name: str, n: int, heads: int) -> nn.Module:
     torch.manual_seed(0)
     if name == "llama":
         return llama(n).train()
-    model = toeplitz(n, heads, name if name not in ("bare", "unmixed", "published") else "fft")
+    model = toeplitz(n, heads, name if name not in ("bare", "unmixed", "copied", "published") else "fft")
     for block in model.model.mixer_blocks:
         if name == "bare":
             block._mix_tokens = _nothing
             block.token_norm = block.token_mixing_layer = nn.Identity()
         elif name == "unmixed":
-            block.token_mixing_layer = Passed() if heads == 1 else Projected()
+            block.token_mixing_layer = Passed() if heads == 1 else Projected(heads)
+        elif name == "copied":
+            block.token_mixing_layer = Copied(n, heads)
         elif name == "published":
             block.token_mixing_layer = Published(n, heads)
             for kernel in block.token_mixing_layer.kernels:
