@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from transformers.utils import ModelOutput
+from transformers.utils import ModelOutput, can_return_tuple
 
 from toeplitz_theory.tmm.blocks import TMMBlock, build_norm
 from toeplitz_theory.tmm.config import TMMConfig
@@ -133,6 +133,7 @@ class TMMForAutoencoding(TMMPreTrainedModel):
             x = block(x, place)
         return self.lm_head(self.norm(x))
 
+    @can_return_tuple
     def forward(
         self,
         input_ids: Tensor,
@@ -159,6 +160,7 @@ class TMMForAutoencoding(TMMPreTrainedModel):
         Returns
         -------
         AutoencoderOutput
+            With ``return_dict=False``, or so in the config, a tuple of what is there.
 
         Raises
         ------
@@ -181,7 +183,7 @@ class TMMForAutoencoding(TMMPreTrainedModel):
         loss = None
         if labels is not None:
             check_labels(labels, input_ids.shape, self.config.vocab_size)
-            total = cross_entropy(logits.float().flatten(0, 1), labels.flatten(), reduction="sum")
+            total = cross_entropy(logits.float().flatten(0, 1), labels.long().flatten(), reduction="sum")
             loss = total / ((labels != -100).sum() if num_items_in_batch is None else num_items_in_batch)
         return AutoencoderOutput(loss=loss, logits=logits, code=code)
 

@@ -76,6 +76,23 @@ def check_labels(labels: Tensor, shape: torch.Size, vocab_size: int) -> None:
         )
 
 
+def kept_positions(states: Tensor, keep: int | Tensor) -> Tensor:
+    """Return the (B, k, d) states whose logits are wanted: the last ``keep``, all for 0, or by indices."""
+    if isinstance(keep, Tensor) and keep.ndim:
+        if keep.ndim > 1 or keep.is_floating_point() or keep.dtype == torch.bool:
+            raise ValueError(
+                f"logits_to_keep as a tensor must be one row of indices, not {keep.dtype} of shape "
+                f"{tuple(keep.shape)}"
+            )
+        return states[:, keep]
+    count = int(keep)
+    if count < 0:
+        raise ValueError(
+            f"logits_to_keep={count} is negative: give the number of last positions, or 0 for all"
+        )
+    return states[:, -count:] if 0 < count < states.shape[1] else states
+
+
 def check_length(start: int, new: int, n: int, slides: bool) -> None:
     """Raise when a sequence would pass the end of the context; ``slides`` says whether it could slide."""
     if start + new > n:

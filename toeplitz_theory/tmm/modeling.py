@@ -4,12 +4,20 @@ from torch import Tensor, nn
 from transformers import GenerationMixin
 from transformers.cache_utils import Cache, DynamicCache
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
+from transformers.utils import can_return_tuple
 
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.tmm.blocks import TMMBlock, build_norm
 from toeplitz_theory.tmm.cache import MixerHistory
 from toeplitz_theory.tmm.config import TMMConfig
-from toeplitz_theory.tmm.inputs import check_ids, check_labels, check_length, check_vectors, place_of
+from toeplitz_theory.tmm.inputs import (
+    check_ids,
+    check_labels,
+    check_length,
+    check_vectors,
+    kept_positions,
+    place_of,
+)
 from toeplitz_theory.tmm.pretrained import TMMPreTrainedModel
 
 
@@ -38,6 +46,7 @@ class TMMModel(TMMPreTrainedModel):
         self.gradient_checkpointing = False
         self.post_init()
 
+    @can_return_tuple
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -201,6 +210,7 @@ class TMMForCausalLM(TMMPreTrainedModel, GenerationMixin):
             check_ids(prompts, self.config.vocab_size)
         return super().generate(inputs, *args, **kwargs)  # type: ignore[misc]
 
+    @can_return_tuple
     def forward(
         self,
         input_ids: Tensor | None = None,
@@ -210,7 +220,7 @@ class TMMForCausalLM(TMMPreTrainedModel, GenerationMixin):
         labels: Tensor | None = None,
         use_cache: bool | None = None,
         output_hidden_states: bool | None = None,
-        logits_to_keep: int = 0,
+        logits_to_keep: int | Tensor = 0,
         **kwargs,
     ) -> CausalLMOutputWithPast:
         """Return next-token logits, and the loss when labels are given.
@@ -231,20 +241,21 @@ class TMMForCausalLM(TMMPreTrainedModel, GenerationMixin):
             Whether to keep the mixers' inputs for the next step.
         output_hidden_states : bool, optional
             Whether to return the stream after the embedding and after each block.
-        logits_to_keep : int
-            Only the last so many positions; 0 for all.
+        logits_to_keep : int, or Tensor of int, shape (k,)
+            Only the last so many positions, 0 for all; or the positions of these indices.
         **kwargs
             ``num_items_in_batch`` and the like, handed to the loss.
 
         Returns
         -------
         CausalLMOutputWithPast
-            ``logits`` of shape (B, t, V), ``loss`` in nats per token.
+            ``logits`` of shape (B, t, V), ``loss`` in nats per token; with ``return_dict=False`` here or
+            in the config, a tuple of what is there.
 
         Raises
         ------
         ValueError
-            When ids, mask or length do not fit the model.
+            When ids, labels, mask or length do not fit the model, or not all logits are kept for the labels.
 
         Examples
         --------
@@ -262,15 +273,18 @@ class TMMForCausalLM(TMMPreTrainedModel, GenerationMixin):
             inputs_embeds=inputs_embeds,
             use_cache=use_cache,
             output_hidden_states=output_hidden_states,
+            return_dict=True,
         )
-        logits = self.lm_head(outputs.last_hidden_state[:, -logits_to_keep:])
+        kept = kept_positions(outputs.last_hidden_state, logits_to_keep)
+        logits = self.lm_head(kept)
         loss = None
         if labels is not None:
-            check_labels(labels, outputs.last_hidden_state.shape[:2], self.config.vocab_size)
+            if kept is not outputs.last_hidden_state:
+                raise ValueError("labels need the logits at all positions: leave logits_to_keep at 0")
+            check_labels(labels, kept.shape[:2], self.config.vocab_size)
             # The remaining keywords carry num_items_in_batch, which gradient accumulation needs.
-            kwargs.pop("return_dict", None)
             loss = self.loss_function(
-                logits=logits, labels=labels, vocab_size=self.config.vocab_size, **kwargs
+                logits=logits, labels=labels.long(), vocab_size=self.config.vocab_size, **kwargs
             )
         return CausalLMOutputWithPast(
             loss=loss,
