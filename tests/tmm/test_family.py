@@ -4,6 +4,7 @@ import contextlib
 
 import pytest
 import torch
+from transformers import DynamicCache
 
 from tests.tmm.family import MIXERS, NAMES, PRESETS, bound, config_of, ids_of, make
 from toeplitz_theory import TMMForAutoencoding, TMMForCausalLM
@@ -238,6 +239,29 @@ def test_gradient_checkpointing_changes_no_gradient(name):
             model(ids, labels=ids).loss.backward()
         gradients.append([p.grad for p in model.parameters() if p.requires_grad])
     torch.testing.assert_close(*gradients, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", MIXERS)
+def test_a_cache_does_not_spoil_checkpointed_gradients(name):
+    """Blocks run twice: the second run must not meet what the first one left in a cache."""
+    gradients = []
+    for checkpointed in (False, True):
+        model = make(name).double().train()
+        ids = ids_of(model, length=24)
+        if checkpointed:
+            model.activation_checkpointing_enable()
+            cache = DynamicCache()
+            with torch.enable_grad(), pytest.raises(ValueError, match="leave out past_key_values, or call"):
+                model(ids, labels=ids, past_key_values=cache)
+            assert cache.get_seq_length() == 0
+        with torch.enable_grad():
+            output = model(ids, labels=ids, use_cache=True)
+        assert (output.past_key_values is None) == checkpointed
+        output.loss.backward()
+        gradients.append([p.grad for p in model.parameters() if p.requires_grad])
+    torch.testing.assert_close(*gradients, rtol=1e-9, atol=1e-12)
+    # Nothing is run again where no gradient is asked for: generation keeps its cache.
+    assert model(ids, use_cache=True).past_key_values.get_seq_length() == 24
 
 
 @pytest.mark.parametrize("name", ["attention", "linear attention", "hyena", "ssm"])

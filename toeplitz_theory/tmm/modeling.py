@@ -1,10 +1,11 @@
 """The causal Toeplitz MLP Mixer: stack of blocks, and language model."""
 
+import torch
 from torch import Tensor, nn
 from transformers import GenerationMixin
 from transformers.cache_utils import Cache, DynamicCache
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
-from transformers.utils import can_return_tuple
+from transformers.utils import can_return_tuple, logging
 
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.tmm.blocks import TMMBlock, build_norm
@@ -19,6 +20,8 @@ from toeplitz_theory.tmm.inputs import (
     place_of,
 )
 from toeplitz_theory.tmm.pretrained import TMMPreTrainedModel
+
+logger = logging.get_logger(__name__)
 
 
 class TMMModel(TMMPreTrainedModel):
@@ -102,13 +105,7 @@ class TMMModel(TMMPreTrainedModel):
         elif inputs_embeds is not None:
             check_vectors(inputs_embeds, self.config.hidden_size, self.embed_tokens.weight.dtype)
         assert inputs_embeds is not None
-        if past_key_values is not None and not isinstance(past_key_values, Cache):
-            raise ValueError(
-                f"past_key_values must be a cache of transformers, not a {type(past_key_values).__name__}"
-            )
-        use_cache = self.config.use_cache and not self.training if use_cache is None else use_cache
-        if use_cache and past_key_values is None:
-            past_key_values = DynamicCache(config=self.config)
+        past_key_values = self._cache_of_pass(past_key_values, use_cache)
         start = past_key_values.get_seq_length() if past_key_values is not None else 0
         n = self.config.max_position_embeddings
         if self.config.beyond_n == "error":
@@ -127,6 +124,25 @@ class TMMModel(TMMPreTrainedModel):
             past_key_values=past_key_values,
             hidden_states=(*states[:-1], x) if keep else None,
         )
+
+    def _cache_of_pass(self, given, use_cache: bool | None) -> Cache | None:
+        if given is not None and not isinstance(given, Cache):
+            raise ValueError(f"past_key_values must be a cache of transformers, not a {type(given).__name__}")
+        use_cache = self.config.use_cache and not self.training if use_cache is None else use_cache
+        if (use_cache or given is not None) and self._runs_blocks_again():
+            # The second run would find its own inputs in the cache, as if they were earlier ones.
+            if given is not None:
+                raise ValueError(
+                    "gradient checkpointing runs every block twice, which would change the cache: leave out "
+                    "past_key_values, or call gradient_checkpointing_disable()"
+                )
+            logger.warning_once("use_cache=True does not go with gradient checkpointing: no cache is kept")
+            return None
+        return DynamicCache(config=self.config) if use_cache and given is None else given
+
+    def _runs_blocks_again(self) -> bool:
+        checkpointed = any(getattr(block, "gradient_checkpointing", False) for block in self.mixer_blocks)
+        return checkpointed and self.training and torch.is_grad_enabled()
 
     def _history(self, cache, index: int) -> MixerHistory:
         # Blocks do the work of their long products at different steps, so that no step has it all.
