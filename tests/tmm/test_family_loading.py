@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from tests.tmm.family import config_of, ids_of, make
 from toeplitz_theory import TMMForAutoencoding, TMMForCausalLM
@@ -60,3 +60,37 @@ class TestLoadingWhatDoesNotFit:
         make("flat").save_pretrained(tmp_path)
         model = TMMForCausalLM.from_pretrained(tmp_path, vocab_size=70, ignore_mismatched_sizes=True)
         assert model.lm_head.weight.shape == (70, 16)
+
+
+class TestFieldsChangedAfterTheConfigurationWasMade:
+    """By hand, or by keywords of `from_pretrained`, which transformers sets on what it has read."""
+
+    @pytest.mark.parametrize(
+        ("name", "fields", "message"),
+        [
+            ("flat", {"beyond_n": "slyde"}, "beyond_n='slyde' is not one of 'error', 'slide'"),
+            ("flat", {"product": "ftt"}, "product='ftt' is not one of"),
+            ("flat", {"num_heads": 3}, "hidden_size=16 is not divisible by num_heads=3"),
+            ("ssm", {"beyond_n": "slide"}, "no window of n inputs"),
+            ("flat", {"pad_token_id": 61}, r"pad_token_id=61 is outside the vocabulary 0..60"),
+        ],
+    )
+    def test_are_checked_like_those_given_at_first(self, name, fields, message, tmp_path):
+        make(name).save_pretrained(tmp_path)
+        for load in (TMMForCausalLM.from_pretrained, AutoModelForCausalLM.from_pretrained):
+            with pytest.raises(InputError, match=message):
+                load(tmp_path, **fields)
+        config = config_of(name)
+        for field, value in fields.items():
+            setattr(config, field, value)
+        with pytest.raises(InputError, match=message):
+            TMMForCausalLM(config)
+        with pytest.raises(InputError, match=message):
+            config_of(name, **fields)
+
+    @pytest.mark.parametrize(("name", "value"), [("flat", "slyde"), ("attention", "slide"), ("ssm", "slide")])
+    def test_only_what_can_slide_runs_past_n(self, name, value):
+        model = make(name)
+        model.config.beyond_n = value
+        with pytest.raises(ValueError, match="n = 24"):
+            model(ids_of(model, length=25))

@@ -235,6 +235,9 @@ class TMMConfig(PreTrainedConfig):
             raise InputError(
                 f"TMMConfig: hidden_size={self.hidden_size} is not divisible by num_heads={self.num_heads}"
             )
+        pad, last = self.pad_token_id, self.vocab_size - 1
+        if pad is not None and not 0 <= pad <= last:
+            raise InputError(f"TMMConfig: pad_token_id={pad} is outside the vocabulary 0..{last}")
         self._refuse_contradictions()
         if not (self.norm_eps > 0 and self.initializer_range > 0):
             raise InputError("TMMConfig: norm_eps and initializer_range must be positive")

@@ -108,7 +108,7 @@ class TMMModel(TMMPreTrainedModel):
         past_key_values = self._cache_of_pass(past_key_values, use_cache)
         start = past_key_values.get_seq_length() if past_key_values is not None else 0
         n = self.config.max_position_embeddings
-        if self.config.beyond_n == "error":
+        if self.config.beyond_n != "slide" or not self.config.slides:
             check_length(start, inputs_embeds.shape[1], n, self.config.slides)
         place = place_of(attention_mask, start, inputs_embeds.shape[1], n, inputs_embeds)
 

@@ -26,6 +26,11 @@ class TMMPreTrainedModel(PreTrainedModel):
     supports_gradient_checkpointing = True
     _no_split_modules = ["TMMBlock"]  # noqa: RUF012 (transformers extends it)
 
+    def __init__(self, config, *args, **kwargs):
+        super().__init__(config, *args, **kwargs)
+        # Fields may have been set since it was made: by hand, or from from_pretrained's keywords.
+        config._refuse_impossible()
+
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
         """Load a model, as in transformers; weights of another architecture or vocabulary are refused.
