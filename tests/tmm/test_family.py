@@ -9,7 +9,7 @@ from transformers import DynamicCache
 from tests.tmm.family import MIXERS, NAMES, PRESETS, bound, config_of, ids_of, make
 from toeplitz_theory import TMMForAutoencoding, TMMForCausalLM
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.tmm.config import TMMConfig
+from toeplitz_theory.tmm.config import MIXER_NAMES, TMMConfig
 from toeplitz_theory.tmm.mixers import CausalKernels, ToeplitzKernel
 
 GENERATION = {
@@ -178,6 +178,17 @@ def test_presets_are_the_published_variants():
     assert TMMConfig.preset("paper", expansion=2).expansion == 2
     with pytest.raises(InputError, match="no preset 'papr'"):
         TMMConfig.preset("papr")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("mixer", MIXER_NAMES)
+def test_presets_go_with_every_mixer_and_change_nothing_else(preset, mixer):
+    config = TMMConfig.preset(preset, mixer=mixer)
+    kernels = {"mixer": mixer, "positive_kernels": preset == "optimised" and "toeplitz" in mixer}
+    assert config.to_dict() == TMMConfig.preset(preset).to_dict() | kernels
+    if "toeplitz" not in mixer:
+        with pytest.raises(InputError, match="positive_kernels is for mixer='toeplitz'"):
+            TMMConfig.preset(preset, mixer=mixer, positive_kernels=True)
 
 
 def test_kaiming_maps_have_variance_two_over_inputs():

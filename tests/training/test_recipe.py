@@ -56,6 +56,9 @@ def test_a_preset_fills_in_what_is_not_given(recipe_file):
     model = load_recipe(path).model
     assert (model.block_order, model.norm, model.positive_kernels) == ("mixer_first", "rmsnorm", True)
     assert model.hidden_act == "relu" and "preset" not in model.model_dump()
+    path = recipe_file(hidden_size='hidden_size = 16\npreset = "optimised"\nmixer = "attention"')
+    model = load_recipe(path).model
+    assert (model.mixer, model.norm, model.positive_kernels) == ("attention", "rmsnorm", False)
 
 
 def test_the_code_of_an_autoencoder_has_two_halves(recipe_file):

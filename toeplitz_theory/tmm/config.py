@@ -6,13 +6,12 @@ from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.tmm.presets import preset_fields
+from toeplitz_theory.tmm.presets import STORED_KERNELS, preset_fields
 
 MIXER_NAMES = (
     *("toeplitz", "frozen_toeplitz", "masked"),
     *("attention", "linear_attention", "hyena", "ssm"),
 )
-_STORED_KERNELS = ("toeplitz", "frozen_toeplitz")
 _CHOICES = {
     "mixer": MIXER_NAMES,
     "norm": ("layernorm", "rmsnorm"),
@@ -181,7 +180,8 @@ class TMMConfig(PreTrainedConfig):
             "paper": LayerNorm, MLP first, expansion 4, SiLU, no norm before the head, kaiming-normal maps and
             kernels. "optimised": RMSNorm, mixer first, GELU, kernels that are a softplus.
         **fields
-            Size and vocabulary, and whatever should differ from the preset.
+            Size and vocabulary, and whatever should differ from the preset. Mixers without stored taps take
+            from it what is not about taps.
 
         Returns
         -------
@@ -198,7 +198,7 @@ class TMMConfig(PreTrainedConfig):
         >>> TMMConfig.preset("optimised", hidden_size=64, num_heads=4).block_order
         'mixer_first'
         """
-        return cls(**{**preset_fields(name), **fields})
+        return cls(**{**preset_fields(name, fields.get("mixer", cls.mixer)), **fields})
 
     @property
     def head_size(self) -> int:
@@ -208,7 +208,7 @@ class TMMConfig(PreTrainedConfig):
     @property
     def slides(self) -> bool:
         """Whether sequences longer than n have a meaning for the mixer, as ``beyond_n`` "slide" gives it."""
-        return self.mixer in _STORED_KERNELS
+        return self.mixer in STORED_KERNELS
 
     def _refuse_unknown(self, extras):
         other = extras.get("model_type", self.model_type)
@@ -248,7 +248,7 @@ class TMMConfig(PreTrainedConfig):
                 raise InputError(f"TMMConfig: {why}")
 
     def _contradictions(self):
-        stored, name = self.mixer in _STORED_KERNELS, self.mixer
+        stored, name = self.mixer in STORED_KERNELS, self.mixer
         wide = self.kernel_size > 1
         only = f"is for mixer='toeplitz' or 'frozen_toeplitz', not {name!r}"
         yield self.expanded and not stored, f"expanded {only}"

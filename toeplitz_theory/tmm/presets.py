@@ -6,6 +6,9 @@ from typing import Any
 
 from toeplitz_theory.errors import InputError
 
+# Mixers whose taps are parameters, which can be made positive.
+STORED_KERNELS = ("toeplitz", "frozen_toeplitz")
+
 PRESETS: dict[str, dict[str, Any]] = {
     # The paper's language models: nothing between the last block and the head, every map kaiming-normal.
     "paper": {
@@ -33,13 +36,15 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
-def preset_fields(name: str) -> dict[str, Any]:
+def preset_fields(name: str, mixer: str = "toeplitz") -> dict[str, Any]:
     """Return the fields a preset sets.
 
     Parameters
     ----------
     name : {"paper", "optimised"}
         Which published variant.
+    mixer : str
+        The token mixer it is for: what a preset says of stored taps is left out for mixers without any.
 
     Returns
     -------
@@ -55,7 +60,10 @@ def preset_fields(name: str) -> dict[str, Any]:
     --------
     >>> preset_fields("paper")["block_order"]
     'mlp_first'
+    >>> "positive_kernels" in preset_fields("optimised", mixer="attention")
+    False
     """
     if name not in PRESETS:
         raise InputError(f"there is no preset {name!r}; there are {', '.join(map(repr, PRESETS))}")
-    return dict(PRESETS[name])
+    stored = mixer in STORED_KERNELS
+    return {key: value for key, value in PRESETS[name].items() if stored or key != "positive_kernels"}

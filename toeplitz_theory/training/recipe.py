@@ -56,7 +56,7 @@ class ModelSection(_Section):
             return values
         from toeplitz_theory.tmm.presets import preset_fields
 
-        return preset_fields(values["preset"]) | values
+        return preset_fields(values["preset"], values.get("mixer", "toeplitz")) | values
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self):
