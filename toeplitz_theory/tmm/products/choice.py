@@ -50,8 +50,7 @@ def chosen_method(method: str, x: Tensor, w: Tensor) -> str:
         raise ValueError(f"method={method!r} is not one of {', '.join(METHODS)}")
     if method in WAYS:
         return method
-    shape = tuple(map(int, x.shape))
-    batch, t, heads, channels = shape
+    batch, t, heads, channels = shape = tuple(x.shape)
     # Accelerators go by the table: to time them is to stall their queue, which graph capture forbids.
     plain = type(x) in (Tensor, torch.nn.Parameter) and x.device.type == "cpu"
     if method == "table" or not plain or batch * t * t * heads * channels < SMALL:
@@ -61,7 +60,12 @@ def chosen_method(method: str, x: Tensor, w: Tensor) -> str:
 
 def inner_dtype(x: Tensor, w: Tensor) -> torch.dtype:
     """Return the dtype of the arithmetic: half precisions are widened to float32."""
-    return torch.promote_types(torch.promote_types(x.dtype, w.dtype), torch.float32)
+    return _promoted(x.dtype, w.dtype)
+
+
+@lru_cache(maxsize=64)
+def _promoted(x: torch.dtype, w: torch.dtype) -> torch.dtype:
+    return torch.promote_types(torch.promote_types(x, w), torch.float32)
 
 
 def by_table(device: str, t: int) -> str:
@@ -71,6 +75,7 @@ def by_table(device: str, t: int) -> str:
     return "blocked" if device == "cpu" else "fft"
 
 
+@lru_cache(maxsize=1024)  # asked for at every product
 def shape_class(batch: int, t: int, heads: int, channels: int) -> tuple[int, int, int, int]:
     """Return the shape that stands for all of its class: four lengths an octave, powers of two beside."""
     quarter = 1 << max(0, (t - 1).bit_length() - 3)

@@ -56,23 +56,24 @@ class Steps:
     """Batched matrix products in a row, their views of the buffers made once: samples are many."""
 
     def __init__(self, matrices: tuple[Tensor, ...], targets: list[Tensor]):
-        self.matrices = matrices
         shapes = [(matrix.shape[0], matrix.shape[1], -1) for matrix in matrices]
-        self.targets = [target.view(shape) for target, shape in zip(targets, shapes, strict=False)]
-        self.sources = [
-            target.view(matrix.shape[0], matrix.shape[2], -1)
-            for target, matrix in zip(targets, matrices[1:], strict=False)
+        views = [target.view(shape) for target, shape in zip(targets, shapes, strict=False)]
+        *before, self.last = matrices
+        # What all products but the last write, and the same numbers as the next one reads them.
+        self.before = [
+            (matrix, view, target.view(after.shape[0], after.shape[2], -1))
+            for matrix, view, target, after in zip(before, views, targets, matrices[1:], strict=False)
         ]
+        self.target = views[-1] if len(views) == len(matrices) else None
         self.source_shape = (matrices[0].shape[0], matrices[0].shape[2], -1)
         self.target_shape = shapes[-1]
 
     def __call__(self, source: Tensor, target: Tensor | None = None) -> None:
         """Run the steps from ``source`` to the last buffer, or to ``target``, shaped as the steps say."""
-        targets = self.targets if target is None else (*self.targets, target)
-        for matrices, one_source, one_target in zip(
-            self.matrices, (source, *self.sources), targets, strict=True
-        ):
-            torch.bmm(matrices, one_source, out=one_target)
+        for matrices, written, read in self.before:
+            torch.bmm(matrices, source, out=written)
+            source = read
+        torch.bmm(self.last, source, out=self.target if target is None else target)
 
 
 @lru_cache(maxsize=64)

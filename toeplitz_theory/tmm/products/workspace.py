@@ -96,8 +96,10 @@ def workspace_for(like: Tensor, dtype: torch.dtype) -> Workspace:
 
     A few are kept, unless they are large: then the product is large too, and making them anew is nothing.
     """
-    kept: OrderedDict[tuple, Workspace] = _local.__dict__.setdefault("kept", OrderedDict())
-    key = (*like.shape[1:], dtype, like.device)
+    kept: OrderedDict[tuple, Workspace] | None = getattr(_local, "kept", None)
+    if kept is None:
+        kept = _local.kept = OrderedDict()
+    key = (like.shape[1:], dtype, like.device)
     workspace = kept.get(key)
     if workspace is None:
         with torch.inference_mode(False), torch.no_grad():
