@@ -101,19 +101,21 @@ def block_transform(
 
 
 @lru_cache(maxsize=1024)
-def radices_for(t: int) -> tuple[tuple[int, ...], int]:
+def radices_for(t: int, channels: int) -> tuple[tuple[int, ...], int]:
     """Return the radices and the length b of a block for t positions: ``t <= prod(radices) b``.
 
     Multiply-adds of forward and backward pass per number: five transforms, and per root and block three
     complex b x b products, 12 b. A stage also moves every number through the caches, which on the CPUs
     measured costs as much as some 27 multiply-adds: without that term the model takes too many stages.
+    The matrices of those products are made anew at every call, for some channels or many: as if there were
+    16 more.
     """
     best: tuple[float, tuple[int, ...], int] | None = None
     for radices in _RADICES:
         blocks = math.prod(radices)
         b = max(4, -(-t // blocks))
         transform = 2 * radices[0] + sum(4 * radix for radix in radices[1:]) + 27 * len(radices)
-        cost = blocks * b * (5 * transform + 12 * max(b, 8))
+        cost = blocks * b * (5 * transform + 12 * max(b, 8) * (1 + 16 / channels))
         if best is None or cost < best[0]:
             best = (cost, radices, b)
     assert best is not None

@@ -17,13 +17,14 @@ class Workspace:
     """What products with samples (t, H, c) need: the transform, and buffers for one sample at a time."""
 
     def __init__(self, t: int, heads: int, channels: int, dtype: torch.dtype, device: torch.device):
-        radices, self.b = radices_for(t)
+        radices, b = radices_for(t, channels)
         self.t, self.heads, self.channels = t, heads, channels
         self.dtype, self.device, self.nbytes = dtype, device, 0
         # Samples are read with all heads joined, as they lie; results come head by head.
         joined = block_transform(radices, 1, dtype, device)
         self.transform = block_transform(radices, heads, dtype, device)
-        m, b = self.m, self.b = joined.blocks, self.b
+        m = joined.blocks
+        self.m, self.b = m, b
         # No remainder: samples can be read where they are.
         self.aligned = t == m * b
         first, second, spare = (self._zeros(m * 2 * b * heads * channels) for _ in range(3))
