@@ -13,6 +13,7 @@ from toeplitz_theory.tmm.mixers.mixing import mix_heads, mix_stage
 
 # The places of the two kernels of an expanded mixer in the published layout.
 FIRST, SECOND = "0", "3"
+_HOOKS = ("forward", "forward_pre", "backward", "backward_pre")
 
 
 def build_toeplitz(config) -> nn.Module:
@@ -108,12 +109,24 @@ class HeadedToeplitzMixer(nn.Module):
 
 
 def project_heads(x: Tensor, projections: nn.ModuleList) -> Tensor:
-    """Return (B, t, H, d/H), the projection of every head by one matrix product."""
+    """Return (B, t, H, d/H), the projection of every head; of plain maps by one matrix product."""
+    if not all(map(is_plain, projections)):
+        return torch.stack([head(x) for head in projections], -2)
     # Row block h of the joined weight is head h's projection.
     weight = torch.cat([head.get_parameter("weight") for head in projections])
     has_bias = projections[0].bias is not None
     bias = torch.cat([head.get_parameter("bias") for head in projections]) if has_bias else None
     return linear(x, weight, bias).unflatten(-1, (len(projections), -1))
+
+
+def is_plain(projection: nn.Module) -> bool:
+    """Return whether calling a projection does no more than its weight and bias say.
+
+    Adapters and parametrisations put a module of another type in its place; hooks, and what replaces the
+    method ``forward``, are kept on the module.
+    """
+    hooked = any(getattr(projection, f"_{kind}_hooks") for kind in _HOOKS)
+    return type(projection) is nn.Linear and not hooked and "forward" not in projection.__dict__
 
 
 def mix_expanded(

@@ -1,0 +1,83 @@
+"""Projections of heads that others have changed: adapters, parametrisations, hooks act as if called."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import prune
+from torch.nn.utils.parametrizations import weight_norm
+
+from tests.tmm.family import MIXERS, bound, ids_of, make
+
+HEADED = [name for name, fields in MIXERS.items() if fields.get("num_heads") and "attention" not in name]
+
+
+class Adapter(nn.Module):
+    """A linear map and a trained addition, with the map's weight under its own name, as adapters have it."""
+
+    def __init__(self, base):
+        super().__init__()
+        self.base = base
+        self.added = nn.Linear(base.in_features, base.out_features, bias=False).to(base.weight.dtype)
+
+    @property
+    def weight(self):
+        return self.base.weight
+
+    @property
+    def bias(self):
+        return self.base.bias
+
+    def forward(self, x):
+        return self.base(x) + self.added(x)
+
+
+def projections(model):
+    """Every list of a model's projections of heads."""
+    return [m.token_mixing_layer.proj_head for m in model.model.mixer_blocks]
+
+
+@pytest.mark.parametrize("name", HEADED)
+def test_an_adapter_is_its_merged_weight_and_learns(name):
+    model, merged = make(name).double(), make(name).double()
+    for adapted, plain in zip(projections(model), projections(merged), strict=True):
+        adapted[1] = Adapter(adapted[1])
+        with torch.no_grad():
+            plain[1].weight += adapted[1].added.weight
+    ids = ids_of(model)
+    expected = merged(ids).logits.detach()
+    torch.testing.assert_close(model(ids).logits, expected, atol=bound(expected), rtol=0)
+    model(ids, labels=ids).loss.backward()
+    assert all(float(heads[1].added.weight.grad.abs().max()) > 0 for heads in projections(model))
+
+
+@pytest.mark.parametrize("name", HEADED)
+def test_parametrised_and_pruned_weights_are_the_effective_ones(name):
+    model, same = make(name).double(), make(name).double()
+    for changed, plain in zip(projections(model), projections(same), strict=True):
+        weight_norm(changed[0])
+        prune.l1_unstructured(changed[1], "weight", amount=3)
+        with torch.no_grad():
+            plain[1].weight *= changed[1].weight_mask
+    ids = ids_of(model)
+    expected = same(ids).logits.detach()
+    torch.testing.assert_close(model(ids).logits, expected, atol=bound(expected), rtol=0)
+
+
+@pytest.mark.parametrize("name", HEADED)
+def test_a_hook_is_called(name):
+    model = make(name)
+    ids = ids_of(model)
+    calls = []
+    for heads in projections(model):
+        heads[0].register_forward_hook(lambda module, inputs, output: calls.append(output.shape))
+    model(ids)
+    assert len(calls) == len(projections(model))
+
+
+def test_plain_projections_compile_into_one_graph():
+    model = make("heads", num_hidden_layers=1).train()
+    ids = ids_of(model, length=20)
+    torch._dynamo.reset()
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    one = compiled(input_ids=ids, labels=ids, use_cache=False).loss
+    assert float(one.detach() - model(input_ids=ids, labels=ids, use_cache=False).loss.detach()) == 0
