@@ -62,6 +62,18 @@ class TestLoadingWhatDoesNotFit:
         assert model.lm_head.weight.shape == (70, 16)
 
 
+@pytest.mark.parametrize("name", ["flat", "attention"])
+def test_the_attention_that_is_computed_may_be_asked_for_by_name(name, tmp_path):
+    """Attention runs through torch's own product; `attn_implementation="sdpa"` is what many scripts pass."""
+    model = make(name)
+    model.save_pretrained(tmp_path)
+    again = AutoModelForCausalLM.from_pretrained(tmp_path, attn_implementation="sdpa")
+    assert again.config._attn_implementation == "sdpa"
+    assert torch.equal(again(ids_of(model)).logits, model(ids_of(model)).logits)
+    with pytest.raises(ValueError, match="does not support Flash Attention"):
+        AutoModelForCausalLM.from_pretrained(tmp_path, attn_implementation="flash_attention_2")
+
+
 class TestFieldsChangedAfterTheConfigurationWasMade:
     """By hand, or by keywords of `from_pretrained`, which transformers sets on what it has read."""
 

@@ -24,6 +24,7 @@ class TMMPreTrainedModel(PreTrainedModel):
     config_class = TMMConfig
     base_model_prefix = "model"
     supports_gradient_checkpointing = True
+    _supports_sdpa = True  # it is what the attention mixer calls
     _no_split_modules = ["TMMBlock"]  # noqa: RUF012 (transformers extends it)
 
     def __init__(self, config, *args, **kwargs):
