@@ -14,7 +14,7 @@ from transformers.utils import ModelOutput, can_return_tuple
 
 from toeplitz_theory.tmm.blocks import TMMBlock, build_norm
 from toeplitz_theory.tmm.config import TMMConfig
-from toeplitz_theory.tmm.inputs import check_ids, check_labels, check_length, place_of
+from toeplitz_theory.tmm.inputs import check_ids, check_labels, check_length, check_unpacked, place_of
 from toeplitz_theory.tmm.pretrained import TMMPreTrainedModel
 
 
@@ -155,7 +155,7 @@ class TMMForAutoencoding(TMMPreTrainedModel):
         num_items_in_batch : int or Tensor, optional
             Labels of the whole optimiser step, by which the summed loss is divided.
         **kwargs
-            Ignored; the Trainer passes some.
+            Ignored, as the Trainer passes some; but for ``position_ids`` that start again within a row.
 
         Returns
         -------
@@ -179,6 +179,8 @@ class TMMForAutoencoding(TMMPreTrainedModel):
         if attention_mask is not None and not bool(attention_mask.bool().all()):
             raise ValueError("the autoencoder takes sequences without padding: group them by length")
         code = self.encode(input_ids)
+        n = self.config.max_position_embeddings
+        check_unpacked(kwargs, place_of(None, 0, input_ids.shape[1], n, code), n)
         logits = self.decode(code, input_ids.shape[1])
         loss = None
         if labels is not None:

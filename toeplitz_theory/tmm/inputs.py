@@ -93,6 +93,33 @@ def kept_positions(states: Tensor, keep: int | Tensor) -> Tensor:
     return states[:, -count:] if 0 < count < states.shape[1] else states
 
 
+PACKING = ("cu_seq_lens_q", "cu_seq_lens_k", "seq_idx")
+
+
+def check_unpacked(keywords: dict, place: Place, n: int) -> None:
+    """Raise when keywords say that a row holds several documents, which no mixer here keeps apart.
+
+    Collators for padding-free training say so by positions that start again, or by one of `PACKING`.
+    """
+    packed = next((name for name in PACKING if keywords.get(name) is not None), None)
+    positions = keywords.get("position_ids")
+    if packed is None and positions is not None and _comparable(positions):
+        here = positions.clamp(max=n - 1) == place.positions
+        if place.mask is not None:
+            here = here | (place.mask[..., 0] == 0)
+        packed = None if bool(here.all()) else "position_ids"
+    if packed is not None:
+        raise ValueError(
+            f"{packed} put several documents in one row, or do not count from each row's first token: mixers "
+            "along time would leak from one to the next, so give every document a row of its own, padded"
+        )
+
+
+def _comparable(values: Tensor) -> bool:
+    # On an accelerator the comparison waits for its queue, which beats a silent leak.
+    return values.device.type != "meta" and not torch.compiler.is_compiling()
+
+
 def check_length(start: int, new: int, n: int, slides: bool) -> None:
     """Raise when a sequence would pass the end of the context; ``slides`` says whether it could slide."""
     if start + new > n:

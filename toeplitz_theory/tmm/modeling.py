@@ -12,9 +12,11 @@ from toeplitz_theory.tmm.blocks import TMMBlock, build_norm
 from toeplitz_theory.tmm.cache import MixerHistory
 from toeplitz_theory.tmm.config import TMMConfig
 from toeplitz_theory.tmm.inputs import (
+    PACKING,
     check_ids,
     check_labels,
     check_length,
+    check_unpacked,
     check_vectors,
     kept_positions,
     place_of,
@@ -77,7 +79,8 @@ class TMMModel(TMMPreTrainedModel):
         output_hidden_states : bool, optional
             Whether to return the stream after the embedding and after each block.
         **kwargs
-            Ignored; other parts of transformers pass some.
+            Ignored, as other parts of transformers pass some; but ``position_ids`` that start again within a
+            row (documents packed without padding) are refused.
 
         Returns
         -------
@@ -111,6 +114,7 @@ class TMMModel(TMMPreTrainedModel):
         if self.config.beyond_n != "slide" or not self.config.slides:
             check_length(start, inputs_embeds.shape[1], n, self.config.slides)
         place = place_of(attention_mask, start, inputs_embeds.shape[1], n, inputs_embeds)
+        check_unpacked(kwargs, place, n)
 
         x, states = inputs_embeds, [inputs_embeds]
         for index, block in enumerate(self.mixer_blocks):
@@ -260,7 +264,8 @@ class TMMForCausalLM(TMMPreTrainedModel, GenerationMixin):
         logits_to_keep : int, or Tensor of int, shape (k,)
             Only the last so many positions, 0 for all; or the positions of these indices.
         **kwargs
-            ``num_items_in_batch`` and the like, handed to the loss.
+            ``num_items_in_batch`` and the like, handed to the loss. ``position_ids`` that start again within
+            a row (documents packed without padding) are refused.
 
         Returns
         -------
@@ -290,6 +295,7 @@ class TMMForCausalLM(TMMPreTrainedModel, GenerationMixin):
             use_cache=use_cache,
             output_hidden_states=output_hidden_states,
             return_dict=True,
+            **{name: kwargs.pop(name) for name in ("position_ids", *PACKING) if name in kwargs},
         )
         kept = kept_positions(outputs.last_hidden_state, logits_to_keep)
         logits = self.lm_head(kept)
