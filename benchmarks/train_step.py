@@ -3,7 +3,7 @@
 Width 128, 4 layers, vocabulary 1024, batch 8, float32, one thread; forward, backward and AdamW. Ratios are
 over two models (`_variants.py`): ``bare`` has no mixing sub-layer at all, so that with 4 heads it also lacks
 the two projections, ordinary linear maps of 2 d^2 weights; ``unmixed`` keeps norm, residual and projections,
-and lacks the product alone.
+and lacks the product alone. ``copied`` has all of a mixer but a copy in place of its product.
 
 Floors, per token and step. Arithmetic: bare 3 (4 * 8 d^2 + V d) = 2.0 M multiply-adds (d = 128, V = 1024),
 projections 3 * 4 * 2 d^2 = 0.39 M more. Product: dense triangle 3 * 4 d (n + 1) / 2 multiply-adds, that is
