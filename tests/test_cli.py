@@ -185,6 +185,8 @@ def test_interrupting_leaves_nothing_half_written(tmp_path):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        # A shell that runs the tests in the background has its children ignore the interrupt.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     # A thousand such kernels take a minute, and the imports before them about a second.
     time.sleep(3)

@@ -56,7 +56,13 @@ def test_the_variable_overrides_auto_but_no_name(monkeypatch):
 
 @pytest.mark.parametrize(
     ("device", "t", "expected"),
-    [("cpu", 128, "dense"), ("cpu", 129, "blocked"), ("cuda", 129, "fft"), ("mps", 4096, "fft")],
+    [
+        ("cpu", 64, "dense"),
+        ("cpu", 65, "blocked"),
+        ("cuda", 128, "dense"),
+        ("cuda", 129, "fft"),
+        ("mps", 4096, "fft"),
+    ],
 )
 def test_table(device, t, expected):
     assert choice.by_table(device, t) == expected
@@ -71,6 +77,15 @@ def test_measures_once_a_class_and_remembers(measuring):
     assert calls == [(2, 512, 1, 64)]
     (kept,) = folder.iterdir()
     assert json.loads(kept.read_text())["shape"] == [2, 512, 1, 64]
+
+
+def test_what_was_measured_of_older_code_is_measured_anew(measuring, monkeypatch):
+    calls, folder = measuring
+    chosen_method("auto", *BIG)
+    forget()
+    monkeypatch.setattr(choice, "REVISION", choice.REVISION + 1)
+    chosen_method("auto", *BIG)
+    assert len(calls) == 2 and len(list(folder.iterdir())) == 2
 
 
 @pytest.mark.parametrize("broken", ["", "{", "[]", '{"method": "magic"}', '{"method": 3}', "\x00"])

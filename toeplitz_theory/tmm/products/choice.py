@@ -27,9 +27,13 @@ METHODS = ("auto", *WAYS)
 VARIABLE = "TOEPLITZ_THEORY_PRODUCT"
 
 # On the CPUs measured (benchmarks/mixing.py) the written-out matrix won up to here, and blocks from there on.
-DENSE_UP_TO = 128
+DENSE_UP_TO = 64
+# On accelerators, not measured: up to here one dense product rather than several transforms.
+DENSE_ELSEWHERE_UP_TO = 128
 # Beyond this length its square is not worth a try, in time or in memory.
 NEVER_DENSE_FROM = 1024
+# Counted up when a way gets faster or slower: choices kept before are measured anew.
+REVISION = 2
 # Below so many multiply-adds of a dense product no choice matters, and none is measured.
 SMALL = 2**24
 
@@ -70,9 +74,9 @@ def _promoted(x: torch.dtype, w: torch.dtype) -> torch.dtype:
 
 def by_table(device: str, t: int) -> str:
     """Return the way for t positions that needs no measuring."""
-    if t <= DENSE_UP_TO:
-        return "dense"
-    return "blocked" if device == "cpu" else "fft"
+    if device == "cpu":
+        return "dense" if t <= DENSE_UP_TO else "blocked"
+    return "dense" if t <= DENSE_ELSEWHERE_UP_TO else "fft"
 
 
 @lru_cache(maxsize=1024)  # asked for at every product
@@ -90,6 +94,7 @@ def _power(count: int) -> int:
 def _measured(dtype: torch.dtype, shape: tuple[int, int, int, int], threads: int) -> str:
     default = by_table("cpu", shape[1])
     key = {"machine": machine(), "dtype": str(dtype), "shape": list(shape), "threads": threads}
+    key |= {"revision": REVISION}
     path = cache_folder() / "products" / f"{sha256(json.dumps(key).encode()).hexdigest()[:24]}.json"
     kept = _kept(path)
     if kept is not None:
