@@ -55,17 +55,18 @@ def test_the_variable_overrides_auto_but_no_name(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("device", "t", "expected"),
+    ("device", "t", "channels", "expected"),
     [
-        ("cpu", 64, "dense"),
-        ("cpu", 65, "blocked"),
-        ("cuda", 128, "dense"),
-        ("cuda", 129, "fft"),
-        ("mps", 4096, "fft"),
+        ("cpu", 64, 1, "dense"),
+        ("cpu", 65, 8, "blocked"),
+        ("cpu", 65, 7, "fft"),
+        ("cuda", 128, 64, "dense"),
+        ("cuda", 129, 64, "fft"),
+        ("mps", 4096, 64, "fft"),
     ],
 )
-def test_table(device, t, expected):
-    assert choice.by_table(device, t) == expected
+def test_table(device, t, channels, expected):
+    assert choice.by_table(device, t, channels) == expected
 
 
 def test_measures_once_a_class_and_remembers(measuring):
@@ -103,7 +104,7 @@ def test_what_cannot_be_remembered_is_not_used(measuring):
     _, folder = measuring
     folder.write_text("a file where the folder should be")
     with pytest.warns(UserWarning, match="cannot be remembered"):
-        assert chosen_method("auto", *BIG) == choice.by_table("cpu", 512)
+        assert chosen_method("auto", *BIG) == choice.by_table("cpu", 512, 64)
 
 
 def test_another_process_that_was_faster_decides(measuring, monkeypatch):
@@ -168,7 +169,7 @@ def test_one_process_measures_and_the_next_repeats(tmp_path, monkeypatch):
 
 
 def test_auto_is_one_of_the_ways(monkeypatch):
-    x, kernels = torch.randn(2, 200, 1, 4), torch.randn(1, 200)
+    x, kernels = torch.randn(2, 200, 1, 8), torch.randn(1, 200)
     monkeypatch.setenv(choice.VARIABLE, "table")
     assert torch.equal(causal_toeplitz_product(x, kernels), causal_toeplitz_product(x, kernels, "blocked"))
 

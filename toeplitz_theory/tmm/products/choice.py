@@ -28,6 +28,8 @@ VARIABLE = "TOEPLITZ_THEORY_PRODUCT"
 
 # On the CPUs measured (benchmarks/mixing.py) the written-out matrix won up to here, and blocks from there on.
 DENSE_UP_TO = 64
+# Blocks are products of small matrices with a head's channels: with fewer than these the FFT won.
+BLOCKS_FROM_CHANNELS = 8
 # On accelerators, not measured: up to here one dense product rather than several transforms.
 DENSE_ELSEWHERE_UP_TO = 128
 # Beyond this length its square is not worth a try, in time or in memory.
@@ -58,7 +60,7 @@ def chosen_method(method: str, x: Tensor, w: Tensor) -> str:
     # Accelerators go by the table: to time them is to stall their queue, which graph capture forbids.
     plain = type(x) in (Tensor, torch.nn.Parameter) and x.device.type == "cpu"
     if method == "table" or not plain or batch * t * t * heads * channels < SMALL:
-        return by_table(x.device.type, t)
+        return by_table(x.device.type, t, channels)
     return _measured(inner_dtype(x, w), shape_class(*shape), torch.get_num_threads())
 
 
@@ -72,11 +74,11 @@ def _promoted(x: torch.dtype, w: torch.dtype) -> torch.dtype:
     return torch.promote_types(torch.promote_types(x, w), torch.float32)
 
 
-def by_table(device: str, t: int) -> str:
-    """Return the way for t positions that needs no measuring."""
-    if device == "cpu":
-        return "dense" if t <= DENSE_UP_TO else "blocked"
-    return "dense" if t <= DENSE_ELSEWHERE_UP_TO else "fft"
+def by_table(device: str, t: int, channels: int) -> str:
+    """Return the way for t positions and heads of so many channels that needs no measuring."""
+    if t <= (DENSE_UP_TO if device == "cpu" else DENSE_ELSEWHERE_UP_TO):
+        return "dense"
+    return "blocked" if device == "cpu" and channels >= BLOCKS_FROM_CHANNELS else "fft"
 
 
 @lru_cache(maxsize=1024)  # asked for at every product
@@ -92,7 +94,7 @@ def _power(count: int) -> int:
 
 @lru_cache(maxsize=1024)
 def _measured(dtype: torch.dtype, shape: tuple[int, int, int, int], threads: int) -> str:
-    default = by_table("cpu", shape[1])
+    default = by_table("cpu", shape[1], shape[3])
     key = {"machine": machine(), "dtype": str(dtype), "shape": list(shape), "threads": threads}
     key |= {"revision": REVISION}
     path = cache_folder() / "products" / f"{sha256(json.dumps(key).encode()).hexdigest()[:24]}.json"
