@@ -1,4 +1,4 @@
-"""Projections of heads that others have changed: adapters, parametrisations, hooks act as if called."""
+"""Linear maps that others have changed, of heads and of filters: adapters, hooks and the like act as if called."""
 
 import pytest
 import torch
@@ -34,6 +34,11 @@ class Adapter(nn.Module):
 def projections(model):
     """Every list of a model's projections of heads."""
     return [m.token_mixing_layer.proj_head for m in model.model.mixer_blocks]
+
+
+def filters(model):
+    """Every filter that makes kernels of a Hyena model."""
+    return [long for m in model.model.mixer_blocks for long in m.token_mixing_layer.filters]
 
 
 @pytest.mark.parametrize("name", HEADED)
@@ -72,6 +77,30 @@ def test_a_hook_is_called(name):
         heads[0].register_forward_hook(lambda module, inputs, output: calls.append(output.shape))
     model(ids)
     assert len(calls) == len(projections(model))
+
+
+@pytest.mark.parametrize("part", ["first", "second", "last"])
+def test_an_adapter_in_a_filter_is_its_merged_weight_and_learns(part):
+    model, merged = make("hyena").double(), make("hyena").double()
+    added = []
+    for changed, plain in zip(filters(model), filters(merged), strict=True):
+        adapter = Adapter(getattr(changed, part))
+        setattr(changed, part, adapter)
+        added.append(adapter.added.weight)
+        with torch.no_grad():
+            getattr(plain, part).weight += adapter.added.weight
+    ids = ids_of(model)
+    expected = merged(ids).logits.detach()
+    torch.testing.assert_close(model(ids).logits, expected, atol=bound(expected), rtol=0)
+    model(ids, labels=ids).loss.backward()
+    assert all(float(weight.grad.abs().max()) > 0 for weight in added)
+
+
+def test_an_adapted_filter_in_bfloat16_is_called_in_it():
+    model = make("hyena").bfloat16()
+    for changed in filters(model):
+        changed.second = Adapter(changed.second)
+        assert changed.kernels().dtype is torch.float32
 
 
 def test_plain_projections_compile_into_one_graph():

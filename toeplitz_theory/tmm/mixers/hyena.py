@@ -11,13 +11,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv1d, linear, pad
+from torch.nn.functional import conv1d, pad
 from transformers import initialization as init
 
 from toeplitz_theory.tmm.cache import MixerHistory
 from toeplitz_theory.tmm.inputs import Place
 from toeplitz_theory.tmm.mixers.kernels import CausalKernels
 from toeplitz_theory.tmm.mixers.mixing import mix_heads
+from toeplitz_theory.tmm.mixers.projections import apply_wide
 
 ORDER = 2
 SHORT = 3  # taps of the short convolutions
@@ -54,13 +55,9 @@ class ImplicitFilter(CausalKernels):
         wide = torch.promote_types(self.skip.dtype, torch.float32)
         with torch.autocast(self.skip.device.type, enabled=False):
             time = torch.linspace(0, 1, self.n, device=self.skip.device, dtype=wide)[:, None]
-            features = self._features(time)
-            first, second = (
-                (layer.weight.to(wide), layer.bias.to(wide)) for layer in (self.first, self.second)
-            )
-            hidden = torch.sin(SPEED * linear(features, *first))
-            hidden = torch.sin(linear(hidden, *second))
-            taps = linear(hidden, self.last.weight.to(wide)) / math.sqrt(self.n)
+            hidden = torch.sin(SPEED * apply_wide(self.first, self._features(time)))
+            hidden = torch.sin(apply_wide(self.second, hidden))
+            taps = apply_wide(self.last, hidden) / math.sqrt(self.n)
             taps = (taps * self._window(time)).T
             return taps + pad(self.skip.to(wide)[:, None], (0, self.n - 1))
 
@@ -108,6 +105,6 @@ class HyenaMixer(nn.Module):
     def _short(self, x: Tensor, history: MixerHistory | None) -> Tensor:
         if history is not None:
             taps = self.short_filter
-            return history.convolve(x[..., None], [taps], lambda: taps, self.product, slot=ORDER)[..., 0]
+            return history.convolve(x[..., None], [taps], lambda: taps, self.product, slot=ORDER).squeeze(-1)
         weight = self.short_filter.flip(-1)[:, None]
         return conv1d(pad(x.transpose(1, 2), (SHORT - 1, 0)), weight, groups=x.shape[-1]).transpose(1, 2)

@@ -11,7 +11,7 @@ from transformers import initialization as init
 from toeplitz_theory.tmm.cache import MixerHistory
 from toeplitz_theory.tmm.inputs import Place
 from toeplitz_theory.tmm.mixers.past import extend
-from toeplitz_theory.tmm.mixers.toeplitz import project_heads
+from toeplitz_theory.tmm.mixers.projections import project_heads
 
 
 class MaskedKernel(nn.Module):
@@ -45,7 +45,7 @@ class FlatMaskedMixer(MaskedKernel):
         super().__init__(config.max_position_embeddings, config.mixer_bias)
 
     def forward(self, x: Tensor, place: Place, history: MixerHistory | None = None) -> Tensor:
-        return mix_masked(x[:, :, None], [self], place, history)[:, :, 0]
+        return mix_masked(x[:, :, None], [self], place, history).squeeze(2)
 
 
 class HeadedMaskedMixer(nn.Module):

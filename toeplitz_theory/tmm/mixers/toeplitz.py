@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear, pad, silu
+from torch.nn.functional import pad, silu
 
 from toeplitz_theory.tmm.cache import MixerHistory
 from toeplitz_theory.tmm.inputs import Place
 from toeplitz_theory.tmm.mixers.kernels import ToeplitzKernel
 from toeplitz_theory.tmm.mixers.mixing import mix_heads, mix_stage
+from toeplitz_theory.tmm.mixers.projections import project_heads
 
 # The places of the two kernels of an expanded mixer in the published layout.
 FIRST, SECOND = "0", "3"
-_HOOKS = ("forward", "forward_pre", "backward", "backward_pre")
 
 
 def build_toeplitz(config) -> nn.Module:
@@ -53,7 +53,7 @@ class FlatToeplitzMixer(ToeplitzKernel):
         self.product, self.row_normalised = config.product, config.row_normalised
 
     def forward(self, x: Tensor, place: Place, history: MixerHistory | None = None) -> Tensor:
-        return mix_stage(x[:, :, None], [self], place, history, self.product, self.row_normalised)[:, :, 0]
+        return mix_stage(x[:, :, None], [self], place, history, self.product, self.row_normalised).squeeze(2)
 
 
 class ChannelToeplitzMixer(ToeplitzKernel):
@@ -81,7 +81,7 @@ class ExpandedToeplitzMixer(nn.ModuleDict):
         self.product, self.row_normalised = config.product, config.row_normalised
 
     def forward(self, x: Tensor, place: Place, history: MixerHistory | None = None) -> Tensor:
-        return mix_expanded(x[:, :, None], [self], place, history, self.product, self.row_normalised)[:, :, 0]
+        return mix_expanded(x[:, :, None], [self], place, history, self.product, self.row_normalised).squeeze(2)
 
 
 class HeadedToeplitzMixer(nn.Module):
@@ -106,27 +106,6 @@ class HeadedToeplitzMixer(nn.Module):
         heads: list = list(self.mixer_heads)
         y = mix(inputs, heads, place, history, self.product, self.row_normalised)
         return self.out_proj(y.flatten(-2))
-
-
-def project_heads(x: Tensor, projections: nn.ModuleList) -> Tensor:
-    """Return (B, t, H, d/H), the projection of every head; of plain maps by one matrix product."""
-    if not all(map(is_plain, projections)):
-        return torch.stack([head(x) for head in projections], -2)
-    # Row block h of the joined weight is head h's projection.
-    weight = torch.cat([head.get_parameter("weight") for head in projections])
-    has_bias = projections[0].bias is not None
-    bias = torch.cat([head.get_parameter("bias") for head in projections]) if has_bias else None
-    return linear(x, weight, bias).unflatten(-1, (len(projections), -1))
-
-
-def is_plain(projection: nn.Module) -> bool:
-    """Return whether calling a projection does no more than its weight and bias say.
-
-    Adapters and parametrisations put a module of another type in its place; hooks, and what replaces the
-    method ``forward``, are kept on the module.
-    """
-    hooked = any(getattr(projection, f"_{kind}_hooks") for kind in _HOOKS)
-    return type(projection) is nn.Linear and not hooked and "forward" not in projection.__dict__
 
 
 def mix_expanded(
