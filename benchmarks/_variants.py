@@ -14,7 +14,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from toeplitz_theory import TMMConfig, TMMForCausalLM
 from toeplitz_theory.tmm.mixers import ToeplitzKernel
-from toeplitz_theory.tmm.mixers.toeplitz import project_heads
+from toeplitz_theory.tmm.mixers.projections import project_heads
 
 WIDTH, LAYERS, VOCABULARY, BATCH = 128, 4, 1024, 8
 
@@ -35,7 +35,7 @@ class Projected(nn.Module):
         self.outward = nn.Linear(WIDTH, WIDTH, bias=False)
 
     def forward(self, x: Tensor, *_) -> Tensor:
-        return self.outward(project_heads(x, self.inward).flatten(-2))
+        return self.outward(project_heads(x, self.inward))
 
 
 class Copied(Projected):
@@ -48,25 +48,28 @@ class Copied(Projected):
             kernel.draw("kaiming")
 
     def forward(self, x: Tensor, *_) -> Tensor:
-        stream = project_heads(x, self.inward) if len(self.inward) > 1 else x[:, :, None]
+        heads = len(self.inward)
+        stream = project_heads(x, self.inward) if heads > 1 else x
         taps = torch.cat([kernel.weight for kernel in self.kernels])
         bias = torch.stack([kernel.bias for kernel in self.kernels], -1)
-        y = Copy.apply(stream, taps).add_(bias[: x.shape[1], :, None]).flatten(-2)
-        return self.outward(y) if len(self.inward) > 1 else y
+        y = Copy.apply(stream, taps, bias[: x.shape[1]])
+        return self.outward(y) if heads > 1 else y
 
 
 class Copy(torch.autograd.Function):
-    """What a product must read and write, and nothing computed."""
+    """What a product with its bias must read and write, and nothing computed but sums."""
 
     @staticmethod
-    def forward(ctx, x, taps):
+    def forward(ctx, x, taps, bias):
         ctx.save_for_backward(x, taps)
-        return x.clone()
+        y = x.clone()
+        y.unflatten(2, (len(taps), -1)).add_(bias[..., None])
+        return y
 
     @staticmethod
     def backward(ctx, g):
         _, taps = ctx.saved_tensors
-        return g.clone(), torch.zeros_like(taps)
+        return g.clone(), torch.zeros_like(taps), g.sum(0).unflatten(1, (len(taps), -1)).sum(2)
 
 
 class Published(nn.Module):

@@ -42,7 +42,7 @@ def main() -> None:
             ways = [way for way in WAYS if way != "dense" or t <= 1024]
             least = least_ms(t, heads, ways)
             times = "".join(f" {least[way]:11.2f}" if way in least else f" {'':>11}" for way in WAYS)
-            auto = chosen_method("auto", torch.empty(8, t, heads, 128 // heads), torch.empty(heads, t))
+            auto = chosen_method("auto", torch.empty(8, t, 128), torch.empty(heads, t))
             print(f"{t:6d} {heads:6d}{times}  {auto}")
 
 

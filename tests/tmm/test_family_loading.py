@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from tests.tmm.family import config_of, ids_of, make
+from tests.tmm.family import MIXERS, config_of, ids_of, make
 from toeplitz_theory import TMMForAutoencoding, TMMForCausalLM
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.tmm import TMMModel
@@ -106,3 +106,37 @@ class TestFieldsChangedAfterTheConfigurationWasMade:
         model.config.beyond_n = value
         with pytest.raises(ValueError, match="n = 24"):
             model(ids_of(model, length=25))
+
+
+# Mixers without parts whose weights are read from outside.
+CALLED = [
+    name
+    for name, fields in MIXERS.items()
+    if fields.get("mixer") in ("attention", "linear_attention")
+    or not (fields.keys() & {"num_heads", "expanded"} or fields.get("mixer") in ("hyena", "ssm"))
+]
+
+
+class TestOffloading:
+    """A block on disk: the same logits, or a refusal that names what cannot be there."""
+
+    def load(self, name, folder):
+        model = make(name)
+        model.save_pretrained(folder / "model")
+        places = dict.fromkeys(("model.embed_tokens", "model.mixer_blocks.0", "model.norm", "lm_head"), "cpu")
+        places |= {"model.mixer_blocks.1": "disk"}
+        loaded = TMMForCausalLM.from_pretrained(
+            folder / "model", device_map=places, offload_folder=folder / "away"
+        )
+        return model, loaded
+
+    @pytest.mark.parametrize("name", CALLED)
+    def test_mixers_of_one_part_are_brought_back(self, name, tmp_path):
+        model, loaded = self.load(name, tmp_path)
+        ids = ids_of(model)
+        assert torch.equal(loaded(ids).logits, model(ids).logits)
+
+    @pytest.mark.parametrize("name", [name for name in MIXERS if name not in CALLED])
+    def test_parts_that_are_read_are_refused_by_name(self, name, tmp_path):
+        with pytest.raises(InputError, match=r"offloads model\.mixer_blocks\.1\.token_mixing_layer\.\w+"):
+            self.load(name, tmp_path)

@@ -16,18 +16,19 @@ def drawn(*shape, seed=0):
 
 
 def arguments(batch=2, t=7, heads=2, channels=3):
-    return drawn(batch, t, heads, channels), drawn(heads, t, seed=1), drawn(t, heads, seed=2)
+    return drawn(batch, t, heads * channels), drawn(heads, t, seed=1), drawn(t, heads, seed=2)
 
 
 def plain(x, w, bias):
-    return torch.einsum("hts,bshc->bthc", toeplitz_matrices(w), x) + bias[..., None]
+    y = torch.einsum("hts,bshc->bthc", toeplitz_matrices(w), x.unflatten(2, (len(w), -1)))
+    return (y + bias.reshape(len(bias), -1, 1)).flatten(2)
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("shape", [(2, 7, 3, 2), (1, 1, 1, 1), (2, 64, 1, 3), (2, 64, 4, 3), (2, 300, 2, 3)])
 def test_value_and_gradients_are_those_of_plain_autograd(method, shape):
     given = [part.requires_grad_() for part in arguments(*shape)]
-    g = drawn(*shape, seed=3)
+    g = drawn(*given[0].shape, seed=3)
     found, expected = product_plus(*given, method), plain(*given)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(torch.autograd.grad(found, given, g), torch.autograd.grad(expected, given, g))
@@ -114,4 +115,23 @@ def test_half_precision_gradients_come_as_their_arguments():
 
 def test_without_a_bias_it_is_the_public_product():
     x, w, _ = arguments()
-    assert torch.equal(product_plus(x, w, None, "blocked"), causal_toeplitz_product(x, w, "blocked"))
+    public = causal_toeplitz_product(x.unflatten(2, (len(w), -1)), w, "blocked")
+    assert torch.equal(product_plus(x, w, None, "blocked"), public.flatten(2))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_bias_of_one_head_may_be_a_vector(method):
+    x, w, bias = arguments(2, 9, 1, 3)
+    given = [part.requires_grad_() for part in (x, w, bias.squeeze(1))]
+    g = drawn(*x.shape, seed=3)
+    found, expected = product_plus(*given, method), plain(x, w, bias)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(found, given, g), torch.autograd.grad(plain(*given), given, g)
+    )
+    together = torch.func.vmap(lambda b: product_plus(x, w, b, method), 1)(
+        torch.stack([given[2], 2 * given[2]], 1)
+    )
+    torch.testing.assert_close(together[1], plain(x, w, 2 * bias))
+    tangent = torch.func.jvp(lambda b: product_plus(x, w, b, method), (given[2],), (bias.squeeze(1),))[1]
+    torch.testing.assert_close(tangent, bias.expand_as(x))

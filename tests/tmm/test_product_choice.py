@@ -15,7 +15,7 @@ from toeplitz_theory.tmm.products import choice, chosen_method
 from toeplitz_theory.tmm.products.timing import faster_way
 from toeplitz_theory.tmm.products.transform import radices_for
 
-BIG = (torch.zeros(2, 512, 1, 64), torch.zeros(1, 512))
+BIG = (torch.zeros(2, 512, 64), torch.zeros(1, 512))
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_table(device, t, channels, expected):
 def test_measures_once_a_class_and_remembers(measuring):
     calls, folder = measuring
     assert chosen_method("auto", *BIG) == "fft"
-    assert chosen_method("auto", torch.zeros(2, 509, 1, 61), BIG[1][:, :509]) == "fft"
+    assert chosen_method("auto", torch.zeros(2, 509, 61), BIG[1][:, :509]) == "fft"
     forget()
     assert chosen_method("auto", *BIG) == "fft"
     assert calls == [(2, 512, 1, 64)]
@@ -124,10 +124,10 @@ def test_another_process_that_was_faster_decides(measuring, monkeypatch):
 
 def test_small_products_and_shapes_without_values_are_not_measured(measuring):
     calls, _ = measuring
-    assert chosen_method("auto", torch.zeros(1, 256, 1, 8), torch.zeros(1, 256)) == "blocked"
+    assert chosen_method("auto", torch.zeros(1, 256, 8), torch.zeros(1, 256)) == "blocked"
     with torch.device("meta"):
         # As on accelerators, whose queue a measurement would stall.
-        assert chosen_method("auto", torch.zeros(2, 512, 1, 64), torch.zeros(1, 512)) == "fft"
+        assert chosen_method("auto", torch.zeros(2, 512, 64), torch.zeros(1, 512)) == "fft"
     assert not calls
 
 
@@ -155,7 +155,7 @@ def test_measuring_leaves_random_generators_alone_and_prefers_the_default():
 def test_one_process_measures_and_the_next_repeats(tmp_path, monkeypatch):
     code = (
         "import torch; from toeplitz_theory.tmm.products import chosen_method; torch.set_num_threads(1);"
-        "print(chosen_method('auto', torch.zeros(1, 512, 1, 64), torch.zeros(1, 512)))"
+        "print(chosen_method('auto', torch.zeros(1, 512, 64), torch.zeros(1, 512)))"
     )
     monkeypatch.setenv("TOEPLITZ_THEORY_CACHE", str(tmp_path))
     monkeypatch.setenv(choice.VARIABLE, "auto")
@@ -163,7 +163,7 @@ def test_one_process_measures_and_the_next_repeats(tmp_path, monkeypatch):
     (written,) = (tmp_path / "products").iterdir()
     before = written.stat().st_mtime_ns
     forget()
-    assert chosen_method("auto", torch.zeros(1, 512, 1, 64), torch.zeros(1, 512)) == process.stdout.strip()
+    assert chosen_method("auto", torch.zeros(1, 512, 64), torch.zeros(1, 512)) == process.stdout.strip()
     assert [path.stat().st_mtime_ns for path in (tmp_path / "products").iterdir()] == [before]
     forget()
 

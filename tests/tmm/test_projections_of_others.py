@@ -1,4 +1,4 @@
-"""Linear maps that others have changed, of heads and of filters: adapters, hooks and the like act as if called."""
+"""Linear maps of heads and filters that others have changed: adapters, hooks and the like act."""
 
 import pytest
 import torch

@@ -12,7 +12,8 @@ from transformers import initialization as init
 
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.tmm.config import TMMConfig
-from toeplitz_theory.tmm.mixers import ToeplitzKernel
+from toeplitz_theory.tmm.mixers import CausalKernels, ToeplitzKernel
+from toeplitz_theory.tmm.mixers.masked import MaskedKernel
 
 # A language model may start from a stack without a head, and a stack may leave a head aside.
 _HEAD = "lm_head."
@@ -52,6 +53,8 @@ class TMMPreTrainedModel(PreTrainedModel):
         ------
         InputError
             When tensors are missing, left over or of another shape: transformers would draw them at random.
+            When ``device_map`` offloads matrices or kernels that are parts of a mixer: what brings offloaded
+            weights back waits for calls, and those are read, not called.
         """
         lenient = kwargs.pop("ignore_mismatched_sizes", False)
         with_info = kwargs.pop("output_loading_info", False)
@@ -66,6 +69,7 @@ class TMMPreTrainedModel(PreTrainedModel):
         wrong = _what_does_not_fit(info, lenient)
         if wrong:
             raise InputError(f"{pretrained_model_name_or_path} does not fit {cls.__name__}: {wrong}")
+        _refuse_offloaded(model)
         for module in model.modules():
             if isinstance(module, ToeplitzKernel):
                 # transformers makes the loaded tensors parameters that learn.
@@ -90,6 +94,19 @@ class TMMPreTrainedModel(PreTrainedModel):
             init.normal_(module.weight, std=math.sqrt(2 / module.weight.shape[1]))
         elif isinstance(module, nn.Embedding):
             init.copy_(module.weight, module.weight / self.config.initializer_range)
+
+
+def _refuse_offloaded(model: nn.Module) -> None:
+    mixers = {
+        module.token_mixing_layer for module in model.modules() if hasattr(module, "token_mixing_layer")
+    }
+    for name, part in model.named_modules():
+        read = isinstance(part, (CausalKernels, MaskedKernel)) and part not in mixers
+        if read and any(parameter.is_meta for parameter in part.parameters()):
+            raise InputError(
+                f"device_map offloads {name}, which is read without being called and so would not come back: "
+                "place its block on a device (the CPU is one), or load without device_map"
+            )
 
 
 def _what_does_not_fit(info: dict, lenient: bool) -> str:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from toeplitz_theory.tmm.products import chosen_method
-from toeplitz_theory.tmm.products.autograd import Product, product_op
+from toeplitz_theory.tmm.products.autograd import Product, add_bias, product_op
 
 
 def causal_toeplitz_product(x: Tensor, kernels: Tensor, method: str = "auto") -> Tensor:
@@ -54,12 +54,15 @@ def causal_toeplitz_product(x: Tensor, kernels: Tensor, method: str = "auto") ->
         raise ValueError(
             f"x and kernels must be real floating-point numbers, not {x.dtype} and {kernels.dtype}"
         )
-    return product_plus(x, kernels[:, : x.shape[1]], None, method)
+    return product_plus(x.flatten(2), kernels[:, : x.shape[1]], None, method).view(x.shape)
 
 
 def product_plus(x: Tensor, w: Tensor, bias: Tensor | None, method: str) -> Tensor:
-    """Return the product with kernels (H, t) plus a bias (t, H), or None, whose shapes are known to fit."""
+    """Return the product of ``x`` (B, t, H c) with kernels (H, t) plus a bias, whose shapes are known to fit.
+
+    The bias is (t, H), or (t,) for one head, or None.
+    """
     if torch.compiler.is_compiling():
         y = product_op(x, w, method, False)
-        return y if bias is None else y + bias[..., None]
+        return y if bias is None else add_bias(y, bias)
     return Product.apply(x, w, bias, chosen_method(method, x, w), False)

@@ -97,9 +97,8 @@ class HyenaMixer(nn.Module):
         z, *gates = self._short(self.in_proj(x), history).chunk(ORDER + 1, -1)
         filters: list[Any] = list(self.filters)
         for slot, (gate, long) in enumerate(zip(gates, filters, strict=True)):
-            z = gate * mix_heads(
-                z[..., None], long.sources(), long.kernels, self.product, history, slot
-            ).squeeze(-1)
+            made_of = long.sources()
+            z = gate * mix_heads(z, z.shape[-1], made_of, long.kernels, self.product, history, slot)
         return self.out_proj(z)
 
     def _short(self, x: Tensor, history: MixerHistory | None) -> Tensor:

@@ -60,7 +60,7 @@ class HeadedMaskedMixer(nn.Module):
         self.out_proj = nn.Linear(d, d, bias=bias)
 
     def forward(self, x: Tensor, place: Place, history: MixerHistory | None = None) -> Tensor:
-        inputs = project_heads(x, self.proj_head)
+        inputs = project_heads(x, self.proj_head).unflatten(-1, (len(self.proj_head), -1))
         if place.mask is not None:
             inputs = inputs * place.mask[..., None]
         return self.out_proj(mix_masked(inputs, list(self.mixer_heads), place, history).flatten(-2))

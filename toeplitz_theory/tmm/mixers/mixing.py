@@ -12,10 +12,12 @@ from toeplitz_theory.tmm.cache import MixerHistory
 from toeplitz_theory.tmm.inputs import Place
 from toeplitz_theory.tmm.mixers.kernels import ToeplitzKernel
 from toeplitz_theory.tmm.product import product_plus
+from toeplitz_theory.tmm.products.autograd import add_bias
 
 
 def mix_heads(
     x: Tensor,
+    heads: int,
     sources: Sequence[Tensor],
     kernels: Callable[[], Tensor],
     method: str,
@@ -23,18 +25,21 @@ def mix_heads(
     slot: int = 0,
     bias: Tensor | None = None,
 ) -> Tensor:
-    """Return the product for the new positions of ``x`` (B, t, H, c), given what came before.
+    """Return the product for the new positions of ``x`` (B, t, H c), given what came before.
 
     ``kernels()`` makes the (H, n) kernels from the parameters ``sources``: cached steps keep what they made
-    of them for as long as these stay as they are. Without a history a ``bias`` (t, H) is added on the way.
+    of them for as long as these stay as they are. Without a history a ``bias`` (t, H), or (t,) of one head,
+    is added on the way.
     """
     if history is not None:
-        return history.convolve(x, sources, kernels, method, slot)
-    taps = kernels()
-    if x.shape[1] > taps.shape[1]:
+        return history.convolve(x.unflatten(2, (heads, -1)), sources, kernels, method, slot).flatten(2)
+    taps, t = kernels(), x.shape[1]
+    if t > taps.shape[1]:
         # A sequence that slides past the end of the kernels meets zero taps.
-        taps = pad(taps, (0, x.shape[1] - taps.shape[1]))
-    return product_plus(x, taps[:, : x.shape[1]], bias, method)
+        taps = pad(taps, (0, t - taps.shape[1]))
+    elif t < taps.shape[1]:
+        taps = taps[:, :t]
+    return product_plus(x, taps, bias, method)
 
 
 def mix_stage(
@@ -46,40 +51,51 @@ def mix_stage(
     row_normalised: bool = False,
     slot: int = 0,
 ) -> Tensor:
-    """Return ``T(w_h) x + b_h`` for each head of ``x`` (B, t, H, c).
+    """Return ``T(w_h) x + b_h`` for each head of ``x`` (B, t, H c).
 
     Row-normalised, each output is a weighted mean: divided by the sum of the taps that met an input.
     """
     if row_normalised:
-        x = torch.cat([x, _present(x, place)], -1)
+        x = torch.cat([x.unflatten(2, (len(heads), -1)), _present(x, len(heads), place)], -1).flatten(2)
     stored = [head.stored for head in heads]
     biases = [head.bias for head in heads if head.bias is not None]
     # Without history and mask all rows stand at positions 0 ... t - 1, unless they slide past the kernel.
-    plain = history is None and place.mask is None and x.shape[1] <= stored[0].shape[1]
-    bias = _side_by_side(biases)[: x.shape[1]] if biases and plain and not row_normalised else None
-    y = mix_heads(x, stored, lambda: _joined([head.kernels() for head in heads]), method, history, slot, bias)
+    t, n = x.shape[1], stored[0].shape[1]
+    plain = history is None and place.mask is None and t <= n
+    bias = _side_by_side(biases) if biases and plain and not row_normalised else None
+    if bias is not None and t < n:
+        bias = bias[:t]
+    y = mix_heads(
+        x, len(heads), stored, lambda: _joined([h.kernels() for h in heads]), method, history, slot, bias
+    )
     if row_normalised:
-        y, total = y[..., :-1], y[..., -1:]
-        # Zero only where all inputs so far are padding.
-        y = y / torch.where(total > 0, total, 1)
+        y = _normalised(y, len(heads))
     if bias is not None or not biases:
         return y
     if history is None:
-        return y + _side_by_side(biases)[place.positions][..., None]
+        return add_bias(y, _side_by_side(biases)[place.positions].reshape(*place.positions.shape, -1))
     # Picked before they are joined: a decoding step needs one position of n.
-    return y + _side_by_side([bias[place.positions] for bias in biases])[..., None]
+    return add_bias(y, torch.stack([bias[place.positions] for bias in biases], -1))
 
 
 def _side_by_side(biases: list[Tensor]) -> Tensor:
-    """Return (..., H), a column for each head."""
-    return biases[0][..., None] if len(biases) == 1 else torch.stack(biases, -1)
+    """Return (n, H), a column for each head; of one head (n,)."""
+    return biases[0] if len(biases) == 1 else torch.stack(biases, -1)
 
 
 def _joined(kernels: list[Tensor]) -> Tensor:
     return kernels[0] if len(kernels) == 1 else torch.cat(kernels)
 
 
-def _present(x: Tensor, place: Place) -> Tensor:
-    """One more channel (B, t, H, 1): 1 at tokens, 0 at padding."""
-    shape = (*x.shape[:3], 1)
+def _present(x: Tensor, heads: int, place: Place) -> Tensor:
+    """One more channel of each head (B, t, H, 1): 1 at tokens, 0 at padding."""
+    shape = (*x.shape[:2], heads, 1)
     return x.new_ones(shape) if place.mask is None else place.mask[..., None].expand(shape)
+
+
+def _normalised(y: Tensor, heads: int) -> Tensor:
+    """Return the channels of each head divided by its last one, and without it."""
+    y = y.unflatten(2, (heads, -1))
+    y, total = y[..., :-1], y[..., -1:]
+    # Zero only where all inputs so far are padding.
+    return (y / torch.where(total > 0, total, 1)).flatten(2)

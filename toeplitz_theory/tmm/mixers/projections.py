@@ -1,4 +1,4 @@
-"""Linear maps read from their weights where that is faster or wider, called where others have changed them."""
+"""Linear maps: by their weights where that is faster or more exact, called where others have changed them."""
 
 from __future__ import annotations
 
@@ -20,19 +20,21 @@ def is_plain(projection: nn.Module) -> bool:
 
 
 def project_heads(x: Tensor, projections: nn.ModuleList) -> Tensor:
-    """Return (B, t, H, d/H), the projection of every head; of plain maps by one matrix product."""
+    """Return (B, t, d), the heads' projections side by side; of plain maps by one matrix product."""
     if not all(map(is_plain, projections)):
-        return torch.stack([head(x) for head in projections], -2)
+        return torch.cat([head(x) for head in projections], -1)
     # Row block h of the joined weight is head h's projection.
     weight = torch.cat([head.get_parameter("weight") for head in projections])
     has_bias = projections[0].bias is not None
     bias = torch.cat([head.get_parameter("bias") for head in projections]) if has_bias else None
-    return linear(x, weight, bias).unflatten(-1, (len(projections), -1))
+    return linear(x, weight, bias)
 
 
-def apply_wide(projection: nn.Module, x: Tensor) -> Tensor:
+def apply_wide(projection: nn.Linear, x: Tensor) -> Tensor:
     """Return the projection of ``x`` in the precision of ``x``, if plain; else in that of the weights."""
     if not is_plain(projection):
         return projection(x.to(next(projection.parameters()).dtype)).to(x.dtype)
-    weight, bias = projection.get_parameter("weight"), projection.bias
-    return linear(x, weight.to(x.dtype), None if bias is None else projection.get_parameter("bias").to(x.dtype))
+    weight, bias = (
+        None if part is None else part.to(x.dtype) for part in (projection.weight, projection.bias)
+    )
+    return linear(x, weight, bias)

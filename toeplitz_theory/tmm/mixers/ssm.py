@@ -112,7 +112,8 @@ class SSMMixer(nn.Module):
         return self.out_proj(gelu(y.to(x.dtype)))
 
     def _convolve(self, x: Tensor) -> Tensor:
-        return mix_heads(x[..., None], self.filter.sources(), self.filter.kernels, self.product, None).squeeze(-1)
+        made_of = self.filter.sources()
+        return mix_heads(x, x.shape[-1], made_of, self.filter.kernels, self.product, None)
 
     def _advance(self, x: Tensor, layer: StateCacheLayer) -> Tensor:
         """Return y at the new positions, and take the state there."""

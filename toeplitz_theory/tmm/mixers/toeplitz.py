@@ -53,7 +53,7 @@ class FlatToeplitzMixer(ToeplitzKernel):
         self.product, self.row_normalised = config.product, config.row_normalised
 
     def forward(self, x: Tensor, place: Place, history: MixerHistory | None = None) -> Tensor:
-        return mix_stage(x[:, :, None], [self], place, history, self.product, self.row_normalised).squeeze(2)
+        return mix_stage(x, [self], place, history, self.product, self.row_normalised)
 
 
 class ChannelToeplitzMixer(ToeplitzKernel):
@@ -69,7 +69,8 @@ class ChannelToeplitzMixer(ToeplitzKernel):
     def forward(self, x: Tensor, place: Place, history: MixerHistory | None = None) -> Tensor:
         d, k = x.shape[-1], self.stored.shape[0]
         shifted = torch.stack([pad(x, (k - 1 - j, 0))[..., :d] for j in range(k)], 2)
-        y = mix_heads(shifted, self.sources(), self.kernels, self.product, history).sum(2)
+        y = mix_heads(shifted.flatten(2), k, self.sources(), self.kernels, self.product, history)
+        y = y.unflatten(2, (k, -1)).sum(2)
         return y if self.bias is None else y + self.bias[place.positions][..., None]
 
 
@@ -81,7 +82,7 @@ class ExpandedToeplitzMixer(nn.ModuleDict):
         self.product, self.row_normalised = config.product, config.row_normalised
 
     def forward(self, x: Tensor, place: Place, history: MixerHistory | None = None) -> Tensor:
-        return mix_expanded(x[:, :, None], [self], place, history, self.product, self.row_normalised).squeeze(2)
+        return mix_expanded(x, [self], place, history, self.product, self.row_normalised)
 
 
 class HeadedToeplitzMixer(nn.Module):
@@ -101,19 +102,18 @@ class HeadedToeplitzMixer(nn.Module):
     def forward(self, x: Tensor, place: Place, history: MixerHistory | None = None) -> Tensor:
         inputs = project_heads(x, self.proj_head)
         if place.mask is not None and self.out_proj.bias is not None:
-            inputs = inputs * place.mask[..., None]
+            inputs = inputs * place.mask
         mix = mix_expanded if self.expanded else mix_stage
         heads: list = list(self.mixer_heads)
-        y = mix(inputs, heads, place, history, self.product, self.row_normalised)
-        return self.out_proj(y.flatten(-2))
+        return self.out_proj(mix(inputs, heads, place, history, self.product, self.row_normalised))
 
 
 def mix_expanded(
     x: Tensor, heads: list, place: Place, history: MixerHistory | None, method: str, row_normalised: bool
 ) -> Tensor:
-    """Return the two products of each head of ``x`` (B, t, H, c), with a SiLU between."""
+    """Return the two products of each head of ``x`` (B, t, H c), with a SiLU between."""
     first, second = ([head[part] for head in heads] for part in (FIRST, SECOND))
     hidden = silu(mix_stage(x, first, place, history, method, row_normalised))
     if place.mask is not None:
-        hidden = hidden * place.mask[..., None]  # the first bias also stands at padding
+        hidden = hidden * place.mask  # the first bias also stands at padding
     return mix_stage(hidden, second, place, history, method, row_normalised, slot=1)

@@ -2,8 +2,10 @@
 
 Three bilinear maps are closed under taking derivatives: the product ``T(w) x``, its transpose ``T(w)^T g``,
 and the correlation of g with x, which is the gradient of the first in w. `Gradients` computes the last two
-together, since they share a transform. Only arguments are kept for the backward pass: transforms and
-matrices are made again, which costs little and saves memory of twice the activations.
+together, since they share a transform. All take the channels of the heads side by side, (B, t, H c), as a
+network has them: every view of theirs would be a node of the graph, and time in both directions. Only
+arguments are kept for the backward pass: transforms and matrices are made again, which costs little and saves
+memory of twice the activations.
 """
 
 import inspect
@@ -18,9 +20,9 @@ from toeplitz_theory.tmm.products.choice import WAYS, chosen_method, inner_dtype
 
 
 class Product(Function):
-    """``T(w) x + bias``, or with ``adjoint`` ``T(w)^T x + bias``, for x (B, t, H, c), w (H, t), bias (t, H).
+    """``T(w) x + bias``, or with ``adjoint`` ``T(w)^T x + bias``, for x (B, t, H c), w (H, t), bias (t, H).
 
-    With the bias, which may be None, the product is one node of the graph in place of five.
+    With the bias, which may be None, and (t,) for one head, the product is one node of the graph.
     """
 
     @staticmethod
@@ -30,7 +32,7 @@ class Product(Function):
     @staticmethod
     def setup_context(ctx, inputs, output):
         x, w, bias, ctx.method, ctx.adjoint = inputs
-        ctx.bias_dtype = None if bias is None else bias.dtype
+        ctx.bias = None if bias is None else (bias.shape, bias.dtype)
         ctx.save_for_backward(x, w)
         ctx.save_for_forward(x, w)
 
@@ -47,8 +49,8 @@ class Product(Function):
             if needs_x:
                 gx = Product.apply(g, w, None, ctx.method, not ctx.adjoint)
             if needs_w:
-                gw = Correlation.apply(*((x, g) if ctx.adjoint else (g, x)), ctx.method).to(w.dtype)
-        return gx, gw, g.sum(3, dtype=ctx.bias_dtype).sum(0) if needs_bias else None, None, None
+                gw = Correlation.apply(*((x, g) if ctx.adjoint else (g, x)), len(w), ctx.method).to(w.dtype)
+        return gx, gw, _sum_channels(g, len(w), *ctx.bias) if needs_bias else None, None, None
 
     @staticmethod
     def jvp(ctx, x_tangent, w_tangent, bias_tangent, *_):
@@ -56,7 +58,7 @@ class Product(Function):
         of_x = None if x_tangent is None else Product.apply(x_tangent, w, None, ctx.method, ctx.adjoint)
         of_w = None if w_tangent is None else Product.apply(x, w_tangent, None, ctx.method, ctx.adjoint)
         if bias_tangent is not None:
-            bias_tangent = torch.zeros_like(x) + bias_tangent[..., None].to(x.dtype)
+            bias_tangent = add_bias(torch.zeros_like(x), bias_tangent.to(x.dtype))
         return _sum(_sum(of_x, of_w), bias_tangent)
 
     @staticmethod
@@ -66,21 +68,21 @@ class Product(Function):
             y = Product.apply(x.movedim(x_dim, 0).flatten(0, 1), w, bias, method, adjoint)
             return y.unflatten(0, (info.batch_size, -1)), 0
         if bias is not None:
-            bias = _as_heads(bias, bias_dim, 1, info)
+            bias = _bias_as_heads(bias, bias_dim, info)
         y = Product.apply(_as_heads(x, x_dim, 2, info), _as_heads(w, w_dim, 0, info), bias, method, adjoint)
         return y.unflatten(2, (info.batch_size, -1)), 2
 
 
 class Correlation(Function):
-    """``s[h, k] = sum g[b, i + k, h, c] x[b, i, h, c]`` of two (B, t, H, c), of shape (H, t)."""
+    """``s[h, k]``, the sum of ``g[b, i + k, c] x[b, i, c]`` over the channels of head h, of shape (H, t)."""
 
     @staticmethod
-    def forward(g, x, method):
-        return correlate(g, x, method)
+    def forward(g, x, heads, method):
+        return correlate(g, x, heads, method)
 
     @staticmethod
     def setup_context(ctx, inputs, output):
-        g, x, ctx.method = inputs
+        g, x, ctx.heads, ctx.method = inputs
         ctx.save_for_backward(g, x)
         ctx.save_for_forward(g, x)
 
@@ -92,20 +94,22 @@ class Correlation(Function):
             Product.apply(x, v, None, ctx.method, False) if needs_g else None,
             Product.apply(g, v, None, ctx.method, True) if needs_x else None,
             None,
+            None,
         )
 
     @staticmethod
     def jvp(ctx, g_tangent, x_tangent, *_):
         g, x = ctx.saved_tensors
         return _sum(
-            None if g_tangent is None else Correlation.apply(g_tangent, x, ctx.method),
-            None if x_tangent is None else Correlation.apply(g, x_tangent, ctx.method),
+            None if g_tangent is None else Correlation.apply(g_tangent, x, ctx.heads, ctx.method),
+            None if x_tangent is None else Correlation.apply(g, x_tangent, ctx.heads, ctx.method),
         )
 
     @staticmethod
-    def vmap(info, in_dims, g, x, method):
+    def vmap(info, in_dims, g, x, heads, method):
         g, x = (_as_heads(part, dim, 2, info) for part, dim in zip((g, x), in_dims[:2], strict=True))
-        return Correlation.apply(g, x, method).unflatten(0, (info.batch_size, -1)), 0
+        s = Correlation.apply(g, x, info.batch_size * heads, method)
+        return s.unflatten(0, (info.batch_size, -1)), 0
 
 
 class Gradients(Function):
@@ -152,21 +156,23 @@ for _function in (Product, Correlation, Gradients):
 
 
 def multiply(x: Tensor, w: Tensor, method: str, adjoint: bool, bias: Tensor | None = None) -> Tensor:
-    """Compute ``T(w) x`` or ``T(w)^T x``, and add a bias (t, H), without a gradient."""
+    """Compute ``T(w) x`` or ``T(w)^T x``, and add a bias, without a gradient."""
     if x.numel() == 0:
         return torch.empty_like(x)
     with _no_autocast(x):
         y = _own(WAYS[method].multiply(x, w, inner_dtype(x, w), adjoint))
-    return y if bias is None else y.add_(bias[..., None])
+    if bias is not None:
+        y.unflatten(2, (len(w), -1)).add_(bias.reshape(len(bias), -1, 1))
+    return y
 
 
-def correlate(g: Tensor, x: Tensor, method: str) -> Tensor:
+def correlate(g: Tensor, x: Tensor, heads: int, method: str) -> Tensor:
     """Compute the correlation without a gradient."""
     dtype = inner_dtype(g, x)
     if x.numel() == 0:
-        return torch.zeros(x.shape[2], x.shape[1], dtype=dtype, device=x.device)
+        return torch.zeros(heads, x.shape[1], dtype=dtype, device=x.device)
     with _no_autocast(x):
-        return _own(WAYS[method].correlate(g, x, dtype))
+        return _own(WAYS[method].correlate(g, x, heads, dtype))
 
 
 def gradients(g: Tensor, x: Tensor, w: Tensor, method: str) -> tuple[Tensor, Tensor]:
@@ -176,6 +182,20 @@ def gradients(g: Tensor, x: Tensor, w: Tensor, method: str) -> tuple[Tensor, Ten
     with _no_autocast(x):
         gx, gw = WAYS[method].gradients(g, x, w, inner_dtype(x, w))
     return _own(gx), _own(gw)
+
+
+def add_bias(y: Tensor, bias: Tensor) -> Tensor:
+    """Return ``y`` (B, t, H c) and a bias (t, H), (B, t, H) or for one head (t,) added to every channel."""
+    if bias.ndim == 1:
+        bias = bias[:, None]
+    if bias.shape[-1] == 1:
+        return y + bias
+    return (y.unflatten(2, (bias.shape[-1], -1)) + bias[..., None]).flatten(2)
+
+
+def _sum_channels(g: Tensor, heads: int, shape: torch.Size, dtype: torch.dtype) -> Tensor:
+    """Return the gradient of a bias: the sum of ``g`` (B, t, H c) over samples and the channels of a head."""
+    return g.sum(0, dtype=dtype).unflatten(1, (heads, -1)).sum(2).reshape(shape)
 
 
 def _constant(*tensors: Tensor) -> bool:
@@ -207,6 +227,13 @@ def _as_heads(part: Tensor, dim: int | None, heads: int, info) -> Tensor:
     else:
         part = part.movedim(dim, heads)
     return part.flatten(heads, heads + 1)
+
+
+def _bias_as_heads(bias: Tensor, dim: int | None, info) -> Tensor:
+    """Return (t, V H) of a bias (t, H) or (t,) for each of V, or one for all."""
+    if dim is not None:
+        return bias.movedim(dim, 1).flatten(1)
+    return bias.reshape(len(bias), 1, -1).expand(-1, info.batch_size, -1).flatten(1)
 
 
 @torch.library.custom_op("toeplitz_theory::product", mutates_args=())

@@ -5,8 +5,8 @@ transform of `transform.py` turns it into m independent complex b x b products. 
 products on arrays that keep the order (batch, time, channels): nothing is transposed, one sample at a time
 passes through buffers that stay in the caches, and no memory grows with the batch.
 
-As in the other ways: ``x`` is (B, t, H, c), ``w`` is (H, t), the arithmetic is done in ``dtype``, results
-come in the dtype of their arguments.
+As in the other ways: ``x`` is (B, t, H c), the channels of one head after those of another, ``w`` is (H, t),
+the arithmetic is done in ``dtype``, results come in the dtype of their arguments.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from toeplitz_theory.tmm.products.workspace import Workspace, workspace_for
 
 def multiply(x: Tensor, w: Tensor, dtype: torch.dtype, adjoint: bool = False) -> Tensor:
     """Return ``T(w) x``, or with ``adjoint`` ``T(w)^T x``."""
-    space = workspace_for(x, dtype)
+    space = workspace_for(x, len(w), dtype)
     y = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     read, write = _reader(space, x, 0), _writer(space, y)
     products = list(zip(_root_matrices(w, space, adjoint), space.columns[0], space.results, strict=True))
@@ -33,7 +33,7 @@ def multiply(x: Tensor, w: Tensor, dtype: torch.dtype, adjoint: bool = False) ->
 
 def gradients(g: Tensor, x: Tensor, w: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Return ``T(w)^T g`` and the correlations of ``g`` with ``x``, with one transform of ``g``."""
-    space = workspace_for(g, dtype)
+    space = workspace_for(g, len(w), dtype)
     gx = torch.empty(g.shape, dtype=g.dtype, device=g.device)
     read_g, read_x, write = _reader(space, g, 0), _reader(space, x, 1), _writer(space, gx)
     of_g = space.columns[0]
@@ -48,9 +48,9 @@ def gradients(g: Tensor, x: Tensor, w: Tensor, dtype: torch.dtype) -> tuple[Tens
     return gx, _from_root_matrices(space).to(w.dtype)
 
 
-def correlate(g: Tensor, x: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return ``s[h, k] = sum g[b, i + k, h, c] x[b, i, h, c]``, of shape (H, t)."""
-    space = workspace_for(g, dtype)
+def correlate(g: Tensor, x: Tensor, heads: int, dtype: torch.dtype) -> Tensor:
+    """Return ``s[h, k]``, the sum of ``g[b, i + k, c] x[b, i, c]`` over the channels of head h: (H, t)."""
+    space = workspace_for(g, heads, dtype)
     read_g, read_x = _reader(space, g, 0), _reader(space, x, 1)
     for i in range(len(g)):
         read_g(i)
@@ -69,12 +69,12 @@ def _add_outer(space: Workspace, first: bool) -> None:
 
 
 def _reader(space: Workspace, x: Tensor, place: int) -> Callable[[int], None]:
-    """Return what transforms sample i of ``x`` (B, t, H, c) into a place of the workspace."""
+    """Return what transforms sample i of ``x`` (B, t, H c) into a place of the workspace."""
     steps = space.analyses[place]
     if space.aligned and x.dtype == space.dtype:
         views = x.contiguous().view(len(x), *steps.source_shape).unbind()
         return lambda i: steps(views[i])
-    samples, part, blocks = x.flatten(2).unbind(), space.part, space.blocks.view(steps.source_shape)
+    samples, part, blocks = x.unbind(), space.part, space.blocks.view(steps.source_shape)
 
     def read(i: int) -> None:
         part.copy_(samples[i])
@@ -84,7 +84,7 @@ def _reader(space: Workspace, x: Tensor, place: int) -> Callable[[int], None]:
 
 
 def _writer(space: Workspace, y: Tensor) -> Callable[[int], None]:
-    """Return what writes sample i of ``y`` (B, t, H, c) from the results at the roots, overwriting them."""
+    """Return what writes sample i of ``y`` (B, t, H c) from the results at the roots, overwriting them."""
     steps, values, headed = space.synthesis, space.values, space.heads > 1
     if space.aligned and y.dtype == space.dtype:
         views = y.view(len(y), *steps.target_shape).unbind()
@@ -95,7 +95,7 @@ def _writer(space: Workspace, y: Tensor) -> Callable[[int], None]:
             steps(values, views[i])
 
         return write
-    samples, part, blocks = y.flatten(2).unbind(), space.part, space.blocks.view(steps.target_shape)
+    samples, part, blocks = y.unbind(), space.part, space.blocks.view(steps.target_shape)
     rest = space.blocks[space.t :]
 
     def write_part(i: int) -> None:

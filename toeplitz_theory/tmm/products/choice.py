@@ -41,7 +41,7 @@ SMALL = 2**24
 
 
 def chosen_method(method: str, x: Tensor, w: Tensor) -> str:
-    """Return the name of one of the ways for a product of ``x`` (B, t, H, c) with kernels ``w`` (H, t).
+    """Return the name of one of the ways for a product of ``x`` (B, t, H c) with kernels ``w`` (H, t).
 
     Raises
     ------
@@ -56,12 +56,14 @@ def chosen_method(method: str, x: Tensor, w: Tensor) -> str:
         raise ValueError(f"method={method!r} is not one of {', '.join(METHODS)}")
     if method in WAYS:
         return method
-    batch, t, heads, channels = shape = tuple(x.shape)
+    batch, t, width = x.shape
+    heads = max(1, len(w))
+    channels = width // heads
     # Accelerators go by the table: to time them is to stall their queue, which graph capture forbids.
     plain = type(x) in (Tensor, torch.nn.Parameter) and x.device.type == "cpu"
-    if method == "table" or not plain or batch * t * t * heads * channels < SMALL:
+    if method == "table" or not plain or batch * t * t * width < SMALL:
         return by_table(x.device.type, t, channels)
-    return _measured(inner_dtype(x, w), shape_class(*shape), torch.get_num_threads())
+    return _measured(inner_dtype(x, w), shape_class(batch, t, heads, channels), torch.get_num_threads())
 
 
 def inner_dtype(x: Tensor, w: Tensor) -> torch.dtype:

@@ -1,7 +1,7 @@
 """Products with the matrices written out, block row by block row up to the diagonal: for short inputs.
 
-As in the other ways: ``x`` is (B, t, H, c), ``w`` is (H, t), the arithmetic is done in ``dtype``, results
-come in the dtype of their arguments.
+As in the other ways: ``x`` is (B, t, H c), the channels of one head after those of another, ``w`` is (H, t),
+the arithmetic is done in ``dtype``, results come in the dtype of their arguments.
 
 A block row of b rows is one strip of the matrix, and since the matrix is Toeplitz the last strip holds all
 others: b x n numbers are written out, not n x n. With one head the samples stay where they are and share the
@@ -17,7 +17,7 @@ ROWS = 128
 
 def multiply(x: Tensor, w: Tensor, dtype: torch.dtype, adjoint: bool = False) -> Tensor:
     """Return ``T(w) x``, or with ``adjoint`` ``T(w)^T x``."""
-    columns = _columns(x.to(dtype))
+    columns = _columns(x.to(dtype), len(w))
     stack, t, _ = columns.shape
     starts, rows = _block_rows(t)
     strip = (_strip_after if adjoint else _strip_before)(w.to(dtype), rows, starts[-1])
@@ -30,18 +30,18 @@ def multiply(x: Tensor, w: Tensor, dtype: torch.dtype, adjoint: bool = False) ->
         else:
             part, source = _before(strip, start, stop, starts[-1]), columns[:, :stop]
         torch.bmm(part, source, out=y[:, start:stop])
-    return _from_columns(y, x)
+    return _from_columns(y, len(w), len(x)).to(x.dtype)
 
 
 def gradients(g: Tensor, x: Tensor, w: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Return ``T(w)^T g`` and the correlations of ``g`` with ``x``."""
-    return multiply(g, w, dtype, adjoint=True), correlate(g, x, dtype).to(w.dtype)
+    return multiply(g, w, dtype, adjoint=True), correlate(g, x, len(w), dtype).to(w.dtype)
 
 
-def correlate(g: Tensor, x: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return ``s[h, k] = sum g[b, i + k, h, c] x[b, i, h, c]``, of shape (H, t)."""
-    g_columns, x_columns = _columns(g.to(dtype)), _columns(x.to(dtype))
-    heads, t = x.shape[2], x.shape[1]
+def correlate(g: Tensor, x: Tensor, heads: int, dtype: torch.dtype) -> Tensor:
+    """Return ``s[h, k]``, the sum of ``g[b, i + k, c] x[b, i, c]`` over the channels of head h: (H, t)."""
+    g_columns, x_columns = _columns(g.to(dtype), heads), _columns(x.to(dtype), heads)
+    t = x.shape[1]
     starts, rows = _block_rows(t)
     strip = g_columns.new_zeros(heads, rows, starts[-1] + rows)
     # One head: sample after sample into the same strip.
@@ -89,12 +89,10 @@ def _sum_lags(strip: Tensor, last: int) -> Tensor:
     return torch.as_strided(flat, (heads, rows, columns + rows - 1), steps).sum(1)[:, rows - 1 :]
 
 
-def _columns(x: Tensor) -> Tensor:
+def _columns(x: Tensor, heads: int) -> Tensor:
     """Return stacks of columns: (B, t, c) of one head; (H, t, B c) of several."""
-    return x.flatten(2).contiguous() if x.shape[2] == 1 else x.permute(2, 1, 0, 3).flatten(2)
+    return x.contiguous() if heads == 1 else x.unflatten(2, (heads, -1)).permute(2, 1, 0, 3).flatten(2)
 
 
-def _from_columns(y: Tensor, like: Tensor) -> Tensor:
-    if like.shape[2] == 1:
-        return y.view(like.shape).to(like.dtype)
-    return y.unflatten(2, (like.shape[0], -1)).permute(2, 1, 0, 3).to(like.dtype)
+def _from_columns(y: Tensor, heads: int, batch: int) -> Tensor:
+    return y if heads == 1 else y.unflatten(2, (batch, -1)).permute(2, 1, 0, 3).flatten(2)

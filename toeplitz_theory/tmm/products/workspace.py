@@ -14,7 +14,7 @@ KEPT_BYTES = 2**25
 
 
 class Workspace:
-    """What products with samples (t, H, c) need: the transform, and buffers for one sample at a time."""
+    """What products with samples (t, H c) need: the transform, and buffers for one sample at a time."""
 
     def __init__(self, t: int, heads: int, channels: int, dtype: torch.dtype, device: torch.device):
         radices, b = radices_for(t, channels)
@@ -92,20 +92,20 @@ def spread_matrices(m: int, b: int, dtype: torch.dtype, device: torch.device) ->
 _local = threading.local()
 
 
-def workspace_for(like: Tensor, dtype: torch.dtype) -> Workspace:
-    """Return the workspace of this thread for samples of ``like`` (B, t, H, c), made when there is none.
+def workspace_for(like: Tensor, heads: int, dtype: torch.dtype) -> Workspace:
+    """Return the workspace of this thread for samples of ``like`` (B, t, H c), made when there is none.
 
     A few are kept, unless they are large: then the product is large too, and making them anew is nothing.
     """
     kept: OrderedDict[tuple, Workspace] | None = getattr(_local, "kept", None)
     if kept is None:
         kept = _local.kept = OrderedDict()
-    key = (like.shape[1:], dtype, like.device)
+    key = (like.shape[1:], heads, dtype, like.device)
     workspace = kept.get(key)
     if workspace is None:
         with torch.inference_mode(False), torch.no_grad():
-            t, heads, channels = map(int, like.shape[1:])
-            workspace = Workspace(t, heads, channels, dtype, like.device)
+            t, width = map(int, like.shape[1:])
+            workspace = Workspace(t, heads, width // heads, dtype, like.device)
         if workspace.nbytes <= KEPT_BYTES:
             kept[key] = workspace
             while len(kept) > KEPT:
