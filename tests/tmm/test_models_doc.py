@@ -12,10 +12,12 @@ from toeplitz_theory.tmm.config import MIXER_NAMES
 from toeplitz_theory.tmm.mixers import build_mixer
 from toeplitz_theory.tmm.mixers import registry as registry_module
 
-TEXT = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
 
 
-def test_code_runs():
+def test_code_runs(monkeypatch):
+    monkeypatch.chdir(ROOT)  # where a reader of a clone stands
     blocks = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     assert len(blocks) >= 2
     exec("\n".join(blocks), {})  # one after another, as a reader would
