@@ -58,16 +58,18 @@ def mix_stage(
     if row_normalised:
         x = torch.cat([x.unflatten(2, (len(heads), -1)), _present(x, len(heads), place)], -1).flatten(2)
     stored = [head.stored for head in heads]
-    biases = [head.bias for head in heads if head.bias is not None]
+    biases = [bias for head in heads if (bias := head.bias) is not None]
     # Without history and mask all rows stand at positions 0 ... t - 1, unless they slide past the kernel.
     t, n = x.shape[1], stored[0].shape[1]
     plain = history is None and place.mask is None and t <= n
     bias = _side_by_side(biases) if biases and plain and not row_normalised else None
     if bias is not None and t < n:
         bias = bias[:t]
-    y = mix_heads(
-        x, len(heads), stored, lambda: _joined([h.kernels() for h in heads]), method, history, slot, bias
-    )
+
+    def kernels() -> Tensor:
+        return heads[0].taps_of(stored[0] if len(stored) == 1 else torch.cat(stored))
+
+    y = mix_heads(x, len(heads), stored, kernels, method, history, slot, bias)
     if row_normalised:
         y = _normalised(y, len(heads))
     if bias is not None or not biases:
@@ -81,10 +83,6 @@ def mix_stage(
 def _side_by_side(biases: list[Tensor]) -> Tensor:
     """Return (n, H), a column for each head; of one head (n,)."""
     return biases[0] if len(biases) == 1 else torch.stack(biases, -1)
-
-
-def _joined(kernels: list[Tensor]) -> Tensor:
-    return kernels[0] if len(kernels) == 1 else torch.cat(kernels)
 
 
 def _present(x: Tensor, heads: int, place: Place) -> Tensor:

@@ -10,6 +10,7 @@ memory of twice the activations.
 
 import inspect
 from contextlib import nullcontext
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -150,9 +151,30 @@ class Gradients(Function):
         return (gx.unflatten(2, size), gw.unflatten(0, size)), (2, 0)
 
 
+class _Bound:
+    """Arguments as torch reads them after binding: all given, all by position."""
+
+    kwargs: ClassVar[dict] = {}
+
+    def __init__(self, args: tuple):
+        self.args = args
+
+    def apply_defaults(self) -> None:
+        """Do nothing: no argument was left out."""
+
+
+class _ByPosition(inspect.Signature):
+    """The signature of a function that is always called with all of its arguments, by position."""
+
+    def bind(self, /, *args, **_) -> Any:
+        """Return the arguments as they are."""
+        return _Bound(args)
+
+
 for _function in (Product, Correlation, Gradients):
-    # torch asks for the signature at every call, and to work it out takes longer than a small product.
-    setattr(_function.forward, "__signature__", inspect.signature(_function.forward))  # noqa: B010
+    # torch binds the arguments of every call to the signature, which takes longer than a small product.
+    _parameters = inspect.signature(_function.forward).parameters.values()
+    setattr(_function.forward, "__signature__", _ByPosition(list(_parameters)))  # noqa: B010
 
 
 def multiply(x: Tensor, w: Tensor, method: str, adjoint: bool, bias: Tensor | None = None) -> Tensor:
