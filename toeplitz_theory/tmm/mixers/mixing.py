@@ -58,7 +58,7 @@ def mix_stage(
     if row_normalised:
         x = torch.cat([x.unflatten(2, (len(heads), -1)), _present(x, len(heads), place)], -1).flatten(2)
     stored = [head.stored for head in heads]
-    biases = [bias for head in heads if (bias := head.bias) is not None]
+    biases = [head.bias for head in heads if head.bias is not None]
     # Without history and mask all rows stand at positions 0 ... t - 1, unless they slide past the kernel.
     t, n = x.shape[1], stored[0].shape[1]
     plain = history is None and place.mask is None and t <= n
