@@ -3,30 +3,20 @@
 import pytest
 import torch
 
-from tests.tmm.conftest import small_config
+from tests.tmm.family import ids_of, make
 from toeplitz_theory.tmm import TMMForAutoencoding, TMMForCausalLM, TMMModel
 
 CLASSES = (TMMModel, TMMForCausalLM, TMMForAutoencoding)
 
 
-def make(cls, **fields):
-    torch.manual_seed(0)
-    return cls(small_config(**fields)).eval()
-
-
-def ids(model, length=6):
-    generator = torch.Generator().manual_seed(1)
-    return torch.randint(0, model.config.vocab_size, (2, length), generator=generator)
-
-
 @torch.no_grad()
 @pytest.mark.parametrize("cls", CLASSES)
 def test_a_tuple_when_asked_for(cls):
-    model = make(cls)
-    named = model(ids(model))
-    by_call = model(ids(model), return_dict=False)
+    model = make("flat", cls)
+    named = model(ids_of(model))
+    by_call = model(ids_of(model), return_dict=False)
     model.config.return_dict = False
-    by_config, named_again = model(ids(model)), model(ids(model), return_dict=True)
+    by_config, named_again = model(ids_of(model)), model(ids_of(model), return_dict=True)
     for found in (by_call, by_config):
         assert type(found) is tuple and torch.equal(found[0], named[0])
     assert torch.equal(named_again[0], named[0]) and not isinstance(named_again, tuple)
@@ -35,46 +25,48 @@ def test_a_tuple_when_asked_for(cls):
 @torch.no_grad()
 def test_a_tuple_begins_with_the_loss_when_there_are_labels():
     for cls in (TMMForCausalLM, TMMForAutoencoding):
-        model = make(cls)
-        named = model(ids(model), labels=ids(model))
-        found = model(ids(model), labels=ids(model), return_dict=False)
+        model = make("flat", cls)
+        named = model(ids_of(model), labels=ids_of(model))
+        found = model(ids_of(model), labels=ids_of(model), return_dict=False)
         assert torch.equal(found[0], named.loss) and torch.equal(found[1], named.logits)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("wanted", [[3], [0, 2], [5, 0, 5], [-1], []])
 def test_logits_of_the_positions_asked_for(wanted):
-    model = make(TMMForCausalLM)
-    everything = model(ids(model)).logits
-    found = model(ids(model), logits_to_keep=torch.tensor(wanted, dtype=torch.int64)).logits
+    model = make("flat")
+    everything = model(ids_of(model)).logits
+    found = model(ids_of(model), logits_to_keep=torch.tensor(wanted, dtype=torch.int64)).logits
     torch.testing.assert_close(found, everything[:, wanted])
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("count", [1, 4, 6, 7, torch.tensor(2)])
 def test_logits_of_the_last_positions(count):
-    model = make(TMMForCausalLM)
-    everything = model(ids(model)).logits
-    torch.testing.assert_close(model(ids(model), logits_to_keep=count).logits, everything[:, -int(count) :])
+    model = make("flat")
+    everything = model(ids_of(model)).logits
+    torch.testing.assert_close(
+        model(ids_of(model), logits_to_keep=count).logits, everything[:, -int(count) :]
+    )
 
 
 @pytest.mark.parametrize("keep", [-1, torch.tensor([0.0]), torch.tensor([[0]]), torch.tensor([True] * 6)])
 def test_refuses_to_keep_what_is_no_position(keep):
-    model = make(TMMForCausalLM)
+    model = make("flat")
     with pytest.raises(ValueError, match="logits_to_keep"):
-        model(ids(model), logits_to_keep=keep)
+        model(ids_of(model), logits_to_keep=keep)
 
 
 def test_refuses_labels_without_all_logits():
-    model = make(TMMForCausalLM)
+    model = make("flat")
     for keep in (2, torch.tensor([0, 1])):
         with pytest.raises(ValueError, match="leave logits_to_keep at 0"):
-            model(ids(model), labels=ids(model), logits_to_keep=keep)
+            model(ids_of(model), labels=ids_of(model), logits_to_keep=keep)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("cls", [TMMForCausalLM, TMMForAutoencoding])
 def test_labels_of_32_bits(cls):
-    model = make(cls)
-    expected = model(ids(model), labels=ids(model)).loss
-    assert torch.equal(model(ids(model).int(), labels=ids(model).int()).loss, expected)
+    model = make("flat", cls)
+    expected = model(ids_of(model), labels=ids_of(model)).loss
+    assert torch.equal(model(ids_of(model).int(), labels=ids_of(model).int()).loss, expected)

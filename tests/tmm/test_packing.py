@@ -4,13 +4,8 @@ import pytest
 import torch
 from transformers import DataCollatorWithFlattening
 
-from tests.tmm.conftest import small_config
+from tests.tmm.family import make
 from toeplitz_theory.tmm import TMMForAutoencoding, TMMForCausalLM, TMMModel
-
-
-def make(cls=TMMForCausalLM, **fields):
-    torch.manual_seed(0)
-    return cls(small_config(**fields)).eval()
 
 
 def packed(**options):
@@ -32,13 +27,13 @@ def test_what_a_packing_collator_gives_is_refused(cls, options, named):
     if cls is TMMModel:
         batch.pop("labels")
     with pytest.raises(ValueError, match=rf"{named} put several documents in one row.*padded$"):
-        make(cls)(**batch)
+        make("flat", cls)(**batch)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("cls", [TMMModel, TMMForCausalLM, TMMForAutoencoding])
 def test_positions_that_only_count_are_accepted(cls):
-    model, ids = make(cls), torch.tensor([[1, 2, 3, 4], [5, 6, 7, 8]])
+    model, ids = make("flat", cls), torch.tensor([[1, 2, 3, 4], [5, 6, 7, 8]])
     for positions in (torch.arange(4)[None], torch.arange(4).expand(2, 4).int()):
         assert torch.equal(model(ids, position_ids=positions)[0], model(ids)[0])
 
@@ -47,7 +42,7 @@ def test_positions_that_only_count_are_accepted(cls):
 @pytest.mark.parametrize("at_padding", [0, 1, -1])
 def test_positions_of_a_left_padded_batch_are_accepted(at_padding):
     """Callers fill those at padding with what they like."""
-    model, ids = make(), torch.tensor([[0, 0, 3, 4], [5, 6, 7, 8]])
+    model, ids = make("flat"), torch.tensor([[0, 0, 3, 4], [5, 6, 7, 8]])
     mask = torch.tensor([[0, 0, 1, 1], [1, 1, 1, 1]])
     positions = (mask.cumsum(1) - 1).masked_fill(mask == 0, at_padding)
     found = model(ids, attention_mask=mask, position_ids=positions).logits
@@ -58,7 +53,7 @@ def test_positions_of_a_left_padded_batch_are_accepted(at_padding):
 
 @torch.no_grad()
 def test_positions_go_on_after_a_cache_and_beyond_n():
-    model = make(beyond_n="slide")
+    model = make("flat", beyond_n="slide")
     n = model.config.max_position_embeddings
     ids = torch.randint(0, model.config.vocab_size, (1, n + 3))
     first = model(ids[:, :n], use_cache=True, position_ids=torch.arange(n)[None])

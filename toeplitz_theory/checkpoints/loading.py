@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 # The key in the metadata of a kernel file under which training says what its kernels are of.
-_TOLD = "tmm_config"
+CONFIG_KEY = "tmm_config"
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _REPEAT_NOTE = (
     "taken as Toeplitz by tensor names and shapes; the 'repeat' layers of the same public code are stored "
@@ -273,7 +273,7 @@ def _config_of(store: TensorStore, folder: Path) -> tuple[dict[str, Any], list[S
     """Read config.json beside the weights; without it, what a file of kernels says of its model itself."""
     if (folder / "config.json").exists():
         return _read_config(folder)
-    told = store.metadata.get(_TOLD) if isinstance(store, SafetensorsFile) else None
+    told = store.metadata.get(CONFIG_KEY) if isinstance(store, SafetensorsFile) else None
     if told is None:
         return {}, []
     try:
@@ -281,7 +281,7 @@ def _config_of(store: TensorStore, folder: Path) -> tuple[dict[str, Any], list[S
     except (ValueError, RecursionError):
         config = None
     if not isinstance(config, dict):
-        return {}, [Skipped(_TOLD, "in the metadata of the file, and not a JSON object: not applied")]
+        return {}, [Skipped(CONFIG_KEY, "in the metadata of the file, and not a JSON object: not applied")]
     return config, []
 
 

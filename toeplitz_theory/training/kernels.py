@@ -10,12 +10,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
+from toeplitz_theory.checkpoints.loading import CONFIG_KEY
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.files import written_whole
 from toeplitz_theory.tmm import jensen_deficit
 from toeplitz_theory.tmm.mixers import CausalKernels, ToeplitzKernel
 
-# Of the configuration, into the files of kernels; `checkpoints.loading` reads it.
+# Of the configuration, into the files of kernels.
 _TOLD = ("model_type", "mixer", "row_normalised")
 
 
@@ -129,4 +130,4 @@ def _told(model: nn.Module) -> dict[str, str]:
     config = getattr(model, "config", None)
     if config is None:
         return {}
-    return {"tmm_config": json.dumps({name: getattr(config, name) for name in _TOLD})}
+    return {CONFIG_KEY: json.dumps({name: getattr(config, name) for name in _TOLD})}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from toeplitz_theory.checkpoints.folders import read_json
 from toeplitz_theory.errors import InputError, RunError
 from toeplitz_theory.training.cache import cached_tokens
 from toeplitz_theory.training.kernels import named_kernels
@@ -131,11 +131,11 @@ def _refuse_another_tokenizer(folder: Path, found: str) -> None:
     path = folder / "training.json"
     if not path.exists():
         return
+    record = read_json(path)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
         trained, versions = record.get("tokenizer"), record.get("versions", {})
         alike = all(versions.get(name) == version(name) for name in ("tokenizers", "transformers"))
-    except (OSError, ValueError, AttributeError) as error:
+    except AttributeError as error:
         raise InputError(f"{path}: is not the record of a run ({error}); restore or remove it") from None
     if trained is not None and alike and trained != found:
         raise InputError(

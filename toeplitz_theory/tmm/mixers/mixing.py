@@ -62,9 +62,10 @@ def mix_stage(
     # Without history and mask all rows stand at positions 0 ... t - 1, unless they slide past the kernel.
     t, n = x.shape[1], stored[0].shape[1]
     plain = history is None and place.mask is None and t <= n
-    bias = _side_by_side(biases) if biases and plain and not row_normalised else None
-    if bias is not None and t < n:
-        bias = bias[:t]
+    bias = None
+    if biases and plain and not row_normalised:
+        bias = biases[0] if len(biases) == 1 else torch.stack(biases, -1)
+        bias = bias[:t] if t < n else bias
 
     def kernels() -> Tensor:
         return heads[0].taps_of(stored[0] if len(stored) == 1 else torch.cat(stored))
@@ -75,14 +76,9 @@ def mix_stage(
     if bias is not None or not biases:
         return y
     if history is None:
-        return add_bias(y, _side_by_side(biases)[place.positions].reshape(*place.positions.shape, -1))
+        return add_bias(y, torch.stack(biases, -1)[place.positions])
     # Picked before they are joined: a decoding step needs one position of n.
     return add_bias(y, torch.stack([bias[place.positions] for bias in biases], -1))
-
-
-def _side_by_side(biases: list[Tensor]) -> Tensor:
-    """Return (n, H), a column for each head; of one head (n,)."""
-    return biases[0] if len(biases) == 1 else torch.stack(biases, -1)
 
 
 def _present(x: Tensor, heads: int, place: Place) -> Tensor:
