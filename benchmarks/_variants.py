@@ -14,7 +14,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from toeplitz_theory import TMMConfig, TMMForCausalLM
 from toeplitz_theory.tmm.mixers import ToeplitzKernel
-from toeplitz_theory.tmm.mixers.projections import project_heads
+from toeplitz_theory.tmm.mixers.mixing import project_heads
 
 WIDTH, LAYERS, VOCABULARY, BATCH = 128, 4, 1024, 8
 

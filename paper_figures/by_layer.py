@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from toeplitz_theory.plots import by_layer
-from toeplitz_theory.reports.conditions import conditions
+from toeplitz_theory.reports.shipped import conditions
 
 
 def draw(models: Path, out: Path) -> list[Path]:

@@ -7,8 +7,7 @@ from matplotlib.figure import Figure
 
 from toeplitz_theory.checkpoints import load
 from toeplitz_theory.operators import Symbol
-from toeplitz_theory.plots.drawing import Drawing
-from toeplitz_theory.plots.style import INK, look, series
+from toeplitz_theory.plots.drawing import INK, Drawing, look, series
 from toeplitz_theory.reports.trajectory import Trajectory, kernel_trajectory
 
 RUNS = {

@@ -198,7 +198,7 @@ def test_interrupting_leaves_nothing_half_written(tmp_path):
 
 def test_windows_show_a_table_that_fits(model):
     from toeplitz_theory.reports import inspect
-    from toeplitz_theory.reports.text import render
+    from toeplitz_theory.reports.terminal import render
 
     rows = inspect(model).rows
     for width in (100, 80):

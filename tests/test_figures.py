@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 from toeplitz_theory.cli import run
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.reports.conditions import conditions
+from toeplitz_theory.reports.shipped import conditions
 from toeplitz_theory.reports.trajectory import kernel_trajectory
 
 ROOT = Path(__file__).parents[1]

@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submodules=["checkpoints", "errors", "operators", "plots", "reports", "tmm", "training"],
+    submodules=["checkpoints", "errors", "operators", "plots", "reports", "retention", "tmm", "training"],
     submod_attrs={
         "operators": [
             "CausalToeplitz",

@@ -1,5 +1,7 @@
 """Files written whole or not at all."""
 
+from __future__ import annotations
+
 import json
 import os
 import shutil
@@ -8,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from toeplitz_theory.errors import InputError
 
 
 @contextmanager
@@ -63,12 +67,6 @@ def remove_partial(folder: str | os.PathLike) -> None:
         path.unlink(missing_ok=True)
 
 
-def write_text(path: str | os.PathLike, text: str) -> None:
-    """Write UTF-8 text to ``path``, whole or not at all."""
-    with written_whole(path) as partial:
-        partial.write_text(text, encoding="utf-8")
-
-
 def write_json(path: str | os.PathLike, value: Any) -> None:
     """Write strict, indented JSON to ``path``, whole or not at all; NaN and infinities are refused."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
@@ -80,3 +78,71 @@ def cache_folder() -> Path:
     if chosen:
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "toeplitz-theory"
+
+
+# Where a report's files go: written whole or not at all, and refused in one line where they cannot be.
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary name beside ``path``, renamed to it when the block ends well and removed when it does not.
+
+    Parameters
+    ----------
+    path : path-like
+        Where the file shall be; missing parent folders are made.
+
+    Yields
+    ------
+    Path
+        Where to write, in the same folder.
+
+    Raises
+    ------
+    InputError
+        The place cannot be written to, or ``path`` is a folder.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> with replacing(folder / "a.txt") as temporary:
+    ...     _ = temporary.write_text("whole")
+    >>> [path.name for path in folder.iterdir()]
+    ['a.txt']
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise InputError(f"{target}: is a folder; give the name of a file to write")
+    try:
+        with written_whole(target) as temporary:
+            yield temporary
+    except OSError as error:
+        raise InputError(f"{target}: cannot be written ({error.strerror}); choose another place") from error
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    r"""Write a UTF-8 text file in one step, with "\n" line ends everywhere.
+
+    Parameters
+    ----------
+    path : path-like
+        Where; an existing file is replaced.
+    text : str
+        What.
+
+    Raises
+    ------
+    InputError
+        The place cannot be written to.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> target = Path(tempfile.mkdtemp()) / "a.txt"
+    >>> write_text(target, "whole")
+    >>> target.read_text()
+    'whole'
+    """
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")

@@ -10,8 +10,8 @@ from checkpoint_builders import entry, flat, safetensors_bytes
 from safetensors.numpy import save_file
 
 from toeplitz_theory.checkpoints import load
-from toeplitz_theory.checkpoints.safetensors_file import MAX_HEADER_BYTES
-from toeplitz_theory.checkpoints.widen import DTYPES, can_widen, decode
+from toeplitz_theory.checkpoints.dtypes import DTYPES, can_widen, decode
+from toeplitz_theory.checkpoints.safetensors import MAX_HEADER_BYTES
 from toeplitz_theory.errors import InputError
 
 KEY = "mixer_blocks.0.token_mixing_layer.weight"
@@ -101,7 +101,7 @@ def test_torch_is_not_imported(tmp_path):
 
 
 def test_only_the_kernels_are_read(tmp_path, monkeypatch):
-    from toeplitz_theory.checkpoints.safetensors_file import SafetensorsFile
+    from toeplitz_theory.checkpoints.safetensors import SafetensorsFile
 
     read = []
     values = SafetensorsFile.values

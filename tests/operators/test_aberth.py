@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from toeplitz_theory.operators import Symbol
-from toeplitz_theory.operators.symbols.aberth import isolated_zeros
-from toeplitz_theory.operators.symbols.clusters import cluster_disc
+from toeplitz_theory.operators.circle.aberth import cluster_disc, isolated_zeros
 
 
 def kaiming(n, complex_=False):

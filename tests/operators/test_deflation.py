@@ -9,12 +9,12 @@ import pytest
 from tests.operators.section_truth import dense, exact_log10_singular_values
 from toeplitz_theory.errors import NumericalError
 from toeplitz_theory.operators import CausalToeplitz
-from toeplitz_theory.operators.fft import split_scale
-from toeplitz_theory.operators.sections import singular
-from toeplitz_theory.operators.sections.deep import smallest_values
-from toeplitz_theory.operators.sections.deflation import _schur_complement, smallest_by_deflation
-from toeplitz_theory.operators.sections.elimination import eliminate
-from toeplitz_theory.operators.sections.graded import graded_log2
+from toeplitz_theory.operators.matrix import singular
+from toeplitz_theory.operators.matrix.bidiagonal import smallest_values
+from toeplitz_theory.operators.matrix.elimination.graded import graded_log2
+from toeplitz_theory.operators.matrix.elimination.pivots import eliminate
+from toeplitz_theory.operators.matrix.elimination.remainder import _schur_complement, smallest_by_deflation
+from toeplitz_theory.operators.product import split_scale
 
 BITS = {"kaiming": 400, "complex": 500, "even": 400, "odd length": 400, "decaying": 900, "growing": 900}
 

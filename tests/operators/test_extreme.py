@@ -9,11 +9,11 @@ from scipy.linalg import eigh_tridiagonal
 from tests.operators.section_truth import dense, exact_log10_singular_values, kernel_from_zeros
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators import CausalToeplitz
-from toeplitz_theory.operators.fft import CausalProduct
-from toeplitz_theory.operators.sections.cluster import clustered
-from toeplitz_theory.operators.sections.extreme import largest
-from toeplitz_theory.operators.sections.schur import count_above
-from toeplitz_theory.operators.sections.singular import extreme_values
+from toeplitz_theory.operators.matrix.extreme import largest
+from toeplitz_theory.operators.matrix.schur import count_above
+from toeplitz_theory.operators.matrix.singular import extreme_values
+from toeplitz_theory.operators.matrix.waves import clustered
+from toeplitz_theory.operators.product import CausalProduct
 
 U = 2.0**-53
 

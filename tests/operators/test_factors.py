@@ -12,9 +12,8 @@ from tests.operators.section_truth import kernels
 from tests.operators.strategies import chosen, kaiming
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators import Symbol
-from toeplitz_theory.operators.factors.cepstrum import by_cepstrum
-from toeplitz_theory.operators.factors.polylog import polylogs
-from toeplitz_theory.operators.factors.reflect import by_reflection
+from toeplitz_theory.operators.factors.cepstrum import by_cepstrum, polylogs
+from toeplitz_theory.operators.factors.outer import by_reflection
 
 U = 2.0**-53
 

@@ -12,7 +12,7 @@ from tests.operators.section_truth import dense, kernels
 from tests.operators.strategies import kaiming
 from toeplitz_theory.errors import InputError, NumericalError
 from toeplitz_theory.operators import CausalToeplitz, Symbol
-from toeplitz_theory.operators.sections import information, szego
+from toeplitz_theory.operators.matrix import information, information_limit
 
 U = 2.0**-53
 
@@ -61,7 +61,10 @@ def test_limit_in_many_bits(n, is_complex, snr):
 def test_the_three_ways_to_the_limit_agree(kernel, log_snr):
     assume(np.any(kernel))
     taps = np.trim_zeros(kernel) * 10 ** (log_snr / 2)
-    ways = [way(taps) for way in (szego._by_rule, szego._by_jensen, szego._by_mahler)]
+    ways = [
+        way(taps)
+        for way in (information_limit._by_rule, information_limit._by_jensen, information_limit._by_mahler)
+    ]
     known = [way for way in ways if way is not None]
     assert ways[0] is not None
     for value, error in known:

@@ -10,8 +10,8 @@ from schur_cohn import count_inside
 
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators import MultiHeadSymbol, Symbol
-from toeplitz_theory.operators.matrices.multihead import proved_nonsingular
-from toeplitz_theory.operators.matrices.small import determinant_turn
+from toeplitz_theory.operators.layers.determinant_arcs import determinant_turn
+from toeplitz_theory.operators.layers.multihead import proved_nonsingular
 
 
 def layer(heads: int, channels: int, n: int, seed: int = 0, scale: float = 1.0) -> MultiHeadSymbol:

@@ -19,7 +19,7 @@ from schur_cohn import count_inside
 from scipy.sparse.linalg import svds
 
 from toeplitz_theory.operators import CausalToeplitz, Symbol
-from toeplitz_theory.operators.sections.series import inverse_series
+from toeplitz_theory.operators.matrix.inverse import inverse_series
 
 SIZES = (1, 2, 3, 64, 512, 2048)
 TYPES = ("float64", "float32", "bfloat16")

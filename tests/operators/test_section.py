@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.operators.section_truth import dense, kernels
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators import CausalToeplitz
-from toeplitz_theory.operators.fft import CausalProduct, fast_length
+from toeplitz_theory.operators.product import CausalProduct, fast_length
 
 U = 2.0**-53
 

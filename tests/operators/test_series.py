@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.operators.section_truth import regular_kernels
 from toeplitz_theory.errors import InputError, NumericalError
 from toeplitz_theory.operators import CausalToeplitz
-from toeplitz_theory.operators.sections.series import inverse_series
+from toeplitz_theory.operators.matrix.inverse import inverse_series
 
 
 def _exact(series, k, part):

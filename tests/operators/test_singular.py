@@ -16,7 +16,7 @@ from tests.operators.section_truth import (
 )
 from toeplitz_theory.errors import InputError, NumericalError
 from toeplitz_theory.operators import CausalToeplitz
-from toeplitz_theory.operators.sections.singular import proved_values
+from toeplitz_theory.operators.matrix.singular import proved_values
 
 
 @settings(max_examples=25)
@@ -150,7 +150,7 @@ def test_exact_nullity_and_odd_sizes():
 
 
 def test_values_that_do_not_separate_are_refused_not_guessed(monkeypatch):
-    from toeplitz_theory.operators.sections import singular
+    from toeplitz_theory.operators.matrix import singular
 
     def give_up(*_):
         raise NumericalError("did not separate")

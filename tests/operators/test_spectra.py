@@ -9,7 +9,7 @@ from schur_cohn import count_inside
 
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators import CausalToeplitz, Symbol, index_map, pseudospectrum
-from toeplitz_theory.operators.sections.resolvent import resolvent
+from toeplitz_theory.operators.matrix.resolvent import resolvent
 
 
 def kernel(n: int, complex_: bool = False) -> np.ndarray:

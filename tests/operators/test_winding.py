@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.operators.strategies import chosen, from_factors, kaiming, roots_inside, schur_cohn_inside
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators import Symbol
-from toeplitz_theory.operators.symbols.arcs import ArcGrid, bend_and_error, horner
-from toeplitz_theory.operators.symbols.taps import Taps
+from toeplitz_theory.operators.circle.arcs import ArcGrid, bend_and_error, horner
+from toeplitz_theory.operators.kernels import Taps
 
 
 def _check(known):

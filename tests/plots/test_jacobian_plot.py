@@ -5,7 +5,7 @@ import torch
 
 from toeplitz_theory import plots
 from toeplitz_theory.operators import CausalToeplitz
-from toeplitz_theory.tmm import jacobian_spectrum
+from toeplitz_theory.retention import jacobian_spectrum
 
 
 def scaling(factors):

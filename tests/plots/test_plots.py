@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 import toeplitz_theory as tt
 from toeplitz_theory import plots
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.plots.style import series
+from toeplitz_theory.plots.drawing import series
+from toeplitz_theory.reports import save_report_figures
 
 KEY = "mixer_blocks.{}.token_mixing_layer.weight"
 
@@ -114,10 +115,7 @@ def test_drawing_uses_the_callers_axes(report):
 
 def test_files_are_the_same_twice(report, tmp_path):
     first, second = (
-        [
-            hashlib.sha256(p.read_bytes()).hexdigest()
-            for p in plots.save_report_figures(report, tmp_path / name)
-        ]
+        [hashlib.sha256(p.read_bytes()).hexdigest() for p in save_report_figures(report, tmp_path / name)]
         for name in "ab"
     )
     assert len(first) == 8 and first == second

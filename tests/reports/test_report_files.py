@@ -13,9 +13,9 @@ from report_builders import flat, padded, with_zeros
 
 import toeplitz_theory as tt
 from toeplitz_theory.errors import InputError
+from toeplitz_theory.files import replacing
+from toeplitz_theory.operators.circle.curve import cubic_pieces
 from toeplitz_theory.reports import Bracketed, Count, Index, Report, Row
-from toeplitz_theory.reports.curves import cubic_pieces
-from toeplitz_theory.reports.files import replacing
 from toeplitz_theory.reports.provenance import collect
 from toeplitz_theory.reports.svg import symbol_svg, zeros_svg
 

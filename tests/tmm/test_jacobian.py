@@ -10,7 +10,8 @@ import torch
 from tests.tmm.family import config_of
 from toeplitz_theory import TMMForAutoencoding, TMMForCausalLM
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.tmm import causal_toeplitz_product, jacobian_spectrum, model_jacobian
+from toeplitz_theory.retention import jacobian_spectrum, model_jacobian
+from toeplitz_theory.tmm import causal_toeplitz_product
 
 IDS = torch.tensor([[3, 1, 4, 1, 5, 9]])
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toeplitz_theory.tmm import causal_toeplitz_product
-from toeplitz_theory.tmm.products import toeplitz_matrices, workspace
+from toeplitz_theory.tmm.products import blocked, toeplitz_matrices
 
 METHODS = ("dense", "fft", "blocked")
 
@@ -188,22 +188,22 @@ def test_float32_inside_under_autocast(method):
 
 
 def test_buffers_are_kept_a_few_and_small_and_hold_nothing_over(monkeypatch):
-    monkeypatch.setattr(workspace, "_local", threading.local())
+    monkeypatch.setattr(blocked, "_local", threading.local())
     first = drawn(2, 40, 2, 3)
     expected = causal_toeplitz_product(first, drawn(2, 40), "dense")
     for t in (40, 41, 40, 39, 300, 38, 37, 40):
         x = drawn(2, t, 2, 3) * 1e6  # would show if it stayed in a buffer
         causal_toeplitz_product(x, drawn(2, t), "blocked")
         torch.testing.assert_close(causal_toeplitz_product(first, drawn(2, 40), "blocked"), expected)
-    kept = workspace._local.kept
-    assert len(kept) == workspace.KEPT
-    monkeypatch.setattr(workspace, "KEPT_BYTES", 1000)
+    kept = blocked._local.kept
+    assert len(kept) == blocked.KEPT
+    monkeypatch.setattr(blocked, "KEPT_BYTES", 1000)
     causal_toeplitz_product(drawn(1, 50, 1, 1), drawn(1, 50), "blocked")
     assert [key[0][0] for key in kept] == [300, 38, 37, 40]  # the last lengths, and not 50
 
 
 def test_buffers_of_inference_serve_training(monkeypatch):
-    monkeypatch.setattr(workspace, "_local", threading.local())
+    monkeypatch.setattr(blocked, "_local", threading.local())
     x, kernels = drawn(1, 40, 1, 3), drawn(1, 40)
     with torch.inference_mode():
         causal_toeplitz_product(x, kernels, "blocked")

@@ -5,8 +5,8 @@ import torch
 from torch.autograd import forward_ad
 
 from toeplitz_theory.tmm import causal_toeplitz_product
-from toeplitz_theory.tmm.product import product_plus
 from toeplitz_theory.tmm.products import toeplitz_matrices
+from toeplitz_theory.tmm.products.product import product_plus
 
 METHODS = ("dense", "fft", "blocked")
 

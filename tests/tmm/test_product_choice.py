@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from toeplitz_theory.tmm import causal_toeplitz_product
 from toeplitz_theory.tmm.products import choice, chosen_method
+from toeplitz_theory.tmm.products.blocked import radices_for
 from toeplitz_theory.tmm.products.timing import faster_way
-from toeplitz_theory.tmm.products.transform import radices_for
 
 BIG = (torch.zeros(2, 512, 64), torch.zeros(1, 512))
 

@@ -12,7 +12,7 @@ import torch
 from transformers import TrainerState, modeling_utils, trainer_utils
 
 from toeplitz_theory.cli import run
-from toeplitz_theory.training import history, kernels, runner, trainer
+from toeplitz_theory.training import callbacks, model_kernels, runner, trainer
 
 context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload([__name__])
@@ -25,8 +25,8 @@ MOMENTS = {
     "trainer state": (TrainerState, "save_to_json", 1),
     "mark": (trainer, "mark_complete", None),
     "removal of the oldest": (trainer_utils.shutil, "rmtree", None),
-    "kernels": (kernels, "save_file", 1),
-    "row": (history.HistoryCallback, "on_log", None),
+    "kernels": (model_kernels, "save_file", 1),
+    "row": (callbacks.HistoryCallback, "on_log", None),
     "evaluation": (trainer.TMMTrainer, "evaluate", None),
     "card": (runner, "write_text", 0),
     "move": (runner.os, "replace", None),

@@ -5,7 +5,7 @@ import json
 import numpy as np
 from safetensors.numpy import load_file
 
-from toeplitz_theory.training.history import read_history
+from toeplitz_theory.training.callbacks import read_history
 
 
 def curve(folder):

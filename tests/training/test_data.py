@@ -15,13 +15,12 @@ from safetensors.numpy import load_file
 from tests.training.conftest import small_text
 from toeplitz_theory.cli import run
 from toeplitz_theory.errors import InputError, RunError
-from toeplitz_theory.training import cache as cache_module
-from toeplitz_theory.training import documents as documents_module
-from toeplitz_theory.training.cache import cached_tokens
-from toeplitz_theory.training.corpus import load_corpus, open_documents
-from toeplitz_theory.training.documents import _paragraphs
+from toeplitz_theory.training import text as documents_module
+from toeplitz_theory.training import token_cache as cache_module
 from toeplitz_theory.training.recipe import DataSection
-from toeplitz_theory.training.vocabulary import END, given_tokenizer, train_tokenizer
+from toeplitz_theory.training.text import _paragraphs, load_corpus, open_documents
+from toeplitz_theory.training.token_cache import cached_tokens
+from toeplitz_theory.training.tokenizer import END, given_tokenizer, train_tokenizer
 
 TEXTS = small_text().split("\n\n")
 SMALL = {"vocab_size": 280, "sequence_length": 16, "validation_fraction": 0.2}
@@ -223,7 +222,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(place, monkeypatch):
 
 def test_a_corpus_is_not_read_into_memory(place, monkeypatch):
     """What is alive at a time is a batch, however long the corpus."""
-    monkeypatch.setattr("toeplitz_theory.training.tokens._BATCH_DOCUMENTS", 4)
+    monkeypatch.setattr("toeplitz_theory.training.batches._BATCH_DOCUMENTS", 4)
     alive, most = 0, 0
 
     class Text(str):

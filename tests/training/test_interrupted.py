@@ -11,9 +11,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tests.training.children import MOMENTS, finish, start, train
 from tests.training.curves import assert_same_run, column
 from toeplitz_theory.files import write_json
-from toeplitz_theory.training.checkpoint import complete_checkpoints, mark_complete
-from toeplitz_theory.training.history import KernelsCallback
+from toeplitz_theory.training.callbacks import KernelsCallback
 from toeplitz_theory.training.recipe import load_recipe
+from toeplitz_theory.training.resume import complete_checkpoints, mark_complete
 from toeplitz_theory.training.runner import _is_recorded
 
 # Which call of which moment each run is killed in, one run after the other on the same folder.

@@ -8,7 +8,7 @@ from safetensors.numpy import load_file, save_file
 from tests.tmm.family import config_of
 from toeplitz_theory import TMMForCausalLM
 from toeplitz_theory.checkpoints import load
-from toeplitz_theory.training.kernels import kernel_file, save_kernels
+from toeplitz_theory.training.model_kernels import kernel_file, save_kernels
 
 
 def _saved(name, folder):

@@ -11,7 +11,7 @@ from toeplitz_theory.checkpoints import load
 from toeplitz_theory.cli import run
 from toeplitz_theory.operators import Symbol
 from toeplitz_theory.training import measure_surgery, runner
-from toeplitz_theory.training.vocabulary import given_tokenizer, tokenizer_hash
+from toeplitz_theory.training.tokenizer import given_tokenizer, tokenizer_hash
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,8 @@ from tests.training.curves import column
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators import Symbol
 from toeplitz_theory.training import runner
-from toeplitz_theory.training.arguments import training_arguments
-from toeplitz_theory.training.kernels import kernel_file, mean_jensen_deficit, named_kernels
-from toeplitz_theory.training.trainer import TMMTrainer
+from toeplitz_theory.training.model_kernels import kernel_file, mean_jensen_deficit, named_kernels
+from toeplitz_theory.training.trainer import TMMTrainer, training_arguments
 
 PENALTY = 0.3
 

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from tests.training.conftest import RECIPE, small_text
 from toeplitz_theory.cli import run
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.training.places import placed_recipe, placed_text
-from toeplitz_theory.training.recipe import Recipe, load_recipe
+from toeplitz_theory.training.recipe import Recipe, load_recipe, placed_recipe, placed_text
 from toeplitz_theory.training.runner import _claim, train
 
 

@@ -19,8 +19,8 @@ from tests.training.curves import assert_same_run, column
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.tmm import TMMConfig, TMMForCausalLM
 from toeplitz_theory.training import runner
-from toeplitz_theory.training.kernels import kernel_file, mean_jensen_deficit, save_kernels
-from toeplitz_theory.training.order import BatchOrder
+from toeplitz_theory.training.batches import BatchOrder
+from toeplitz_theory.training.model_kernels import kernel_file, mean_jensen_deficit, save_kernels
 from toeplitz_theory.training.recipe import load_recipe
 
 PENALTY = "jensen_penalty = 0.05"

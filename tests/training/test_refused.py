@@ -11,8 +11,8 @@ from tests.training.conftest import RECIPE, small_text
 from tests.training.curves import assert_same_run
 from toeplitz_theory.cli import run
 from toeplitz_theory.training import runner
-from toeplitz_theory.training.checkpoint import mark_complete
-from toeplitz_theory.training.history import KernelsCallback
+from toeplitz_theory.training.callbacks import KernelsCallback
+from toeplitz_theory.training.resume import mark_complete
 from toeplitz_theory.training.trainer import TMMTrainer
 
 

@@ -10,8 +10,8 @@ from safetensors.numpy import load_file
 from tests.training.conftest import RECIPE, small_text
 from toeplitz_theory import TMMForAutoencoding, TMMForCausalLM
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.training.history import HistoryCallback, read_history
-from toeplitz_theory.training.kernels import draw_kernels, named_kernels
+from toeplitz_theory.training.callbacks import HistoryCallback, read_history
+from toeplitz_theory.training.model_kernels import draw_kernels, named_kernels
 from toeplitz_theory.training.recipe import load_recipe
 from toeplitz_theory.training.runner import build_model, prepare, train
 

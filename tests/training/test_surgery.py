@@ -8,7 +8,7 @@ from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators import Symbol
 from toeplitz_theory.tmm import TMMConfig, TMMForCausalLM
 from toeplitz_theory.training import make_invertible
-from toeplitz_theory.training.kernels import named_kernels
+from toeplitz_theory.training.model_kernels import named_kernels
 
 
 def small(**changes) -> TMMForCausalLM:

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from tests.training.conftest import small_text
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.training import corpus as corpus_module
-from toeplitz_theory.training.baselines import _discounted, count_baselines
-from toeplitz_theory.training.corpus import Corpus, load_corpus
-from toeplitz_theory.training.tokens import PackedTokens, encode
-from toeplitz_theory.training.vocabulary import END, train_tokenizer
+from toeplitz_theory.training import text as corpus_module
+from toeplitz_theory.training.batches import PackedTokens, encode
+from toeplitz_theory.training.count_models import _discounted, count_baselines
+from toeplitz_theory.training.text import Corpus, load_corpus
+from toeplitz_theory.training.tokenizer import END, train_tokenizer
 
 
 def test_documents_of_a_text_and_of_json_lines(tmp_path):

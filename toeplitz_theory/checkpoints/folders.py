@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from toeplitz_theory.checkpoints.layers import Skipped
-from toeplitz_theory.checkpoints.safetensors_file import SafetensorsFile
+from toeplitz_theory.checkpoints.checkpoint import Skipped
+from toeplitz_theory.checkpoints.safetensors import SafetensorsFile
 from toeplitz_theory.errors import InputError
 
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt")

@@ -31,8 +31,8 @@ from typing import Any
 
 import numpy as np
 
+from toeplitz_theory.checkpoints.checkpoint import Skipped, ToeplitzLayer
 from toeplitz_theory.checkpoints.generated import find_generators
-from toeplitz_theory.checkpoints.layers import Skipped, ToeplitzLayer
 from toeplitz_theory.checkpoints.stores import TensorInfo, TensorStore
 
 LAYOUTS_UNDERSTOOD = (

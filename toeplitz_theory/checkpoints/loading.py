@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from toeplitz_theory.checkpoints.checkpoint import Checkpoint, Skipped, SourceFile
 from toeplitz_theory.checkpoints.folders import (
     INDEX_SUFFIX,
     PICKLE_SUFFIXES,
@@ -21,10 +22,9 @@ from toeplitz_theory.checkpoints.folders import (
     read_index,
     read_json,
 )
-from toeplitz_theory.checkpoints.layers import Checkpoint, Skipped, SourceFile
 from toeplitz_theory.checkpoints.layouts import LAYOUTS_UNDERSTOOD, find_layers
 from toeplitz_theory.checkpoints.pickles import read_pickle
-from toeplitz_theory.checkpoints.safetensors_file import SafetensorsFile
+from toeplitz_theory.checkpoints.safetensors import SafetensorsFile
 from toeplitz_theory.checkpoints.stores import MemoryStore, TensorInfo, TensorStore
 from toeplitz_theory.errors import InputError
 

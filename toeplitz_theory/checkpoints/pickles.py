@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Mapping
 from typing import Any
 
-from toeplitz_theory.checkpoints.layers import Skipped
+from toeplitz_theory.checkpoints.checkpoint import Skipped
 from toeplitz_theory.checkpoints.stores import MemoryStore
 from toeplitz_theory.errors import InputError
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from toeplitz_theory.checkpoints.widen import can_widen
+from toeplitz_theory.checkpoints.dtypes import can_widen
 from toeplitz_theory.errors import InputError
 
 

@@ -42,7 +42,7 @@ def command(
     """Inspect several checkpoints and set their layers and medians side by side."""
     sources = _named_sources(models)
     from toeplitz_theory.reports import compare
-    from toeplitz_theory.reports.text import print_comparison
+    from toeplitz_theory.reports.terminal import print_comparison
 
     comparison = compare(sources, progress=True, tol=tol, nullity_rtol=nullity_rtol)
     print_comparison(comparison)

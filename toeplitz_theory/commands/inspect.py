@@ -41,7 +41,7 @@ def command(
 ) -> None:
     """Say of each Toeplitz layer whether it is invertible, with proof, and how badly conditioned it is."""
     from toeplitz_theory.reports import inspect
-    from toeplitz_theory.reports.text import print_report
+    from toeplitz_theory.reports.terminal import print_report
 
     report = inspect(path, progress=True, tol=tol, nullity_rtol=nullity_rtol)
     print_report(report)
@@ -50,7 +50,7 @@ def command(
     if html is not None:
         report.to_html(html, progress=True)
     if figures is not None:
-        from toeplitz_theory.plots import save_report_figures
+        from toeplitz_theory.reports import save_report_figures
 
         save_report_figures(report, figures)
     if not any(row.analysed for row in report.rows):

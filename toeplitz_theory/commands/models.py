@@ -16,6 +16,6 @@ def command(
 ) -> None:
     """List the models under a folder: objective, size, validation loss."""
     from toeplitz_theory.reports.shipped import find_models
-    from toeplitz_theory.reports.text import print_models
+    from toeplitz_theory.reports.terminal import print_models
 
     print_models(find_models(root))

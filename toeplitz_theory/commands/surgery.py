@@ -22,7 +22,7 @@ def command(
     ] = None,
 ) -> None:
     """Replace every Toeplitz kernel by its outer, invertible factor; print the loss before and after."""
-    from toeplitz_theory.training.measure import measure_surgery
+    from toeplitz_theory.training.surgery import measure_surgery
 
     found = measure_surgery(model, recipe, save)
     kernels = found.replaced

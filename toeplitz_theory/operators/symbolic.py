@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -13,14 +12,11 @@ import flint
 import numpy as np
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.operators.kernels import Kernel
-from toeplitz_theory.operators.symbols.taps import Exact, Taps
+from toeplitz_theory.operators.kernels import Exact, Kernel, Taps
 
 if TYPE_CHECKING:
     import sympy
 
-    from toeplitz_theory.operators.results import FredholmIndex
-    from toeplitz_theory.operators.symbols.symbol import Symbol
 
 _MAX_DEGREE = 1 << 20
 
@@ -253,77 +249,6 @@ def to_expression(taps: Taps, z: Any = None) -> sympy.Expr:
         exact = [sympy.Rational(x.numerator, x.denominator) for x in parts]
         terms.append((exact[0] + sympy.I * exact[1]) * z**k)
     return sympy.Add(*terms)
-
-
-class SymbolicMethods:
-    """Methods of `Symbol` about sympy and LaTeX."""
-
-    _taps: Taps
-    fredholm_index: Callable[[], FredholmIndex]
-
-    def to_sympy(self, z: Any = None) -> sympy.Expr:
-        """Return the symbol as a sympy polynomial with the stored values as exact binary fractions.
-
-        Parameters
-        ----------
-        z : sympy.Symbol, optional
-            The variable; ``Symbol("z")`` by default.
-
-        Examples
-        --------
-        >>> from toeplitz_theory.operators import Symbol
-        >>> Symbol([0.5, -2.0]).to_sympy()
-        1/2 - 2*z
-        >>> Symbol([0.1]).to_sympy()
-        3602879701896397/36028797018963968
-        """
-        return to_expression(self._taps, z)
-
-    @classmethod
-    def from_sympy(cls, expr: Any, z: Any = None) -> Symbol:
-        """Return the symbol of a sympy polynomial in z, exactly.
-
-        Parameters
-        ----------
-        expr : sympy expression
-            Polynomial in ``z`` with rational or Gaussian rational coefficients; floats count as the binary
-            fractions they are.
-        z : sympy.Symbol, optional
-            By default the one symbol of the expression.
-
-        Returns
-        -------
-        Symbol
-            Where float64 does not hold the coefficients, an `ExactSymbol`, which keeps them: its kernel is
-            the nearest one, its winding numbers and index are those of the exact polynomial.
-
-        Raises
-        ------
-        InputError
-            If it has negative powers, is a quotient, has other symbols or irrational coefficients, or
-            overflows.
-
-        Examples
-        --------
-        >>> import sympy
-        >>> from toeplitz_theory.operators import Symbol
-        >>> z = sympy.Symbol("z")
-        >>> Symbol.from_sympy((1 - 2 * z) ** 2, z)
-        Symbol(n=3, 1 - 4 z + 4 z**2)
-        >>> near = Symbol.from_sympy(1 - z * (1 + sympy.Rational(1, 10**30)), z)  # rounds to 1 - z
-        >>> near.kernel.tolist(), near.fredholm_index().value
-        ([1.0, -1.0], -1)
-        """
-        from toeplitz_theory.operators.exact import symbol_of
-
-        return symbol_of(exact_coefficients(expr, z))
-
-    def _repr_latex_(self) -> str:
-        index = self.fredholm_index().value
-        claim = (
-            r"T(a)\ \text{not proved Fredholm}" if index is None else rf"\operatorname{{ind}} T(a) = {index}"
-        )
-        return rf"$a(z) = {latex(self._taps.values)},\quad {claim}$"
 
 
 def latex(kernel: Kernel, most: int = 4) -> str:

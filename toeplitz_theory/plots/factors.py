@@ -8,8 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from toeplitz_theory.plots.drawing import Drawing, panels
-from toeplitz_theory.plots.style import FAINT, INK, look, series
+from toeplitz_theory.plots.drawing import FAINT, INK, Drawing, look, panels, series
 
 if TYPE_CHECKING:
     from toeplitz_theory.operators import EnergyDelay, InnerOuter, Symbol

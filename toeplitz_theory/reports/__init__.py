@@ -5,12 +5,10 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "columns": ["COLUMNS", "COLUMN_NAMES", "Column", "column_guide"],
         "comparison": ["Comparison", "compare"],
-        "conditions": ["conditions"],
-        "inspection": ["inspect"],
+        "shipped": ["conditions"],
         "provenance": ["File", "Provenance"],
-        "report": ["Report"],
-        "rows": ["Bracketed", "Count", "Index", "Row"],
+        "report": ["Report", "inspect", "save_report_figures"],
+        "rows": ["COLUMNS", "COLUMN_NAMES", "Bracketed", "Column", "Count", "Index", "Row", "column_guide"],
     },
 )

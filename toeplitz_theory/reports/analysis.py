@@ -11,7 +11,7 @@ import numpy as np
 from toeplitz_theory.errors import InputError, NumericalError
 from toeplitz_theory.operators import CausalToeplitz, RowNormalised, Symbol, Winding
 from toeplitz_theory.reports.rows import Bracketed, Count, Index, Row
-from toeplitz_theory.reports.wording import degrees
+from toeplitz_theory.reports.sentences import degrees
 
 Result = TypeVar("Result")
 

@@ -9,10 +9,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.reports.files import replacing
-from toeplitz_theory.reports.inspection import inspect
-from toeplitz_theory.reports.report import Report
-from toeplitz_theory.reports.wording import number
+from toeplitz_theory.files import replacing
+from toeplitz_theory.reports.report import Report, inspect
+from toeplitz_theory.reports.sentences import number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,7 +130,7 @@ class Comparison:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        from toeplitz_theory.reports.html_table import comparison_fragment
+        from toeplitz_theory.reports.html import comparison_fragment
 
         return comparison_fragment(self)
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toeplitz_theory.checkpoints import load
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.reports import serial
-from toeplitz_theory.reports.files import write_text
-from toeplitz_theory.reports.provenance import Provenance
+from toeplitz_theory.files import write_text
+from toeplitz_theory.reports import json_form
+from toeplitz_theory.reports.analysis import analyse
+from toeplitz_theory.reports.progress import watched
+from toeplitz_theory.reports.provenance import File, Provenance, collect
 from toeplitz_theory.reports.rows import Row
-from toeplitz_theory.reports.wording import summary_lines
+from toeplitz_theory.reports.sentences import HEADS_NOTE, summary_lines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +66,7 @@ class Report:
         ``min_modulus`` is the certified lower bound. Missing values are ``<NA>``, also for numbers that
         could not be proved; the note of their row says why.
         """
-        from toeplitz_theory.reports.frame import data_frame
+        from toeplitz_theory.reports.rows import data_frame
 
         return data_frame(self.rows)
 
@@ -78,7 +83,7 @@ class Report:
         InputError
             The place cannot be written to.
         """
-        write_text(path, serial.encode(self.rows, self.skipped, self.notes, self.provenance))
+        write_text(path, json_form.encode(self.rows, self.skipped, self.notes, self.provenance))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Report:
@@ -106,7 +111,7 @@ class Report:
         except UnicodeDecodeError as error:
             raise InputError(f"{path}: is not text; give a report written by Report.save") from error
         try:
-            return cls(*serial.decode(text))
+            return cls(*json_form.decode(text))
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
 
@@ -125,7 +130,7 @@ class Report:
         InputError
             The place cannot be written to.
         """
-        from toeplitz_theory.reports.page import page
+        from toeplitz_theory.reports.html import page
 
         write_text(path, page(self, progress))
 
@@ -173,6 +178,111 @@ class Report:
         return self.describe()
 
     def _repr_html_(self) -> str:
-        from toeplitz_theory.reports.html_table import fragment
+        from toeplitz_theory.reports.html import fragment
 
         return fragment(self)
+
+
+# All figures of a report into a folder.
+
+
+KINDS = ("symbols", "zeros", "kernels", "by_layer")
+# Panels of a larger grid are read one by one in the PDF; at 120 dots an inch their PNG stays under 5 MB.
+_LARGE_GRID = 20
+
+
+def save_report_figures(report: Report, folder: str | os.PathLike[str]) -> list[Path]:
+    """Draw a report's four figures as PNG and PDF.
+
+    Parameters
+    ----------
+    report : Report
+        The report.
+    folder : path-like
+        Made when missing.
+
+    Returns
+    -------
+    list of Path
+        The files: ``symbols``, ``zeros``, ``kernels`` and ``by_layer``, each ``.png`` and ``.pdf``.
+
+    Raises
+    ------
+    InputError
+        The folder cannot be written to.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np, toeplitz_theory as tt
+    >>> report = tt.inspect({"blocks.0.mixer.weight": np.array([1.0, -2.0])})
+    >>> len(save_report_figures(report, tempfile.mkdtemp()))
+    8
+    """
+    dpi = None if len(report.rows) <= _LARGE_GRID else 120
+    return [path for kind in KINDS for path in report.plot(kind).save(Path(folder) / kind, dpi=dpi)]
+
+
+# ``inspect``: a model's Toeplitz layers, analysed one by one.
+
+
+def inspect(
+    source: str | os.PathLike[str] | Mapping[str, Any] | Any,
+    *,
+    progress: bool = False,
+    tol: float = 0.0,
+    nullity_rtol: float = 1e-6,
+) -> Report:
+    """Analyse every Toeplitz layer of a model.
+
+    Parameters
+    ----------
+    source : path-like, torch module or mapping
+        A ``.safetensors``, ``.bin`` or ``.pt`` file, a folder holding one, a live module, or a state dict.
+    progress : bool
+        Show a progress bar with an estimate on stderr, once the work has taken a second.
+    tol : float
+        A symbol whose modulus falls to ``tol`` times its root mean square somewhere on the circle counts as
+        not Fredholm. 0: only zeros exactly on the circle do.
+    nullity_rtol : float
+        Singular values at most this fraction of the largest count towards ``nullity``.
+
+    Returns
+    -------
+    Report
+        One row per layer and head; kernels that cannot be used are rows with a note and no numbers.
+
+    Raises
+    ------
+    InputError
+        The source cannot be read, holds no Toeplitz layer, or a tolerance is not a number >= 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> kernels = {"blocks.0.mixer.weight": [2.0, 1.0], "blocks.1.mixer.weight": [1.0, 2.0]}
+    >>> report = inspect({key: np.array(kernel) for key, kernel in kernels.items()})
+    >>> [row.index.value for row in report.rows]
+    [0, -1]
+    """
+    for name, value in (("tol", tol), ("nullity_rtol", nullity_rtol)):
+        if not (isinstance(value, (int, float)) and math.isfinite(value) and value >= 0):
+            raise InputError(f"{name} = {value!r}: give a finite number >= 0")
+    if nullity_rtol >= 1:
+        raise InputError(
+            f"nullity_rtol = {nullity_rtol!r}: every singular value is as small; give one below 1"
+        )
+    checkpoint = load(source)
+    layers = checkpoint.layers
+    rows = tuple(analyse(layer, tol, nullity_rtol) for layer in watched(layers, progress, "kernels"))
+    return Report(
+        rows=rows,
+        skipped=tuple((entry.name, entry.reason) for entry in checkpoint.skipped),
+        notes=(*checkpoint.notes, *((HEADS_NOTE,) if any("heads" in row.layout for row in rows) else ())),
+        provenance=collect(
+            source=str(checkpoint.source),
+            files=tuple(File(str(file.path), file.sha256, file.bytes) for file in checkpoint.files),
+            dtypes=tuple(sorted({row.dtype for row in rows})),
+            n=tuple(sorted({row.n for row in rows})),
+            tolerances={"tol": float(tol), "nullity_rtol": float(nullity_rtol)},
+        ),
+    )

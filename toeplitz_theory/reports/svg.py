@@ -8,8 +8,8 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from toeplitz_theory.reports.curves import cubic_pieces
-from toeplitz_theory.reports.wording import number
+from toeplitz_theory.operators.circle.curve import cubic_pieces
+from toeplitz_theory.reports.sentences import number
 
 # Whole numbers keep the page small: the drawing is _SIZE units wide and shown at about a quarter of that.
 _SIZE = 1600

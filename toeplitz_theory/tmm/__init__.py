@@ -8,23 +8,19 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
 from toeplitz_theory.tmm.autoencoder import TMMForAutoencoding
 from toeplitz_theory.tmm.config import TMMConfig
-from toeplitz_theory.tmm.jacobian import JacobianSpectrum, jacobian_spectrum, model_jacobian
 from toeplitz_theory.tmm.modeling import TMMForCausalLM, TMMModel
 from toeplitz_theory.tmm.penalty import jensen_deficit
-from toeplitz_theory.tmm.product import causal_toeplitz_product
+from toeplitz_theory.tmm.products.product import causal_toeplitz_product
 
 AutoConfig.register(TMMConfig.model_type, TMMConfig, exist_ok=True)
 AutoModel.register(TMMConfig, TMMModel, exist_ok=True)
 AutoModelForCausalLM.register(TMMConfig, TMMForCausalLM, exist_ok=True)
 
 __all__ = [
-    "JacobianSpectrum",
     "TMMConfig",
     "TMMForAutoencoding",
     "TMMForCausalLM",
     "TMMModel",
     "causal_toeplitz_product",
-    "jacobian_spectrum",
     "jensen_deficit",
-    "model_jacobian",
 ]

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers.utils import ModelOutput, can_return_tuple
 
-from toeplitz_theory.tmm.blocks import TMMBlock, build_norm
 from toeplitz_theory.tmm.config import TMMConfig
 from toeplitz_theory.tmm.inputs import check_ids, check_labels, check_length, check_unpacked, place_of
+from toeplitz_theory.tmm.modeling import TMMBlock, build_norm
 from toeplitz_theory.tmm.pretrained import TMMPreTrainedModel
 
 

@@ -8,18 +8,113 @@ transformers made.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
-from transformers.cache_utils import Cache
+from transformers.cache_utils import Cache, CacheLayerMixin
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.tmm.cache_layers import MixerCacheLayer, claim, version_of
 from toeplitz_theory.tmm.online import OnlineConvolution
 from toeplitz_theory.tmm.online_levels import Blocks
-from toeplitz_theory.tmm.product import causal_toeplitz_product
+from toeplitz_theory.tmm.products.product import causal_toeplitz_product
+
+# What the layers that mixers put into transformers' cache have in common.
+
+
+FOREIGN = "past_key_values was filled by a model of another kind: pass an empty cache, or none"
+
+
+class MixerCacheLayer(CacheLayerMixin):
+    """A layer of a cache that holds something other than keys and values; ``holds`` says what."""
+
+    holds: str
+    is_sliding = False
+    supports_early_init = False
+
+    def lazy_initialization(self, key_states, value_states) -> None:
+        """Do nothing: what is held begins with the first input."""
+
+    def update(self, key_states, value_states, *args, **kwargs):
+        """Refuse: there are no keys and values here.
+
+        Raises
+        ------
+        InputError
+            Always.
+        """
+        raise InputError(f"this cache holds {self.holds}, not keys and values: it belongs to another model")
+
+    def get_max_length(self) -> int:
+        """Return -1: the model, not the cache, says where a sequence ends."""
+        return -1
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """Return length and offset of an attention mask over past and new positions."""
+        return self.get_seq_length() + query_length, 0
+
+    def crop(self, tokens_to_remove: int) -> None:
+        """Forget the last ``-tokens_to_remove`` positions; the sign is transformers' convention.
+
+        Raises
+        ------
+        InputError
+            When it is positive, or the layer cannot go back so far.
+        """
+        if tokens_to_remove > 0:
+            raise InputError(f"crop takes minus the number of tokens to remove, not {tokens_to_remove}")
+        self.forget(-tokens_to_remove)
+
+    @abstractmethod
+    def forget(self, count: int) -> None:
+        """Forget the last ``count`` positions."""
+
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        """Let row i continue what row ``beam_idx[i]`` was."""
+        self.batch_select_indices(beam_idx)
+
+    @abstractmethod
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Keep these rows of the batch, in this order."""
+
+    def offload(self) -> None:
+        """Do nothing: the state stays where the model computes."""
+
+    def prefetch(self) -> None:
+        """Do nothing, as nothing was offloaded."""
+
+
+Layer = TypeVar("Layer", bound=MixerCacheLayer)
+
+
+def claim(cache: Cache, index: int, kind: type[Layer]) -> Layer:
+    """Return the layer of a cache at a block's place, put there when the cache is new.
+
+    Raises
+    ------
+    InputError
+        When the cache was filled by a model of another kind.
+    """
+    layers = cache.layers
+    while len(layers) <= index:
+        layers.append(kind())
+    layer = layers[index]
+    if isinstance(layer, kind):
+        return layer
+    if not hasattr(layer, "get_seq_length") or layer.get_seq_length() > 0:
+        raise InputError(FOREIGN)
+    fresh = layers[index] = kind()
+    return fresh
+
+
+def version_of(sources: Sequence[Tensor]) -> tuple:
+    """Return what differs once a source has been changed in place, or is another tensor."""
+    # Tensors made in inference mode have no version counter; changing them in place is not noticed.
+    return tuple((s.data_ptr(), -1 if s.is_inference() else s._version) for s in sources)
+
 
 # Up to this many taps a step that reads the whole history won on the CPUs measured (benchmarks/decode.py).
 HISTORY_UP_TO = 512
@@ -225,3 +320,91 @@ class _Detached(torch.autograd.Function):
             "a cached step does not carry gradients to earlier positions: pass the whole sequence at once, "
             "with use_cache=False"
         )
+
+
+# What mixers that are no Toeplitz products keep between steps: all inputs, or a state of constant size.
+
+
+def extend(history: MixerHistory | None, x: Tensor) -> Tensor:
+    """Return all inputs so far, (B, past + t, w): ``x`` (B, t, w) itself when there is no cache."""
+    if history is None:
+        return x
+    layers, index = history.cache.layers, history.layer_index
+    keys = getattr(layers[index], "keys", None) if index < len(layers) else None
+    if keys is not None and keys.numel():
+        if keys.ndim != 4 or keys.shape[1] != 1 or keys.shape[-1] != x.shape[-1]:
+            raise InputError(FOREIGN)
+        if keys.shape[0] != x.shape[0]:
+            raise ValueError(
+                f"inputs of {x.shape[0]} rows do not continue a batch of {keys.shape[0]}: reset the cache, "
+                "or reorder it with the batch"
+            )
+    return history.extend(x)
+
+
+class StateCacheLayer(MixerCacheLayer):
+    """A recurrent state of constant size, as a layer of transformers' cache.
+
+    Each tensor of the state has the batch as its first axis. A state is a summary: it can be reordered and
+    repeated with the batch, and not taken back to an earlier position.
+    """
+
+    holds = "a recurrent state"
+    is_croppable = False
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.state: dict[str, Tensor] = {}
+        self.length = 0
+        self._derived: tuple[Any, Any] = (None, None)
+
+    def keep(self, new: int, **state: Tensor) -> None:
+        """Replace the state by that after ``new`` more positions."""
+        self.state, self.length = state, self.length + new
+
+    def derived(self, sources: Sequence[Tensor], make: Callable[[], Any]) -> Any:
+        """Return ``make()``, made again only when a source has changed in place."""
+        if torch.is_grad_enabled() and any(source.requires_grad for source in sources):
+            return make()  # a graph is not to be used twice
+        version = version_of(sources)
+        if self._derived[0] != version:
+            self._derived = (version, make())
+        return self._derived[1]
+
+    def get_seq_length(self) -> int:
+        """Return the number of positions seen."""
+        return self.length
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self.state, self.length = {}, 0
+
+    def forget(self, count: int) -> None:
+        """Forget everything, or nothing; refuse what lies between."""
+        if count >= self.length:
+            self.reset()
+        elif count:
+            raise InputError(
+                "a recurrent state cannot go back to an earlier position: generate without drafts (assistant "
+                "models, prompt lookup), or copy the cache before the steps you mean to undo"
+            )
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Keep these rows of the batch, in this order."""
+        self.state = {key: value[indices.to(value.device)] for key, value in self.state.items()}
+
+    def batch_repeat_interleave(self, repeats: int) -> None:
+        """Repeat each row of the batch."""
+        self.state = {key: value.repeat_interleave(repeats, 0) for key, value in self.state.items()}
+
+
+def state_layer(history: MixerHistory, batch: int) -> StateCacheLayer:
+    """Return the place of a block's state in the cache, put there when the cache is new."""
+    layer = claim(history.cache, history.layer_index, StateCacheLayer)
+    for value in layer.state.values():
+        if value.shape[0] != batch:
+            raise ValueError(
+                f"inputs of {batch} rows do not continue a batch of {value.shape[0]}: reset the cache, or "
+                "reorder it with the batch"
+            )
+    return layer

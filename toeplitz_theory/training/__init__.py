@@ -5,10 +5,9 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "corpus": ["Corpus", "load_corpus"],
-        "measure": ["SurgeryMeasured", "measure_surgery"],
+        "text": ["Corpus", "load_corpus"],
         "recipe": ["Recipe", "load_recipe"],
         "runner": ["train"],
-        "surgery": ["Replaced", "make_invertible"],
+        "surgery": ["Replaced", "SurgeryMeasured", "make_invertible", "measure_surgery"],
     },
 )

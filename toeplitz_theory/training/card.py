@@ -5,7 +5,7 @@ import sys
 from dataclasses import asdict
 from importlib.metadata import version
 
-from toeplitz_theory.training.vocabulary import tokenizer_hash
+from toeplitz_theory.training.tokenizer import tokenizer_hash
 
 PACKAGES = ("toeplitz-theory", "torch", "transformers", "tokenizers", "numpy", "safetensors")
 _OBJECTIVES = {

@@ -16,23 +16,21 @@ from transformers import logging as hf_logging
 from toeplitz_theory.errors import InputError, RunError
 from toeplitz_theory.files import remove_partial, write_json, write_text
 from toeplitz_theory.tmm import TMMConfig, TMMForAutoencoding, TMMForCausalLM
-from toeplitz_theory.training.arguments import training_arguments
-from toeplitz_theory.training.baselines import Baselines
-from toeplitz_theory.training.cache import TextFacts, cached_tokens
-from toeplitz_theory.training.card import model_card, run_record
-from toeplitz_theory.training.checkpoint import checkpoint_step, complete_checkpoints, refuse_foreign
-from toeplitz_theory.training.history import (
+from toeplitz_theory.training.batches import PackedTokens
+from toeplitz_theory.training.callbacks import (
     HistoryCallback,
     KernelsCallback,
     read_history,
     tensorboard_callback,
 )
-from toeplitz_theory.training.kernels import draw_kernels
-from toeplitz_theory.training.places import placed_recipe, placed_text
-from toeplitz_theory.training.recipe import Recipe, load_recipe
-from toeplitz_theory.training.tokens import PackedTokens
-from toeplitz_theory.training.trainer import TMMTrainer
-from toeplitz_theory.training.vocabulary import tokenizer_hash, vocabulary_size
+from toeplitz_theory.training.card import model_card, run_record
+from toeplitz_theory.training.count_models import Baselines
+from toeplitz_theory.training.model_kernels import draw_kernels
+from toeplitz_theory.training.recipe import Recipe, load_recipe, placed_recipe, placed_text
+from toeplitz_theory.training.resume import checkpoint_step, complete_checkpoints, refuse_foreign
+from toeplitz_theory.training.token_cache import TextFacts, cached_tokens
+from toeplitz_theory.training.tokenizer import tokenizer_hash, vocabulary_size
+from toeplitz_theory.training.trainer import TMMTrainer, training_arguments
 
 MODELS: dict[str, type[TMMForCausalLM | TMMForAutoencoding]] = {
     "next_token": TMMForCausalLM,

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toeplitz_theory.errors import NumericalError
+from toeplitz_theory.operators.circle.zeros import all_zeros
 from toeplitz_theory.operators.factors.outer import OuterFactor, outer_factor, reflected, undecided_zeros
-from toeplitz_theory.operators.fft import shift_exponent
+from toeplitz_theory.operators.kernels import Taps
+from toeplitz_theory.operators.product import shift_exponent
 from toeplitz_theory.operators.results import Zeros
-from toeplitz_theory.operators.symbols.taps import Taps
-from toeplitz_theory.operators.symbols.zeros import all_zeros
 
 if TYPE_CHECKING:
-    from toeplitz_theory.operators.symbols.symbol import Symbol
+    from toeplitz_theory.operators.symbol import Symbol
 
 _BITS = (256, 1024, 4096, 16384)
 _GOOD_PER_TAP = 8 * 2.0**-53  # of the residual: rounding the outer taps alone gives sqrt(n) u to n u

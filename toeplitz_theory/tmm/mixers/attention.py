@@ -6,10 +6,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from toeplitz_theory.tmm.cache import MixerHistory
+from toeplitz_theory.tmm.cache import MixerHistory, extend
 from toeplitz_theory.tmm.inputs import Place
-from toeplitz_theory.tmm.mixers.past import extend
-from toeplitz_theory.tmm.mixers.rotary import rotate
+
+# Rotary positions: pairs of channels turned by angles that grow with time (Su et al., "RoFormer", 2021).
+
+
+BASE = 10_000.0
+
+
+def rotate(x: Tensor, positions: Tensor) -> Tensor:
+    """Return ``x`` (B, t, H, c), channels i and i + c/2 turned by ``position * BASE ** (-2 i / c)``.
+
+    The inner product of two rotated vectors depends on the difference of their positions alone.
+    """
+    half = x.shape[-1] // 2
+    wide = torch.promote_types(x.dtype, torch.float32)
+    rates = BASE ** (-torch.arange(half, device=x.device, dtype=wide) / half)
+    angles = positions[..., None, None].to(wide) * rates
+    cos, sin = angles.cos(), angles.sin()
+    first, second = x.to(wide).split(half, -1)
+    return torch.cat([first * cos - second * sin, first * sin + second * cos], -1).to(x.dtype)
 
 
 class AttentionMixer(nn.Module):

@@ -17,8 +17,7 @@ from transformers import initialization as init
 from toeplitz_theory.tmm.cache import MixerHistory
 from toeplitz_theory.tmm.inputs import Place
 from toeplitz_theory.tmm.mixers.kernels import CausalKernels
-from toeplitz_theory.tmm.mixers.mixing import mix_heads
-from toeplitz_theory.tmm.mixers.projections import apply_wide
+from toeplitz_theory.tmm.mixers.mixing import apply_wide, mix_heads
 
 ORDER = 2
 SHORT = 3  # taps of the short convolutions

@@ -11,10 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import elu, pad
 
-from toeplitz_theory.tmm.cache import MixerHistory
+from toeplitz_theory.tmm.cache import MixerHistory, state_layer
 from toeplitz_theory.tmm.inputs import Place
-from toeplitz_theory.tmm.mixers.past import state_layer
-from toeplitz_theory.tmm.mixers.rotary import rotate
+from toeplitz_theory.tmm.mixers.attention import rotate
 
 # Positions that are multiplied as a dense block; sums over earlier blocks come from their states.
 BLOCK = 64

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor, nn
 from transformers import initialization as init
 
-from toeplitz_theory.tmm.cache import MixerHistory
+from toeplitz_theory.tmm.cache import MixerHistory, extend
 from toeplitz_theory.tmm.inputs import Place
-from toeplitz_theory.tmm.mixers.past import extend
-from toeplitz_theory.tmm.mixers.projections import project_heads
+from toeplitz_theory.tmm.mixers.mixing import project_heads
 
 
 class MaskedKernel(nn.Module):

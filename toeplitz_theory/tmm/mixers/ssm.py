@@ -15,11 +15,10 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, pad
 from transformers import initialization as init
 
-from toeplitz_theory.tmm.cache import MixerHistory
+from toeplitz_theory.tmm.cache import MixerHistory, StateCacheLayer, state_layer
 from toeplitz_theory.tmm.inputs import Place
 from toeplitz_theory.tmm.mixers.kernels import CausalKernels
 from toeplitz_theory.tmm.mixers.mixing import mix_heads
-from toeplitz_theory.tmm.mixers.past import StateCacheLayer, state_layer
 
 # Powers of A are products of two factors, A^(BLOCK i) and A^j: n numbers from a table of n / BLOCK + BLOCK.
 BLOCK = 64

@@ -9,8 +9,7 @@ from torch.nn.functional import pad, silu
 from toeplitz_theory.tmm.cache import MixerHistory
 from toeplitz_theory.tmm.inputs import Place
 from toeplitz_theory.tmm.mixers.kernels import ToeplitzKernel
-from toeplitz_theory.tmm.mixers.mixing import mix_heads, mix_stage
-from toeplitz_theory.tmm.mixers.projections import project_heads
+from toeplitz_theory.tmm.mixers.mixing import mix_heads, mix_stage, project_heads
 
 # The places of the two kernels of an expanded mixer in the published layout.
 FIRST, SECOND = "0", "3"

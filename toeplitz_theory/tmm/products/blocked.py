@@ -9,12 +9,248 @@ As in the other ways: ``x`` is (B, t, H c), the channels of one head after those
 the arithmetic is done in ``dtype``, results come in the dtype of their arguments.
 """
 
+import math
+import threading
+from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from toeplitz_theory.tmm.products.workspace import Workspace, workspace_for
+# Buffers for products by blocks, kept between calls: fresh memory costs more than the arithmetic on it.
+
+
+KEPT = 4
+KEPT_BYTES = 2**25
+
+
+class Workspace:
+    """What products with samples (t, H c) need: the transform, and buffers for one sample at a time."""
+
+    def __init__(self, t: int, heads: int, channels: int, dtype: torch.dtype, device: torch.device):
+        radices, b = radices_for(t, channels)
+        self.t, self.heads, self.channels = t, heads, channels
+        self.dtype, self.device, self.nbytes = dtype, device, 0
+        # Samples are read with all heads joined, as they lie; results come head by head.
+        joined = block_transform(radices, 1, dtype, device)
+        self.transform = block_transform(radices, heads, dtype, device)
+        m = joined.blocks
+        self.m, self.b = m, b
+        # No remainder: samples can be read where they are.
+        self.aligned = t == m * b
+        first, second, spare = (self._zeros(m * 2 * b * heads * channels) for _ in range(3))
+        self.analyses = tuple(joined.analysis(values, spare) for values in (first, second))
+        self.synthesis = joined.synthesis(first if heads > 1 else second, spare)
+        self.values = (first if heads > 1 else second).view(self.synthesis.source_shape)
+        # Transforms as the columns of each head's products at the roots, and what these give.
+        shape = (m, 2 * b, heads, channels)
+        self.columns = tuple(values.view(shape).unbind(2) for values in (first, second))
+        self.rows = tuple(columns.transpose(1, 2) for columns in self.columns[1])
+        results = second.view(heads, m, 2 * b, channels)
+        self.results = results.unbind()
+        self.joined, self.by_head = first.view(shape), results.permute(1, 2, 0, 3)
+        self.matrices, outer = (self._zeros(heads, m, 2 * b, 2 * b) for _ in range(2))
+        self.outer = outer.unbind()
+        self.matrix_rows, self.outer_rows = (part.view(1, heads * m, -1) for part in (self.matrices, outer))
+        self.blocks = self._zeros(m * b, heads * channels)
+        self.part = self.blocks[:t]
+        self._make_windows()
+
+    def _make_windows(self) -> None:
+        """Make what turns taps into matrices at the roots, and back."""
+        heads, m, b = self.heads, self.m, self.b
+        padded = self._zeros(heads, (m + 1) * b)
+        self.taps = padded[:, b : b + self.t]
+        self.windows_of_taps = padded.unfold(1, 2 * b, b)
+        self.windows = self._zeros(heads, m, 2 * b)
+        values, spare = (self._zeros(heads, m, 2, 2 * b) for _ in range(2))
+        self.window_analysis = self.transform.analysis(values, spare)
+        self.window_synthesis = self.transform.synthesis(values, spare)
+        self.window_source = self.windows.view(self.window_analysis.source_shape)
+        # On the way back a lag below zero of a window is one of the window before it.
+        summed = self._zeros(heads, m + 1, 2 * b)
+        self.overlaps = summed[:, :m, b:], summed[:, 1:, :b]
+        rows = self.window_synthesis.target_shape[1]
+        self.window_target = summed[:, :m].unflatten(1, (rows, -1)).flatten(2)
+        self.window_values = values.view(self.window_synthesis.source_shape)
+        self.window_rows = values.view(1, heads * m, -1)
+        self.spread, self.gather = spread_matrices(m, b, self.dtype, self.device)
+
+    def _zeros(self, *shape: int) -> Tensor:
+        buffer = torch.zeros(shape, dtype=self.dtype, device=self.device)
+        self.nbytes += buffer.nbytes
+        return buffer
+
+
+@lru_cache(maxsize=16)
+def spread_matrices(m: int, b: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the (1, 4 b, 4 b^2) matrix from a window's values at a root to the product there; its transpose.
+
+    The window holds real and imaginary parts of lags -b to b - 1; entry (r, s) of the complex b x b product
+    is lag r - s, and as a real matrix it is ``[[real, -imaginary], [imaginary, real]]``.
+    """
+    with torch.inference_mode(False), torch.no_grad():
+        lags = torch.arange(b)[:, None] - torch.arange(b)
+        picks = torch.nn.functional.one_hot(lags + b, 2 * b).permute(2, 0, 1) / m
+        spread = picks.new_zeros(2, 2 * b, 2, b, 2, b)
+        spread[0, :, 0, :, 0] = spread[0, :, 1, :, 1] = spread[1, :, 1, :, 0] = picks
+        spread[1, :, 0, :, 1] = -picks
+        spread = spread.view(1, 4 * b, 4 * b * b).to(device, dtype)
+        # Stored both ways round: products with a transposed right-hand side take up to three times as long.
+        return spread, spread.transpose(1, 2).contiguous()
+
+
+_local = threading.local()
+
+
+def workspace_for(like: Tensor, heads: int, dtype: torch.dtype) -> Workspace:
+    """Return the workspace of this thread for samples of ``like`` (B, t, H c), made when there is none.
+
+    A few are kept, unless they are large: then the product is large too, and making them anew is nothing.
+    """
+    kept: OrderedDict[tuple, Workspace] | None = getattr(_local, "kept", None)
+    if kept is None:
+        kept = _local.kept = OrderedDict()
+    key = (like.shape[1:], heads, dtype, like.device)
+    workspace = kept.get(key)
+    if workspace is None:
+        with torch.inference_mode(False), torch.no_grad():
+            t, width = map(int, like.shape[1:])
+            workspace = Workspace(t, heads, width // heads, dtype, like.device)
+        if workspace.nbytes <= KEPT_BYTES:
+            kept[key] = workspace
+            while len(kept) > KEPT:
+                kept.popitem(last=False)
+    else:
+        kept.move_to_end(key)
+    return workspace
+
+
+# A transform along blocks of time whose every step is a matrix product.
+#
+# A sequence of m blocks is a polynomial of degree m - 1 in u (u is a delay by one block) with real
+# coefficients. Modulo ``u^m - i`` the product of two of them comes back whole: what wraps around is
+# multiplied by i, so that the real part holds the first m coefficients of the product, the causal ones, and
+# the imaginary part the others. No padding with zeros is needed, and the m roots of ``u^m = i`` contain no
+# conjugate pairs: every one carries two real numbers, and all of them are treated alike.
+#
+# The values at the roots are made in stages, as in an FFT of large radices: with ``m = r_1 r_2``, first
+# modulo ``u^{r_2} = v`` for the r_1 roots v of ``v^{r_1} = i`` (a real r_1-point transform of r_2 blocks at a
+# time), then for each v at the r_2 roots of ``u^{r_2} = v`` (a complex one, twiddle factors inside its
+# matrix). A stage of radix r costs 4 r (the first: 2 r) multiply-adds a real number. Written as real matrices
+# the stages are orthogonal up to a factor, F^T F = m: synthesis is the transpose of analysis, and so are all
+# gradients.
+
+
+@dataclass(frozen=True)
+class BlockTransform:
+    """The transform of S stacks of m blocks each.
+
+    ``first`` (S, 2 r, r) is the matrix of the first stage, ``later`` are those of the others, (S q, 2 r, 2 r)
+    with q roots so far. The stacks share their matrices, repeated because batched products want them so.
+    """
+
+    blocks: int
+    first: Tensor
+    later: tuple[Tensor, ...]
+
+    def analysis(self, out: Tensor, spare: Tensor) -> "Steps":
+        """Return the steps from ``x`` (S, m, width) to its transform ``out`` (S, m, 2, width).
+
+        ``out`` holds real and imaginary part at each root; ``spare``, as large, is overwritten.
+        """
+        matrices = (self.first, *self.later)
+        # In turns, so that the last step writes to ``out``.
+        targets = [(out, spare)[(len(self.later) - index) % 2] for index in range(len(matrices))]
+        return Steps(matrices, targets)
+
+    def synthesis(self, values: Tensor, spare: Tensor) -> "Steps":
+        """Return the steps of the transpose of `analysis`, from ``values`` (S, m, 2, width) to (S, m, width).
+
+        ``values`` and ``spare`` are overwritten; the last step writes where it is told to.
+        """
+        matrices = tuple(part.transpose(1, 2) for part in (*reversed(self.later), self.first))
+        return Steps(matrices, [(spare, values)[index % 2] for index in range(len(self.later))])
+
+
+class Steps:
+    """Batched matrix products in a row, their views of the buffers made once: samples are many."""
+
+    def __init__(self, matrices: tuple[Tensor, ...], targets: list[Tensor]):
+        shapes = [(matrix.shape[0], matrix.shape[1], -1) for matrix in matrices]
+        views = [target.view(shape) for target, shape in zip(targets, shapes, strict=False)]
+        *before, self.last = matrices
+        # What all products but the last write, and the same numbers as the next one reads them.
+        self.before = [
+            (matrix, view, target.view(after.shape[0], after.shape[2], -1))
+            for matrix, view, target, after in zip(before, views, targets, matrices[1:], strict=False)
+        ]
+        self.target = views[-1] if len(views) == len(matrices) else None
+        self.source_shape = (matrices[0].shape[0], matrices[0].shape[2], -1)
+        self.target_shape = shapes[-1]
+
+    def __call__(self, source: Tensor, target: Tensor | None = None) -> None:
+        """Run the steps from ``source`` to the last buffer, or to ``target``, shaped as the steps say."""
+        for matrices, written, read in self.before:
+            torch.bmm(matrices, source, out=written)
+            source = read
+        torch.bmm(self.last, source, out=self.target if target is None else target)
+
+
+@lru_cache(maxsize=64)
+def block_transform(
+    radices: tuple[int, ...], stack: int, dtype: torch.dtype, device: torch.device
+) -> BlockTransform:
+    """Return the transform of stacks of ``prod(radices)`` blocks, its matrices made in float64."""
+    with torch.inference_mode(False), torch.no_grad():
+        # A root is exp(2 pi i a / turn): whole numbers a keep angles exact, however often multiplied.
+        numbers, turn = torch.tensor([1]), 4
+        stages: list[Tensor] = []
+        for radix in radices:
+            points = torch.arange(radix)
+            roots = numbers[:, None] + turn * points  # those of u^radix = one of the roots so far
+            turn *= radix
+            phase = (2 * math.pi / turn) * (roots[..., None] * points % turn).double()
+            cos, sin = phase.cos(), phase.sin()
+            columns = [torch.stack([cos, sin], 2)]  # of real parts: (q, root, real or imaginary, i)
+            if stages:
+                columns.append(torch.stack([-sin, cos], 2))
+            stages.append(torch.stack(columns, 3).reshape(len(phase), 2 * radix, -1))
+            numbers = roots.flatten()
+        first, *later = (stage.repeat(stack, 1, 1).to(device, dtype) for stage in stages)
+        return BlockTransform(math.prod(radices), first, tuple(later))
+
+
+@lru_cache(maxsize=1024)
+def radices_for(t: int, channels: int) -> tuple[tuple[int, ...], int]:
+    """Return the radices and the length b of a block for t positions: ``t <= prod(radices) b``.
+
+    Multiply-adds of forward and backward pass per number: five transforms, and per root and block three
+    complex b x b products, 12 b. A stage also moves every number through the caches, which on the CPUs
+    measured costs as much as some 27 multiply-adds: without that term the model takes too many stages.
+    The matrices of those products are made anew at every call, for some channels or many: as if there were
+    16 more.
+    """
+    best: tuple[float, tuple[int, ...], int] | None = None
+    for radices in _RADICES:
+        blocks = math.prod(radices)
+        b = max(4, -(-t // blocks))
+        transform = 2 * radices[0] + sum(4 * radix for radix in radices[1:]) + 27 * len(radices)
+        cost = blocks * b * (5 * transform + 12 * max(b, 8) * (1 + 16 / channels))
+        if best is None or cost < best[0]:
+            best = (cost, radices, b)
+    assert best is not None
+    return best[1:]
+
+
+_RADICES = (
+    *((first,) for first in (4, 8, 16, 32)),
+    *((first, second) for first in (4, 8, 16, 32) for second in (2, 4, 8, 16)),
+    *((first, second, third) for first in (8, 16, 32) for second in (4, 8, 16) for third in (4, 8, 16)),
+    *((16, 16, 16, last) for last in (4, 8, 16)),
+)
 
 
 def multiply(x: Tensor, w: Tensor, dtype: torch.dtype, adjoint: bool = False) -> Tensor:

@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from toeplitz_theory.errors import InputError
 from toeplitz_theory.files import cache_folder, write_json
 from toeplitz_theory.tmm.products import blocked, dense, fft
 from toeplitz_theory.tmm.products.timing import faster_way, machine
@@ -108,7 +109,7 @@ def _measured(dtype: torch.dtype, shape: tuple[int, int, int, int], threads: int
         method, milliseconds = faster_way(ways, default, dtype, shape)
         if _kept(path) is None:  # another process may have been faster, and its choice stands
             write_json(path, key | {"method": method, "milliseconds": milliseconds})
-    except OSError as error:
+    except (OSError, InputError) as error:
         warnings.warn(
             f"the fastest Toeplitz product cannot be remembered ({error}): using {default!r}, which needs no "
             "measuring; set TOEPLITZ_THEORY_CACHE to a folder that can be written",

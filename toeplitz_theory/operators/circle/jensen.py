@@ -1,0 +1,177 @@
+r"""Jensen deficit with a proved error, from one FFT and the few zeros next to the circle.
+
+The mean of log|z - z_j| over the N-th roots of unity is (1/N) log|1 - z_j^N|, and over the circle it is
+log max(1, |z_j|). So the trapezoidal rule's error is known exactly zero by zero,
+
+    T_N - mean = (1/N) sum_j log|1 - q_j|,  q_j = z_j^N inside the circle and z_j^-N outside
+
+(1 + q_j on the grid shifted by half a step). Zeros with |log |z_j|| > 40 / N have |q_j| < 5e-18 and are
+covered by their number; the others are found, each in a proved disc, with a proof that none is missing
+(`band`).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from toeplitz_theory.operators.circle.arcs import UNIT, ArcGrid, Floats
+from toeplitz_theory.operators.circle.near_circle import Band, zeros_in_band
+from toeplitz_theory.operators.circle.zeros import isolate
+from toeplitz_theory.operators.kernels import Scaled, Taps
+from toeplitz_theory.operators.results import JensenDeficit
+
+_DECAY = 40.0  # e^-40 < 5e-18
+_RATIO = 16  # points of the rule per arc: the band is then 0.80 half-widths of an arc
+_OVERSAMPLE = (4, 32)  # arcs per tap, tried in turn
+_GOOD = 1e-10  # an error bound below this, relative to 1 + J, is not improved on
+_LOOSE = 1e-8  # above this all zeros are isolated, if they are few
+_MOST_BY_ROOTS = 1100  # taps; isolating all roots of a longer kernel takes seconds
+
+
+def jensen_deficit(taps: Taps) -> JensenDeficit:
+    """Return J = mean log|a| - log|a(0)| = sum over zeros inside of log(1/|z|), in nats per token."""
+    if taps.is_zero:
+        return JensenDeficit(math.nan, math.nan, False, "undefined: the symbol is identically 0")
+    scaled = taps.scaled()
+    if scaled.lead:
+        return JensenDeficit(math.inf, 0.0, True, "the first tap is 0: a zero at the origin")
+    if scaled.values.size == 1:
+        return JensenDeficit(0.0, 0.0, True, "a constant has no zeros")
+    for oversample in _OVERSAMPLE:
+        result = _by_rule(scaled, oversample)
+        if result is not None:
+            return _sharpened(result, scaled)
+    return _otherwise(scaled)
+
+
+def _sharpened(result: JensenDeficit, scaled: Scaled) -> JensenDeficit:
+    """Replace a bound made loose by a cluster of zeros in one disc, if the kernel is short enough."""
+    if result.error <= _LOOSE * (1.0 + result.value) or scaled.values.size > _MOST_BY_ROOTS:
+        return result
+    other = _by_zeros(scaled)
+    return other if other is not None and other.error < result.error else result
+
+
+def _by_rule(scaled: Scaled, oversample: int) -> JensenDeficit | None:
+    grid = ArcGrid(scaled.values, scaled.error, oversample)
+    points = _RATIO * grid.count
+    band = zeros_in_band(scaled, _DECAY / points, oversample)
+    if band is None:
+        return None
+    results = []
+    for shifted in (False, True):
+        result = _one_rule(scaled, grid, points, band, shifted)
+        if result is not None and result.error <= _GOOD * (1.0 + result.value):
+            return result
+        results.append(result)  # a zero sits on a node or very close: the other grid will do better
+    proved = [result for result in results if result is not None]
+    return min(proved, key=lambda result: result.error) if proved else None
+
+
+def _one_rule(scaled: Scaled, grid: ArcGrid, points: int, band: Band, shifted: bool) -> JensenDeficit | None:
+    """Return the corrected trapezoidal value on one grid; None if a node or a disc allows no bound."""
+    correction = _correction(band, shifted)
+    mean = _mean_log(grid, points, shifted)
+    if correction is None or mean is None:
+        return None
+    first, first_error = _log_first(scaled)
+    far = 1.01 * scaled.values.size * math.exp(-_DECAY)
+    value = mean[0] - correction[0] / points - first
+    parts = mean[1] + (correction[1] + far) / points + first_error
+    error = 1.01 * (parts + 8.0 * UNIT * (abs(mean[0]) + abs(first)))
+    found = int(band.multiplicity.sum())
+    text = f"trapezoidal rule of {points} points, corrected by the {found} zeros next to the circle"
+    return JensenDeficit(max(0.0, value), error, True, text)  # J >= 0: a value below is rounding
+
+
+def _mean_log(grid: ArcGrid, points: int, shifted: bool) -> tuple[float, float] | None:
+    """Return the mean of log|b| over the nodes and a bound of its error; None if a node is too small."""
+    if shifted:
+        size = np.abs(grid.transform(grid.taps, 2 * points)[1::2])
+    else:
+        size = np.abs(grid.transform(grid.taps, points))
+    # The FFT's error as in `arcs`, with the taps' own.
+    error = 1.01 * (8.0 * UNIT * math.log2(2 * points) * grid.norm1 + grid.tap_error)
+    low = size - error
+    if not (low > error).all():
+        return None
+    logs = np.log(size)
+    slip = error / low
+    weights: Floats | None = None
+    if grid.real and not shifted:
+        weights = np.full(size.size, 2.0)
+        weights[0] = weights[-1] = 1.0
+        # Sums, not dot products: those run in threads whose number would change the last digits.
+        mean, bound, rough = (float((weights * x).sum()) / points for x in (logs, slip, np.abs(logs)))
+    else:
+        mean, bound, rough = float(logs.mean()), float(slip.mean()), float(np.abs(logs).mean())
+    # |b| and log are right to 2 u each, and numpy sums pairwise: log2(points) u.
+    return mean, bound + UNIT * (4.0 + (4.0 + math.log2(points)) * rough)
+
+
+def _correction(band: Band, shifted: bool) -> tuple[float, float] | None:
+    """Return sum log|1 -+ q| over the band's zeros and a bound of its error; None too near a node."""
+    if not band.u.size:
+        return 0.0, 0.0
+    # z^points = exp(i pi ratio u); its modulus is below 1 when the zero is inside (u.imag > 0).
+    turn = np.pi * _RATIO * np.where(band.u.imag >= 0, band.u, np.conj(band.u))
+    phase = np.pi * _RATIO * (band.u.real % 2.0)
+    q = np.exp(-turn.imag) * np.exp(1j * phase)
+    factor = 1.0 + q if shifted else 1.0 - q
+    # In a disc of radius r the exponent moves by pi ratio r; a disc across the circle adds as much again.
+    move = np.pi * _RATIO * band.radius + 8.0 * UNIT * np.pi * _RATIO * 2.0
+    wrong = np.abs(q) * np.expm1(move)
+    gap = np.abs(factor) - wrong
+    if not (gap > 2.0 * wrong).all():
+        return None
+    value = float(band.multiplicity @ np.log(np.abs(factor)))
+    return value, float(band.multiplicity @ (wrong / gap + move + 8.0 * UNIT))
+
+
+def _log_first(scaled: Scaled) -> tuple[float, float]:
+    """Return log|a(0)| in scaled units, and a bound of its error."""
+    head = complex(scaled.exact.values[0])
+    power = math.frexp(max(abs(head.real), abs(head.imag)))[1]
+    size = math.hypot(math.ldexp(head.real, -power), math.ldexp(head.imag, -power))
+    power -= scaled.exponent
+    # ``low`` is at most half an ulp of each part: u. hypot and log commit 2 u each, the product 2 u |power|.
+    return math.log(size) + power * math.log(2.0), 8.0 * UNIT * (1.0 + abs(power))
+
+
+def _otherwise(scaled: Scaled) -> JensenDeficit:
+    """All zeros in proved discs if the kernel is short; else an estimate, labelled."""
+    if scaled.values.size <= _MOST_BY_ROOTS:
+        result = _by_zeros(scaled)
+        if result is not None:
+            return result
+    grid = ArcGrid(scaled.values, scaled.error)
+    points = _RATIO * grid.count
+    tiny = np.finfo(float).tiny
+    rules = []
+    for part in (grid.transform(grid.taps, 2 * points)[k::2] for k in (0, 1)):
+        logs = np.log(np.maximum(np.abs(part), tiny))
+        if grid.real and part.size % 2:  # the nodes 1 and -1 stand for themselves, the others for two
+            logs = np.concatenate([logs[:1], logs[1:-1], logs[1:-1], logs[-1:]])
+        rules.append(float(logs.mean()))
+    value = max(0.0, 0.5 * (rules[0] + rules[1]) - _log_first(scaled)[0])
+    # Two shifted rules err with opposite signs near a zero on the circle; 1 / points is a zero's usual share.
+    error = abs(rules[0] - rules[1]) + 4.0 / points
+    text = f"trapezoidal rule of {2 * points} points; the zeros next to the circle could not be separated"
+    return JensenDeficit(value, error, False, text)
+
+
+def _by_zeros(scaled: Scaled) -> JensenDeficit | None:
+    zeros = isolate(scaled.exact)
+    if not zeros.certified or zeros.radii is None:
+        return None
+    size, radius = np.abs(np.asarray(zeros)), zeros.radii
+    low = size - radius - 4.0 * UNIT * size
+    if not (low > 0).all():
+        return None
+    logs = np.maximum(0.0, -np.log(size))
+    # log(1 / |z|) moves by at most radius / (|z| - radius); a disc across the circle no more than that.
+    near = low < 1.0
+    error = float(((radius + 8.0 * UNIT * size) / low)[near].sum() + 8.0 * UNIT * logs.sum())
+    return JensenDeficit(float(logs.sum()), 1.01 * error, True, "all zeros, in proved discs")

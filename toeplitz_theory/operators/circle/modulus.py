@@ -1,0 +1,116 @@
+"""A proved bracket of the smallest modulus on the circle, by branch and bound over arcs."""
+
+from __future__ import annotations
+
+import math
+import sys
+
+import numpy as np
+
+from toeplitz_theory.operators.circle.arcs import (
+    ArcGrid,
+    Complexes,
+    Floats,
+    bend_and_error,
+    first_look,
+    horner,
+    segment_distance,
+)
+from toeplitz_theory.operators.circle.winding import wind
+from toeplitz_theory.operators.kernels import Taps
+from toeplitz_theory.operators.results import MinModulus
+
+RELATIVE = 1e-9  # the bracket's aimed width, where rounding allows it
+_SPLIT = 8
+_MAX_PIECES = 400_000
+
+
+def min_modulus(taps: Taps) -> MinModulus:
+    """Bracket min |a| on the unit circle.
+
+    Arcs whose lower bound is above the smallest value seen are dropped, the others cut; the bracket's
+    width is quadratic in their length. What is left is RELATIVE or the rounding of float64, whichever is
+    larger; where that leaves the lower bound at 0, the one that ball arithmetic proves is used, if any.
+    """
+    if taps.is_zero:
+        return MinModulus(0.0, 0.0, 0.0, "the symbol is identically 0")
+    scaled = taps.scaled()
+    grid = ArcGrid(scaled.values, scaled.error)
+    lower, upper, angle = _search(grid)
+    method = "branch and bound on float64 arcs"
+    if lower <= 0.0:
+        proof = wind(taps)
+        method += "; lower bound from " + ("balls" if proof.certified else f"nothing: {proof.method}")
+        low = proof.margin if proof.certified else 0.0
+    else:
+        low = _outward(lower, scaled.exponent, down=True)
+    return MinModulus(low, _outward(upper, scaled.exponent, down=False), angle, method)
+
+
+def _outward(x: float, exponent: int, *, down: bool) -> float:
+    """Return x * 2**exponent rounded down or up, also where it leaves float64's range."""
+    try:
+        y = math.ldexp(x, exponent)
+    except OverflowError:
+        return sys.float_info.max if down else math.inf
+    return math.nextafter(y, 0.0 if down else math.inf)
+
+
+def _search(grid: ArcGrid) -> tuple[float, float, float]:
+    """Return a lower and an upper bound of min |b|, and the angle where the upper one is met."""
+    middle = grid.coefficient(0)
+    known, lower = first_look(grid, middle)
+    best = int(np.argmin(np.abs(middle)))
+    upper, at = float(np.abs(middle[best])) + grid.error, 2.0 * best * grid.half_width
+    bad = np.flatnonzero(lower < upper * (1.0 - RELATIVE))
+    if bad.size == 0:
+        return upper * (1.0 - RELATIVE), upper, _principal(at)
+    poly = grid.polynomials(bad, known)
+    bend, error = bend_and_error(grid, poly)
+    which = np.arange(bad.size)
+    mid, half = np.zeros(bad.size), 1.0
+    active = lower[bad]
+    while True:
+        mid, which, half = _halve(mid, half), np.repeat(which, _SPLIT), half / _SPLIT
+        value, slope = horner(poly[:, which], mid)
+        seen, t = _smallest(poly, which, mid, half, value, slope, error)
+        if seen < upper:
+            upper, at = seen, float(2.0 * bad[t[1]] + t[0]) * grid.half_width
+        reach = 0.5 * bend[which] * half**2
+        active = segment_distance(value, slope, half) - reach - error[which]
+        keep = active < upper * (1.0 - RELATIVE)
+        if not keep.any():
+            return upper * (1.0 - RELATIVE), upper, _principal(at)
+        stuck = bool((reach[keep] <= error[which[keep]]).all())
+        if stuck or int(keep.sum()) * _SPLIT > _MAX_PIECES:
+            return max(0.0, float(active[keep].min())), upper, _principal(at)
+        mid, which = mid[keep], which[keep]
+
+
+def _halve(mid: Floats, half: float) -> Floats:
+    """Return the middles of the _SPLIT pieces of every [mid - half, mid + half]."""
+    offsets = (np.arange(_SPLIT) - 0.5 * (_SPLIT - 1)) * (2.0 * half / _SPLIT)
+    return (mid[:, None] + offsets).ravel()
+
+
+def _smallest(
+    poly: Complexes,
+    which: np.ndarray,
+    mid: Floats,
+    half: float,
+    value: Complexes,
+    slope: Complexes,
+    error: Floats,
+) -> tuple[float, tuple[float, int]]:
+    """Return the least |P| at the pieces' perpendicular feet plus its error, and where it is."""
+    square = slope.real**2 + slope.imag**2
+    foot = -(slope.real * value.real + slope.imag * value.imag)
+    step = np.divide(foot, square, out=np.zeros_like(square), where=square > 0)
+    t = mid + np.clip(step, -half, half)
+    size = np.abs(horner(poly[:, which], t)[0]) + error[which]
+    i = int(np.argmin(size))
+    return float(size[i]), (float(t[i]), int(which[i]))
+
+
+def _principal(angle: float) -> float:
+    return angle if angle <= math.pi else angle - 2.0 * math.pi

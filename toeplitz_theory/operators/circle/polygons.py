@@ -1,0 +1,209 @@
+r"""Winding numbers of one curve about many centres: a polygon that provably turns as often as the curve.
+
+On an arc of length h the curve a(e^{i theta}) stays within ``h^2 / 8 max|a''|`` of its chord, and
+``max|a''| <= |a''(middle)| + (h / 2) sum k^3 |w_k|``. With the rounding of the computed vertices (see `arcs`)
+that gives a radius R per edge, and the neighbourhood of radius R of the edge is convex and holds both the
+piece of curve and the edge. So about any centre farther than R from every edge the closed polygon and the
+curve wind alike, and the polygon's winding number is a count of signed crossings of a ray.
+
+Centres sorted by imaginary part meet each edge in a contiguous range, so the work is proportional to the
+number of crossings of horizontal lines with the curve, about n for each centre, and not to the number of
+edges. Centres too close to an edge are tried again on eight times as many edges, then one by one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from toeplitz_theory.errors import InputError
+from toeplitz_theory.operators.circle.arcs import UNIT, Complexes, Floats
+from toeplitz_theory.operators.circle.winding import wind
+from toeplitz_theory.operators.kernels import Kernel, Taps
+
+_EDGES_PER_TAP = (64, 512)
+_MOST_EDGES = 1 << 21
+_MOST_PAIRS = 1 << 21  # of edge and centre, worked on at once
+_FEW = 8  # so few centres go one by one from the start
+
+
+@dataclass(frozen=True, eq=False)
+class SpectrumIndex:
+    """Winding numbers of a - lam for an array of points lam, each proved or masked.
+
+    Attributes
+    ----------
+    points : ndarray of complex, shape of lam
+    count : masked array of int, shape of lam
+        ``wind(a - lam)``, minus the Fredholm index of T(a) - lam; masked where it is not proved, as it is
+        on the curve itself.
+    margin : ndarray of float, shape of lam
+        A proved lower bound of ``min |a - lam|`` on the circle, 0 where nothing is proved. Coarse next to
+        `Symbol.winding`, which bounds it sharply for a single point.
+
+    Examples
+    --------
+    >>> from toeplitz_theory.operators import Symbol
+    >>> found = Symbol([0.0, 1.0]).spectrum_index([0.5, 2.0, 1.0])
+    >>> found.count
+    masked_array(data=[1, 0, --],
+                 mask=[False, False,  True],
+           fill_value=-9223372036854775808)
+    >>> found.in_spectrum
+    array([ True, False,  True])
+    """
+
+    points: NDArray[np.complex128]
+    count: np.ma.MaskedArray[Any, np.dtype[np.int64]]
+    margin: Floats
+
+    @property
+    def certified(self) -> NDArray[np.bool_]:
+        """Where the count is proved."""
+        return ~np.ma.getmaskarray(self.count)
+
+    @property
+    def in_spectrum(self) -> NDArray[np.bool_]:
+        """Where T(a) - lam is not invertible, or where that is not excluded (the mask tells which)."""
+        return np.asarray(self.count.filled(1) != 0)
+
+
+def spectrum_index(taps: Taps, lam: Any) -> SpectrumIndex:
+    """Return the winding numbers of ``taps - lam`` for all ``lam``; see `Symbol.spectrum_index`."""
+    points = np.asarray(lam)
+    if points.dtype.kind not in "iufc" or not np.isfinite(points).all():
+        raise InputError("lam must be finite numbers: points of the complex plane")
+    flat = points.astype(np.complex128).reshape(-1)
+    count, margin = np.zeros(flat.size, np.int64), np.zeros(flat.size)
+    left = np.arange(flat.size)
+    scaled = taps.scaled() if not taps.is_zero else None
+    if scaled is not None and flat.size > _FEW:
+        # On the kernel's own scale; points so far away that this overflows are outside the curve.
+        kernel = np.concatenate([np.zeros(scaled.lead), scaled.values])
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            near = flat.view(np.float64) * np.ldexp(1.0, -scaled.exponent)
+        near = np.clip(np.nan_to_num(near), -1e300, 1e300).view(np.complex128)
+        # A shift by a power of two is exact unless it underflows, by at most 2^-1074 then.
+        left = _by_polygons(kernel, scaled.error, near, count, margin)
+        with np.errstate(over="ignore"):
+            margin = np.nextafter(np.ldexp(margin, scaled.exponent), 0.0)
+    proved = np.ones(flat.size, np.bool_)
+    for k in left:
+        found = wind(taps.plus(-complex(flat[k])))
+        proved[k] = found.certified
+        count[k], margin[k] = found.count or 0, found.margin
+    masked = np.ma.MaskedArray(count, mask=~proved).reshape(points.shape)
+    masked.fill_value = np.iinfo(np.int64).min
+    return SpectrumIndex(flat.reshape(points.shape), masked, margin.reshape(points.shape))
+
+
+def _by_polygons(
+    kernel: Kernel, error: float, points: Complexes, count: NDArray[np.int64], margin: Floats
+) -> NDArray[np.intp]:
+    """Fill in what polygons prove; return the places of the rest."""
+    left = np.arange(points.size)
+    for per_tap in _EDGES_PER_TAP:
+        edges = 1 << int(np.ceil(np.log2(per_tap * kernel.size)))
+        if edges > _MOST_EDGES or left.size <= _FEW:
+            break
+        polygon = _Polygon(kernel, edges, error)
+        turns, distance = polygon.turns(points[left])
+        good = distance > 0
+        count[left[good]] = turns[good]
+        margin[left[good]] = distance[good]
+        left = left[~good]
+    done = np.setdiff1d(np.arange(points.size), left)
+    margin[done] = np.maximum(margin[done], _far(kernel, error, points[done]))
+    return left
+
+
+def _far(kernel: Kernel, error: float, points: Complexes) -> Floats:
+    """Return a lower bound of the distance from the curve that is good far away from it."""
+    nodes = 1 << int(np.ceil(np.log2(16 * kernel.size)))
+    curve = scipy.fft.ifft(kernel.astype(complex), nodes, norm="forward")
+    tree = cKDTree(np.stack([curve.real, curve.imag], axis=1))
+    nearest, _ = tree.query(np.stack([points.real, points.imag], axis=1))
+    weight = np.abs(kernel)
+    # Half an arc away from a node the curve has moved by at most that many radians times max|a'|.
+    moved = np.pi / nodes * float(weight @ np.arange(kernel.size))
+    rounding = (8 * UNIT * np.log2(nodes) + 16 * UNIT) * float(weight.sum()) + error
+    return np.asarray(nearest * (1 - 16 * UNIT) - 1.01 * (moved + rounding))
+
+
+class _Polygon:
+    """Vertices on the curve, and for each edge the radius within which the curve stays."""
+
+    def __init__(self, kernel: Kernel, edges: int, tap_error: float) -> None:
+        n = kernel.size
+        k = np.arange(n, dtype=float)
+        weight = np.abs(kernel)
+        # e^{+ i k theta}: the inverse transform without its 1/N.
+        vertices = scipy.fft.ifft(kernel.astype(complex), edges, norm="forward")
+        half = np.exp(1j * np.pi * k / edges)
+        bend = np.abs(scipy.fft.ifft(kernel * k**2 * half, edges, norm="forward"))
+        h = 2 * np.pi / edges
+        rounding = 8 * UNIT * np.log2(2 * edges)
+        # bend is rounded too: by less than rounding * sum k^2 |w_k|, with the twist by `half`.
+        second = bend + (rounding + 8 * UNIT) * float(weight @ k**2) + h / 2 * float(weight @ k**3)
+        error = rounding * float(weight.sum()) + tap_error
+        self.radius = 1.01 * (h * h / 8 * second + error)
+        self.start, self.stop = vertices, np.roll(vertices, -1)
+
+    def turns(self, points: Complexes) -> tuple[NDArray[np.int64], Floats]:
+        """Return the polygon's winding about each point, and a lower bound of the curve's distance or 0."""
+        order = np.argsort(points.imag, kind="stable")
+        at = points[order]
+        # Edges farther than `reach` from a point are not looked at: the margin is not known beyond it.
+        reach = 4.0 * self.radius
+        low = np.minimum(self.start.imag, self.stop.imag) - reach
+        high = np.maximum(self.start.imag, self.stop.imag) + reach
+        first = np.searchsorted(at.imag, low, side="left")
+        last = np.searchsorted(at.imag, high, side="right")
+        turns = np.zeros(points.size, np.int64)
+        distance = np.full(points.size, 3.0 * float(self.radius.min()))
+        pairs = last - first
+        bounds = np.searchsorted(np.cumsum(pairs), np.arange(0, pairs.sum(), _MOST_PAIRS), side="left")
+        bounds = np.unique(np.append(bounds, pairs.size))
+        for lo, hi in zip(np.append(0, bounds[:-1]), bounds, strict=True):
+            edge = np.repeat(np.arange(lo, hi), pairs[lo:hi])
+            if edge.size:
+                ends = np.cumsum(pairs[lo:hi])
+                point = np.arange(edge.size) - np.repeat(ends - pairs[lo:hi], pairs[lo:hi]) + first[edge]
+                self._meet(edge, point, at, turns, distance)
+        back = np.empty_like(order)
+        back[order] = np.arange(order.size)
+        return turns[back], np.maximum(distance, 0.0)[back]
+
+    def _meet(
+        self,
+        edge: NDArray[np.intp],
+        point: NDArray[np.intp],
+        at: Complexes,
+        turns: NDArray[np.int64],
+        distance: Floats,
+    ) -> None:
+        begin, end = self.start[edge], self.stop[edge]
+        to, along = at[point] - begin, end - begin
+        side = along.real * to.imag - along.imag * to.real  # > 0: the point is left of the edge
+        up = (begin.imag <= at[point].imag) & (at[point].imag < end.imag) & (side > 0)
+        down = (end.imag <= at[point].imag) & (at[point].imag < begin.imag) & (side < 0)
+        turns += np.bincount(point[up], minlength=turns.size)
+        turns -= np.bincount(point[down], minlength=turns.size)
+        # Only pairs that are close in both directions can matter for the distance.
+        reach = 4.0 * self.radius[edge]
+        left = np.minimum(begin.real, end.real) - reach
+        close = (at.real[point] >= left) & (at.real[point] <= np.maximum(begin.real, end.real) + reach)
+        to, along, edge, point = to[close], along[close], edge[close], point[close]
+        square = along.real**2 + along.imag**2
+        foot = np.divide(
+            to.real * along.real + to.imag * along.imag, square, out=np.zeros_like(square), where=square > 0
+        )
+        gap = np.abs(to - np.clip(foot, 0.0, 1.0) * along)
+        # 16 u of the numbers involved covers the rounding of the distance, as in `segment_distance`.
+        slack = 16 * UNIT * (np.abs(to) + np.sqrt(square) + np.abs(at[point]))
+        np.minimum.at(distance, point, gap - slack - self.radius[edge])

@@ -1,0 +1,219 @@
+"""The power series 1/a(z), whose coefficients are the first column of the inverse, without losing range."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import flint
+import numpy as np
+from numpy.typing import NDArray
+
+from toeplitz_theory.errors import InputError, NumericalError
+from toeplitz_theory.operators.kernels import as_kernel
+from toeplitz_theory.operators.product import UNIT_ROUNDOFF, shift_exponent, split_scale
+
+_FIRST_PRECISION = 128  # bits; FLINT's inverse loses about 25 of them at n = 512 and 2048
+_LAST_PRECISION = 1 << 15
+
+
+@dataclass(frozen=True)
+class ScaledSeries:
+    """Coefficients with an exponent each, so that no size over- or underflows.
+
+    Coefficient k is ``mantissas[k] * 2.0**exponents[k]`` up to ``radii[k] * 2.0**radius_exponents[k]``;
+    the radius is a rigorous bound from ball arithmetic, rounding to float64 included.
+
+    Attributes
+    ----------
+    mantissas : ndarray, shape (n,), float64 or complex128
+    exponents : ndarray, shape (n,), int64
+    radii, radius_exponents : ndarray, shape (n,), float64 and int64
+    """
+
+    mantissas: NDArray[Any]
+    exponents: NDArray[np.int64]
+    radii: NDArray[np.float64]
+    radius_exponents: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return int(self.mantissas.size)
+
+    def common(self) -> tuple[NDArray[Any], int, float]:
+        """Return ``(taps, e, error)``: coefficients ``taps * 2**e``, largest in [1/2, 1), and an l1 bound.
+
+        ``sum_k |c_k - taps[k] 2**e| <= error * 2**e``: the distance in every operator norm. Coefficients
+        2**-1000 below the largest round, and the bound contains that.
+        """
+        sizes = np.abs(self.mantissas) > 0
+        top = int(self.exponents[sizes].max()) if sizes.any() else 0
+        shifts = np.maximum(self.exponents - top, -2000).astype(np.int32)
+        with np.errstate(under="ignore"):
+            taps = _from_parts(np.ldexp(_as_parts(self.mantissas), shifts[:, None]), self.mantissas.dtype)
+        error = float(self.errors(top).sum())
+        return taps, top, error * (1 + 2 * len(self) * UNIT_ROUNDOFF)
+
+    def errors(self, exponent: int) -> NDArray[np.float64]:
+        """Return e (n,) with ``|c_k - taps[k] 2**exponent| <= e[k] 2**exponent``, taps as in `common`."""
+        shifts = np.clip(self.radius_exponents - exponent, -2000, 2000).astype(np.int32)
+        with np.errstate(under="ignore", over="ignore"):
+            # A radius that underflows, and a part of a tap that does, is off by less than 2**-1073.
+            return np.ldexp(self.radii, shifts) + 2.0**-1070
+
+    def to_float(self) -> NDArray[Any]:
+        """Return the coefficients as plain float64 or complex128.
+
+        Raises
+        ------
+        NumericalError
+            If one is too large for float64.
+        """
+        taps, top, _ = self.common()
+        if top > 1024:
+            raise NumericalError(
+                f"entries of the inverse reach 2**{top}, beyond float64 (2**1024): "
+                "use inverse_series(), which keeps an exponent for each"
+            )
+        return shift_exponent(taps, top)
+
+    def log10_abs(self) -> NDArray[np.float64]:
+        """Return log10 of each coefficient's modulus; -inf for a zero."""
+        with np.errstate(divide="ignore"):
+            return np.log10(np.abs(self.mantissas)) + self.exponents * math.log10(2.0)
+
+
+def inverse_series(kernel: Any, n: int | None = None) -> ScaledSeries:
+    """Return the first n coefficients of 1/a(z), a(z) = sum_k kernel[k] z**k.
+
+    They are the first column of the inverse of the n x n causal Toeplitz matrix, and grow like the largest
+    ``|z_j|**-n`` over the zeros z_j of a inside the disc: past 1e308 for common kernels of a thousand taps.
+    Newton iteration in ball arithmetic (FLINT), the precision raised until every radius is below float64's
+    own rounding of the largest coefficient.
+
+    Parameters
+    ----------
+    kernel : array_like, shape (m,)
+        Taps; ``kernel[0]`` must not be zero.
+    n : int, optional
+        Number of coefficients, by default m.
+
+    Returns
+    -------
+    ScaledSeries
+
+    Raises
+    ------
+    InputError
+        If ``kernel[0]`` is zero: there is no causal inverse.
+    NumericalError
+        If 32768 bits do not suffice.
+
+    Examples
+    --------
+    >>> inverse_series([1.0, -0.5, 0.0]).to_float()
+    array([1.  , 0.5 , 0.25])
+    >>> inverse_series([1.0, -2.0], n=4001).log10_abs()[-1].round(6)
+    np.float64(1204.119983)
+    """
+    taps = as_kernel(kernel)
+    size = taps.size if n is None else int(n)
+    if size < 1:
+        raise InputError(f"n is {size}: a section needs n >= 1")
+    if taps[0] == 0:
+        raise InputError("kernel[0] is 0: 1/a(z) has a pole at 0, so there is no causal inverse")
+    scaled, exponent = split_scale(taps[:size])
+    precision = _FIRST_PRECISION
+    while True:
+        series = _invert(scaled, size, precision)
+        common, _, error = series.common()
+        if error <= 4 * UNIT_ROUNDOFF * float(np.abs(common).sum()):
+            break
+        precision *= 2
+        if precision > _LAST_PRECISION:
+            raise NumericalError(
+                f"1/a(z) to {size} terms needs more than {_LAST_PRECISION} bits: use a smaller n"
+            )
+    return ScaledSeries(
+        series.mantissas, series.exponents - exponent, series.radii, series.radius_exponents - exponent
+    )
+
+
+def _invert(taps: NDArray[Any], size: int, precision: int) -> ScaledSeries:
+    context = flint.ctx
+    saved = context.prec, context.cap
+    try:
+        context.prec, context.cap = precision, size
+        series = (flint.acb_series if np.iscomplexobj(taps) else flint.arb_series)(taps.tolist(), size).inv()
+        coefficients = [series[k] for k in range(size)]
+        return collect(coefficients, bool(np.iscomplexobj(taps)))
+    finally:
+        context.prec, context.cap = saved
+
+
+def collect(coefficients: list[Any], is_complex: bool) -> ScaledSeries:
+    """Read balls into float64 mantissas; complex parts share the exponent of the larger one."""
+    if is_complex:
+        real = [_split_ball(c.real) for c in coefficients]
+        imag = [_split_ball(c.imag) for c in coefficients]
+        parts = np.array([[r[0], i[0]] for r, i in zip(real, imag, strict=True)])
+        powers = np.array([[r[1], i[1]] for r, i in zip(real, imag, strict=True)], dtype=np.int64)
+        radii = np.array([[r[2], i[2]] for r, i in zip(real, imag, strict=True)])
+        radius_powers = np.array([[r[3], i[3]] for r, i in zip(real, imag, strict=True)], dtype=np.int64)
+    else:
+        rows = [_split_ball(c) for c in coefficients]
+        parts = np.array([[r[0]] for r in rows])
+        powers = np.array([[r[1]] for r in rows], dtype=np.int64)
+        radii = np.array([[r[2]] for r in rows])
+        radius_powers = np.array([[r[3]] for r in rows], dtype=np.int64)
+    powers[parts == 0] = np.iinfo(np.int64).min // 4
+    radius_powers[radii == 0] = np.iinfo(np.int64).min // 4
+    top = powers.max(axis=1)
+    top[(parts == 0).all(axis=1)] = 0
+    radius_top = np.maximum(radius_powers.max(axis=1), -(1 << 40))
+    with np.errstate(under="ignore"):
+        shifts = np.maximum(powers - top[:, None], -2000).astype(np.int32)
+        mantissas = np.ldexp(parts, shifts)
+        radius_shifts = np.maximum(radius_powers - radius_top[:, None], -2000).astype(np.int32)
+        radius = np.ldexp(radii, radius_shifts).sum(axis=1)
+        # Rounding a midpoint to float64, and the shift: at most 2 u |mantissa| a part, and a subnormal.
+        joint = np.maximum(top, radius_top)
+        radius = np.ldexp(radius, np.maximum(radius_top - joint, -2000).astype(np.int32))
+        rounding = 2 * UNIT_ROUNDOFF * np.abs(mantissas).sum(axis=1) + 2.0**-1060
+        rounding[(parts == 0).all(axis=1)] = 0.0
+        radius += np.ldexp(rounding, np.maximum(top - joint, -2000).astype(np.int32)) + 2.0**-1060
+    return ScaledSeries(
+        _from_parts(mantissas, np.dtype(np.complex128 if is_complex else np.float64)),
+        top,
+        radius * 1.001,
+        joint,
+    )
+
+
+def _split_ball(ball: Any) -> tuple[float, int, float, int]:
+    """Return (mantissa, exponent, radius mantissa, radius exponent), mantissas in [1/2, 1] or 0."""
+    middle, power = _split_exact(ball.mid())
+    radius, radius_power = _split_exact(ball.rad())
+    return middle, power, radius, radius_power
+
+
+def _split_exact(number: Any) -> tuple[float, int]:
+    if not number.is_finite():
+        return math.inf, 0  # an unusable ball: the caller raises the precision
+    mantissa, power = number.man_exp()
+    whole = int(mantissa)
+    if whole == 0:
+        return 0.0, 0
+    bits = whole.bit_length()
+    if bits <= 1000:
+        return math.ldexp(float(whole), -bits), int(power) + bits
+    return math.ldexp(float(whole >> (bits - 64)), -64), int(power) + bits
+
+
+def _as_parts(values: NDArray[Any]) -> NDArray[np.float64]:
+    contiguous = np.ascontiguousarray(values)
+    return contiguous.view(np.float64).reshape(values.size, -1)
+
+
+def _from_parts(parts: NDArray[np.float64], dtype: np.dtype[Any]) -> NDArray[Any]:
+    return np.ascontiguousarray(parts).view(dtype).reshape(-1)

@@ -1,0 +1,388 @@
+"""Resolvent norms of a section for many points at once: its pseudospectrum, without eigenvalues."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from toeplitz_theory.errors import InputError
+from toeplitz_theory.operators.kernels import Kernel
+from toeplitz_theory.operators.matrix.inverse import inverse_series
+from toeplitz_theory.operators.matrix.norm import _CONVERGED, norm_bracket
+from toeplitz_theory.operators.product import (
+    _FFT_CONSTANT,
+    UNIT_ROUNDOFF,
+    CausalProduct,
+    fast_length,
+    split_scale,
+)
+
+_STEPS = 24
+_CHECKS = (5, 8, 12, 17)  # steps after which converged points leave
+_EXHAUSTED = 1e-13
+_TINY = 2.0**-500  # nearer than this to w[0], relative to the largest tap, points go one by one
+_CHUNK_BYTES = 1 << 24  # working set of one batch of points
+
+
+@dataclass(frozen=True)
+class Resolvent:
+    """``||(T - lam)^-1||_2`` for an array of points, as estimates.
+
+    Attributes
+    ----------
+    log10 : ndarray, shape of lam, float64
+        Logarithms, so that nothing overflows; inf where lam = w[0], the only eigenvalue.
+    residual : ndarray, shape of lam, float64
+        Relative residual of the singular pair behind each value: some singular value of the resolvent lies
+        within this. The norm itself is never below the value (beyond rounding), and nothing is certified:
+        `CausalToeplitz.log10_condition` of ``T - lam`` brackets a single point with proof.
+    """
+
+    log10: NDArray[np.float64]
+    residual: NDArray[np.float64]
+
+    @property
+    def norm(self) -> NDArray[np.float64]:
+        """The norms as plain float64; inf beyond 1.8e308."""
+        with np.errstate(over="ignore"):
+            return np.asarray(10.0**self.log10)
+
+
+def resolvent(taps: Kernel, lam: Any, tolerance: float = 1e-12) -> Resolvent:
+    """Return the resolvent norms of the section with first column ``taps`` (n,) at the points ``lam``.
+
+    Per point: the series 1/(a - lam) by forward substitution in FFT blocks, then Lanczos steps of O(n log n)
+    on its triangular Toeplitz matrix, until the relative residual is at most ``tolerance`` or 24 steps are
+    done. A batch goes through together.
+
+    Raises
+    ------
+    InputError
+        If a point is not a finite number.
+
+    Examples
+    --------
+    >>> found = resolvent(np.array([0.0, 1.0] + [0.0] * 98), [0.1, 2.0])
+    >>> found.log10.round(3)  # 10^n inside the unit disc, below 1 / (2 - 1) outside
+    array([100.004,  -0.   ])
+    """
+    points = np.asarray(lam)
+    if points.dtype.kind not in "iufc" or not np.isfinite(points).all():
+        raise InputError("lam must be finite numbers: points of the complex plane")
+    flat = points.astype(np.complex128).reshape(-1)
+    scaled, exponent = split_scale(taps)
+    shifted = scaled[0] - flat * 2.0**-exponent if abs(exponent) < 1000 else _far(scaled[0], flat, exponent)
+    log10, residual = np.full(flat.size, np.inf), np.zeros(flat.size)
+    for k in np.flatnonzero((shifted != 0) & (np.abs(shifted) < _TINY)):
+        log10[k], residual[k] = _one(scaled, shifted[k]) - exponent * math.log10(2.0), _CONVERGED
+    regular = np.flatnonzero(np.abs(shifted) >= _TINY)
+    inverse = InverseRows(scaled)
+    batch = max(1, _CHUNK_BYTES // (16 * _STEPS * taps.size))
+    for start in range(0, regular.size, batch):
+        chosen = regular[start : start + batch]
+        series = inverse(shifted[chosen])
+        norms, residual[chosen] = _norms(series.rows, tolerance)
+        log10[chosen] = np.log10(norms) + (series.power - exponent) * math.log10(2.0)
+        for k in chosen[series.failed]:
+            log10[k] = _one(scaled, shifted[k]) - exponent * math.log10(2.0)
+            residual[k] = _CONVERGED
+    return Resolvent(log10.reshape(points.shape), residual.reshape(points.shape))
+
+
+def _one(taps: Kernel, first: complex) -> float:
+    """Return log10 of the norm for one point, by ball arithmetic."""
+    moved = taps.astype(np.complex128)
+    moved[0] = first
+    series, exponent, _ = inverse_series(moved).common()
+    return math.log10(norm_bracket(CausalProduct(series), False).value) + exponent * math.log10(2.0)
+
+
+def _far(first: Any, points: NDArray[Any], exponent: int) -> NDArray[Any]:
+    half = exponent // 2
+    return np.asarray(first - points * 2.0**-half * 2.0 ** -(exponent - half))
+
+
+def _norms(series: NDArray[Any], tolerance: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the norms of the rows' triangular Toeplitz matrices, and relative residuals, by Lanczos.
+
+    Rows whose residual is at most ``tolerance`` leave the batch early: where the norm is large the leading
+    singular value stands alone and a few steps are enough.
+    """
+    points = len(series)
+    norms, residual = np.zeros(points), np.zeros(points)
+    lanczos = _Lanczos(series)
+    rows = np.arange(points)
+    for k in range(lanczos.steps):
+        lanczos.step(k)
+        if k + 1 in _CHECKS or k + 1 == lanczos.steps:
+            norms[rows], residual[rows] = lanczos.leading(k + 1)
+            open_ = residual[rows] > tolerance
+            rows = rows[open_]
+            if not rows.size:
+                break
+            lanczos.keep(open_)
+    return norms, residual
+
+
+class _Lanczos:
+    """Lanczos' method on C^H C for a batch of triangular Toeplitz matrices C, reorthogonalised in full."""
+
+    def __init__(self, series: NDArray[Any]) -> None:
+        points, n = series.shape
+        self.n, self.length = n, fast_length(2 * n - 1)
+        self.steps = min(_STEPS, n)
+        self.spectrum = scipy.fft.fft(series, self.length, axis=1)
+        self.basis = np.zeros((points, self.steps, n), np.complex128)
+        noise = np.random.default_rng(0).standard_normal(n)
+        self.basis[:, 0] = noise / np.linalg.norm(noise)
+        self.small = np.zeros((points, self.steps, self.steps))
+        self.beta = self.largest = np.zeros(points)
+
+    def step(self, k: int) -> None:
+        """Add one direction."""
+        n, vector = self.n, self.basis[:, k]
+        forward = scipy.fft.fft(vector, self.length, axis=1)
+        forward *= self.spectrum
+        forward = scipy.fft.ifft(forward, axis=1, overwrite_x=True)[:, :n]
+        back = scipy.fft.fft(forward[:, ::-1].conj(), self.length, axis=1)
+        back *= self.spectrum
+        image = scipy.fft.ifft(back, axis=1, overwrite_x=True)[:, n - 1 :: -1].conj()
+        self.small[:, k, k] = (vector.real * image.real + vector.imag * image.imag).sum(axis=1)
+        known = self.basis[:, : k + 1]
+        for _ in range(2):
+            # Batched matrix products: several times as fast as einsum here.
+            inner = known @ image.conj()[:, :, None]
+            image = image - (inner.conj().transpose(0, 2, 1) @ known)[:, 0]
+        beta = np.linalg.norm(image, axis=1)
+        # A remainder of rounding errors is no direction: such a point goes on with zeros.
+        self.largest = np.maximum(self.largest, self.small[:, k, k])
+        alive = beta > _EXHAUSTED * self.largest
+        self.beta = np.where(alive, beta, 0.0)
+        if k + 1 < self.steps:
+            self.small[:, k, k + 1] = self.small[:, k + 1, k] = self.beta
+            image[~alive] = 0.0
+            self.basis[:, k + 1] = image / np.where(alive, beta, 1.0)[:, None]
+
+    def leading(self, k: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the norms that k steps give, and the relative residuals of their squares."""
+        values, vectors = np.linalg.eigh(self.small[:, :k, :k])
+        top = np.maximum(values[:, -1], np.finfo(float).tiny)
+        return np.sqrt(top), self.beta * np.abs(vectors[:, -1, -1]) / top
+
+    def keep(self, mask: NDArray[np.bool_]) -> None:
+        """Go on with some of the rows only."""
+        if not mask.all():
+            self.spectrum, self.basis, self.small = self.spectrum[mask], self.basis[mask], self.small[mask]
+            self.beta, self.largest = self.beta[mask], self.largest[mask]
+
+
+# The series 1/(a(z) - lam) for many points at once, and how far their rounding can have led them.
+#
+# Forward substitution, halved again and again: the second half of a stretch needs the first half times a
+# Toeplitz block that is the same wherever the stretch lies, a matrix product for all points together or, for
+# long blocks, an FFT.
+#
+# A series may grow past 1e308. So it is run for the taps ``t_k 2**(-rate k)``, which divides coefficient k by
+# ``2**(rate k)``; a point whose series overflows is run again at the rate its growth suggests.
+#
+# Error. Let ``e`` be the computed series, ``(t - lam) * e = 1 + r`` to n terms, and ``|x|_w = sum |x_k|
+# w**k`` with any 0 < w <= 1. In this norm products of truncated series are bounded by the products of norms,
+# so from ``|r|_w <= q < 1`` follows ``|e - c|_w <= |e|_w q / (1 - q)``, and in every operator norm the two
+# triangular Toeplitz matrices differ by at most ``w**-(n-1)`` times that. Substitution in any order leaves
+# ``|r_k| <= gamma (|t| * |e|)_k``, gamma = 4 (n + 16) u in complex arithmetic (Higham, ch. 3 and 8), an FFT
+# of a block of length h adds ``delta ||e[block]||_2`` in the 2-norm. So ``q = (gamma |t|_w + sum sqrt(h)
+# delta_h) |e|_w``. With ``w`` fitted to the growth of ``e`` this is about n^3 u, however large e becomes.
+
+
+_BASE = 16  # stretches substituted one coefficient at a time
+_FFT_FROM = 512  # blocks of this length and more are multiplied by FFT
+_STEP = 800.0  # bits by which neighbouring rates differ over the whole series
+_ROOM = 930.0  # bits a series may grow by at a rate: its last products stay below 2**1024
+
+Floats = NDArray[np.float64]
+
+
+@dataclass
+class SeriesRows:
+    """Series of many points: row i is ``2**power[i] * rows[i]``, largest entry near 1.
+
+    ``log2_error`` bounds, in every operator norm and in units of ``2**power``, what the rounding of row i
+    amounts to; inf where nothing is proved. ``failed`` marks rows that no rate could hold.
+    """
+
+    rows: NDArray[np.complex128]
+    power: Floats
+    log2_error: Floats
+    failed: NDArray[np.bool_]
+
+
+class _Blocks:
+    """The Toeplitz blocks of the taps at one rate, one for each length."""
+
+    def __init__(self, taps: Kernel, rate: float) -> None:
+        self.n, self.rate = taps.size, rate
+        # rate has few bits: rate * k is exact, and the weight is right to a few units in the last place.
+        with np.errstate(under="ignore"):
+            self.taps = taps * np.exp2(-rate * np.arange(self.n))
+        self._matrices: dict[int, NDArray[Any]] = {}
+        self._spectra: dict[int, NDArray[Any]] = {}
+        self.fft_error: dict[int, float] = {}
+        h = _BASE
+        while h < self.n:
+            piece = np.zeros(2 * h, taps.dtype)
+            piece[: min(2 * h, self.n)] = self.taps[: 2 * h]
+            if h < _FFT_FROM:
+                windows = np.lib.stride_tricks.sliding_window_view(piece[1:], h)
+                self._matrices[h] = np.ascontiguousarray(windows[:, ::-1])
+            else:
+                self._spectra[h] = scipy.fft.fft(piece)
+                self.fft_error[h] = _fft_error(piece, self._spectra[h])
+            h *= 2
+
+    def forward(self, firsts: NDArray[Any]) -> NDArray[np.complex128]:
+        """Return the series, shape (n, points)."""
+        series = np.zeros((self.n, firsts.size), np.complex128)
+        with np.errstate(all="ignore"):
+            self._solve(series, -1.0 / firsts, 0, max(_BASE, 1 << (self.n - 1).bit_length()))
+            series *= -1.0
+        return series
+
+    def _solve(self, series: NDArray[Any], inverse: NDArray[Any], lo: int, length: int) -> None:
+        """Turn rows lo .. lo + length, holding what earlier ones contribute, into coefficients (negated)."""
+        if length == _BASE:
+            parts = series.view(self.taps.dtype)
+            for k in range(lo, min(lo + _BASE, self.n)):
+                if k > lo:
+                    parts[k] += self.taps[k - lo : 0 : -1] @ parts[lo:k]
+                series[k] = series[k] * inverse if k else inverse
+            return
+        h = length // 2
+        mid = lo + h
+        self._solve(series, inverse, lo, h)
+        if mid >= self.n:
+            return
+        hi = min(mid + h, self.n)
+        if h in self._matrices:
+            parts = series.view(self.taps.dtype)
+            parts[mid:hi] += self._matrices[h][: hi - mid] @ parts[lo:mid]
+        else:
+            # Rows of C order are points: transposed, the transforms run along contiguous memory.
+            known = scipy.fft.fft(np.ascontiguousarray(series[lo:mid].T), 2 * h, axis=1)
+            known *= self._spectra[h]
+            # Of the cyclic product of length 2h only entries below h are wrapped.
+            series[mid:hi] += scipy.fft.ifft(known, axis=1, overwrite_x=True)[:, h : h + hi - mid].T
+        self._solve(series, inverse, mid, h)
+
+
+def _fft_error(piece: NDArray[Any], spectrum: NDArray[Any]) -> float:
+    """Return delta with ||fl(product) - product||_2 <= delta ||x||_2, as in `CausalProduct`."""
+    u = UNIT_ROUNDOFF
+    delta = _FFT_CONSTANT * u * np.log2(piece.size)
+    spread = float(np.sqrt(piece.size) * np.linalg.norm(piece))
+    peak = float(np.abs(spectrum).max()) + delta * spread
+    return float((2 * delta + 4 * u) * peak + delta * spread) * 1.01
+
+
+class InverseRows:
+    """Series 1/(a - lam) of taps scaled near 1, for chunk after chunk of points."""
+
+    def __init__(self, taps: Kernel) -> None:
+        self._taps = taps
+        self._made: dict[float, _Blocks] = {}
+
+    def _blocks(self, rate: float) -> _Blocks:
+        if rate not in self._made:
+            while len(self._made) > 7:  # each holds up to 2 * 256**2 numbers, and spectra
+                self._made.pop(next(iter(self._made)))
+            self._made[rate] = _Blocks(self._taps, rate)
+        return self._made[rate]
+
+    def __call__(self, firsts: NDArray[np.complex128]) -> SeriesRows:
+        """Return the series for the first taps ``firsts`` (p,), each at least 2**-500 in modulus."""
+        n, p = self._taps.size, firsts.size
+        out = SeriesRows(
+            np.zeros((p, n), np.complex128), np.zeros(p), np.full(p, np.inf), np.ones(p, np.bool_)
+        )
+        rates = np.zeros(p)
+        todo = np.arange(p)
+        for _ in range(4):
+            again = []
+            for rate in np.unique(rates[todo]):
+                chosen = todo[rates[todo] == rate]
+                blocks = self._blocks(float(rate))
+                series = np.ascontiguousarray(blocks.forward(firsts[chosen]).T)
+                sizes = np.abs(series)
+                with np.errstate(invalid="ignore"):
+                    held = np.isfinite(sizes) & (sizes < 2.0**_ROOM)
+                good = held.all(axis=1)
+                if good.any():
+                    self._collect(out, blocks, chosen[good], series[good], sizes[good], firsts[chosen[good]])
+                lost = chosen[~good]
+                # Coefficient k passed 2**930 at this rate: growth of 930 / k bits a step on top of it.
+                reached = np.maximum(np.argmin(held[~good], axis=1), 1)
+                bits = (_ROOM / reached + rate) * n
+                rates[lost] = _exact_rate(_STEP * np.ceil(np.maximum(bits - 700.0, 1.0) / _STEP), n)
+                again.append(lost[rates[lost] > rate])
+            todo = np.concatenate(again)
+            if not todo.size:
+                break
+        return out
+
+    def _collect(
+        self,
+        out: SeriesRows,
+        blocks: _Blocks,
+        chosen: NDArray[np.intp],
+        series: NDArray[np.complex128],
+        sizes: Floats,
+        firsts: NDArray[np.complex128],
+    ) -> None:
+        """Undo the weights, scale each row's peak to 1, and bound the rounding."""
+        n = self._taps.size
+        k = np.arange(n)
+        with np.errstate(under="ignore", divide="ignore"):
+            logs = np.log2(sizes) + blocks.rate * k
+            peak_at = np.argmax(logs, axis=1)
+            peak = np.round(logs[np.arange(chosen.size), peak_at])
+            # In two halves: one factor alone may leave the range where the product does not.
+            half = np.exp2(0.5 * (blocks.rate * k - peak[:, None])) if blocks.rate else None
+            if half is None:
+                series *= np.exp2(-peak)[:, None]
+            else:
+                series *= half
+                series *= half
+        out.rows[chosen], out.power[chosen], out.failed[chosen] = series, peak, False
+        growth = np.maximum(0.0, (peak - logs[:, 0]) / np.maximum(peak_at, 1))
+        best = self._log2_error(blocks, sizes, firsts, growth)
+        plain = self._log2_error(blocks, sizes, firsts, growth * 0.0)
+        out.log2_error[chosen] = np.minimum(best, plain) - peak
+
+    def _log2_error(self, blocks: _Blocks, sizes: Floats, firsts: Any, growth: Floats) -> Floats:
+        """Return log2 of the bound ``w**-(n-1) |e|_w q / (1 - q)`` for w = 2**-growth, row by row."""
+        n, u = self._taps.size, UNIT_ROUNDOFF
+        k = np.arange(n)
+        with np.errstate(under="ignore", over="ignore", divide="ignore", invalid="ignore"):
+            weights = np.exp2(-growth[:, None] * k)
+            size_t = weights @ np.abs(self._taps) + np.abs(firsts)
+            against = weights if blocks.rate == 0 else np.exp2((blocks.rate - growth[:, None]) * k)
+            size_e = np.einsum("pk,pk->p", sizes, against)
+            slack = 4 * (n + 16) * u * size_t
+            for h, delta in blocks.fft_error.items():
+                # Where w is larger than the rate's own weight, the error at the block's end counts for more.
+                slack = slack + np.sqrt(h) * delta * np.exp2(2 * h * np.maximum(blocks.rate - growth, 0.0))
+            # Products that underflow: 2**-1074 each, at most 4 n^2 of them, weighted as the last coefficient.
+            lost = 4.0 * n * n * np.exp2(-1060.0 + n * np.maximum(blocks.rate - growth, 0.0))
+            q = 1.01 * (slack * size_e + lost)
+            bound = np.log2(size_e) + np.log2(q) - np.log2(1 - q) + growth * (n - 1) + 0.02
+        return np.where((q < 0.5) & np.isfinite(bound), bound, np.inf)
+
+
+def _exact_rate(bits: Floats, n: int) -> Floats:
+    """Return about bits / n with so few binary places that products with k < n are exact."""
+    scale = 2.0**16
+    return np.asarray(np.ceil(bits / n * scale) / scale)

@@ -1,0 +1,194 @@
+r"""Is the norm of a lower-triangular Toeplitz matrix at most s? Schur's algorithm, in O(n^2) and with proof.
+
+``M = s^2 I - T T^H`` has displacement rank 2: with Z the shift down, ``M - Z M Z^H = p p^H - q q^H`` for p
+= s e_0 and q the first column of T, since ``T T^H - Z T T^H Z^H = (T e_0)(T e_0)^H``. A hyperbolic rotation
+``p' = (p - conj(g) q) / c, q' = (q - g p) / c``, g = q_0 / p_0, c^2 = 1 - |g|^2, keeps ``p p^H - q q^H``
+and makes q'_0 = 0: p' is then a column of the Cholesky factor of M; (Z p', q') generate its Schur
+complement. This is Schur's test (1917) of whether n taps are the first of a function bounded by s on the
+disc: all |g| < 1. Where |g| > 1, p and q change places and a pivot is negative; these count the singular
+values above s.
+
+Proof with rounding. With computed a = 1 / c and b = g a, ``a^2 - |b|^2 = 1 + h``, ``|h| <= 8 u (1 +
+|b|^2)``, u = 2^-53: exact arithmetic with them multiplies pp^H - qq^H, hence M, by the positive number 1 +
+h, which changes no sign. p' is off by ``dp <= r u (a |p| + |b| |q|)``, q' by the same with p and q
+exchanged (that q'_0 is set to 0 included), r = 2.1 real and 5 complex. So ``p'p'^H - q'q'^H = (1 + h)(pp^H
+- qq^H) + E`` with ``||E|| <= dp (2 ||p'|| + 3 dp) + dq (2 ||q'|| + 3 dq)``, and M differs from a matrix
+with the signs computed by ``sum_k S_k(E_k) / prod (1 + h)``, where ``S_k(E) = sum_j Z^j E Z^{jH}`` has norm
+at most (n - k) ||E||. Weyl's inequality does the rest.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg.blas import drotm
+
+from toeplitz_theory.operators.product import UNIT_ROUNDOFF
+
+Vector = NDArray[Any]
+
+
+def norm_at_most(taps: Vector, s: float) -> float | None:
+    """Return b >= s, a proved bound of ``||T||_2`` little above s; None where nothing is proved.
+
+    Parameters
+    ----------
+    taps : ndarray, shape (n,)
+        First column of T, scaled near 1 (`split_scale`).
+    s : float
+        Positive.
+
+    Examples
+    --------
+    >>> golden = (1 + 5**0.5) / 2  # the norm of [[1, 0], [1, 1]]
+    >>> norm_at_most(np.array([1.0, 1.0]), golden * (1 + 1e-9)) < golden * (1 + 2e-9)
+    True
+    >>> norm_at_most(np.array([1.0, 1.0]), golden * (1 - 1e-9)) is None
+    True
+    """
+    found = _factorise(taps, s, most=0)
+    if found is None:
+        return None
+    bound = math.sqrt(s * s + found[1]) * (1.0 + 4.0 * UNIT_ROUNDOFF)
+    return bound if math.isfinite(bound) else None
+
+
+def count_above(taps: Vector, s: float) -> tuple[int, float, float] | None:
+    """Count the singular values above s: (count, low, high), none being in doubt outside [low, high], proved.
+
+    The signs of the pivots of M are those of its eigenvalues (Sylvester), and rounding changes M by less than
+    the sum of the module's notes: so #{sigma > high} <= count <= #{sigma > low}. None where a pivot vanishes.
+
+    Examples
+    --------
+    >>> count, low, high = count_above(np.array([1.0, 1.0]), 1.25)  # singular values 1.618 and 0.618
+    >>> count, 1.249 < low < 1.25 < high < 1.251
+    (1, True)
+    """
+    found = _factorise(taps, s, most=taps.size)
+    if found is None or not math.isfinite(found[1]):
+        return None
+    count, wrong = found
+    slack = 4.0 * UNIT_ROUNDOFF
+    return count, math.sqrt(max(s * s - wrong, 0.0)) * (1 - slack), math.sqrt(s * s + wrong) * (1 + slack)
+
+
+def _factorise(taps: Vector, s: float, most: int) -> tuple[int, float] | None:
+    """Return the number of negative pivots of s^2 I - T T^H and a bound of the rounding in M.
+
+    None where a pivot vanishes, or more than ``most`` are negative.
+    """
+    n, u = taps.size, UNIT_ROUNDOFF
+    rounding = 5.0 * u if np.iscomplexobj(taps) else 2.1 * u
+    p, q = _start(taps, s)
+    total, stretch, negative, count = 0.0, 0.0, False, 0
+    size_p, size_q = s, _size(q)
+    for k in range(n):
+        if abs(q[0]) > abs(p[0]):  # M = -(q q^H - p p^H) from here on: a negative pivot
+            p, q, size_p, size_q, negative = q, p, size_q, size_p, not negative
+        count += negative
+        turned = _turn(p, q) if count <= most else None
+        if turned is None:
+            return None
+        p, q, a, b = turned
+        after_p, after_q = _size(p), _size(q)
+        off_p, off_q = rounding * (a * size_p + b * size_q), rounding * (a * size_q + b * size_p)
+        scale = 8.0 * u * (1.0 + b * b)
+        if not scale < 0.1:
+            return None
+        stretch += scale
+        wrong = off_p * (2.0 * after_p + 3.0 * off_p) + off_q * (2.0 * after_q + 3.0 * off_q)
+        total += (n - k) * wrong
+        # What is left of p may be shorter than the whole: an upper bound does.
+        p, q, size_p, size_q = p[:-1], q[1:], after_p, after_q
+    # Norms are rounded by n u at most, and entries that underflow are below 1e-290 in all.
+    return count, 1.001 * total * math.exp(min(1.1 * stretch, 700.0)) + 1e-290
+
+
+def _start(taps: Vector, s: float) -> tuple[Vector, Vector]:
+    p = np.zeros_like(taps)
+    p[0] = s
+    return p, taps.copy()
+
+
+def _size(x: Vector) -> float:
+    return math.sqrt(float(np.vdot(x, x).real))
+
+
+_PARAMETERS = np.array([-1.0, 0.0, 0.0, 0.0, 0.0])
+
+
+def _rotate(p: Vector, q: Vector, a: float, b: complex) -> tuple[Vector, Vector]:
+    """Return a p - conj(b) q and a q - b p."""
+    if np.iscomplexobj(p):
+        return a * p - b.conjugate() * q, a * q - b * p
+    _PARAMETERS[1], _PARAMETERS[2], _PARAMETERS[3], _PARAMETERS[4] = a, -b.real, -b.real, a
+    return drotm(p, q, _PARAMETERS, overwrite_x=True, overwrite_y=True)
+
+
+def _turn(p: Vector, q: Vector) -> tuple[Vector, Vector, float, float] | None:
+    """Return p', q', a and |b|; None if the pivot is not positive for certain."""
+    g = complex(q[0]) / complex(p[0]) if p[0] != 0 else math.nan
+    size = abs(g)
+    if not size < 1.0:
+        return None
+    a = 1.0 / math.sqrt((1.0 - size) * (1.0 + size))
+    p, q = _rotate(p, q, a, complex(g) * a)
+    q[0] = 0.0
+    return p, q, a, size * a
+
+
+def shifted_inverse(taps: Vector, s: float) -> Callable[[Vector], Vector] | None:
+    """Return x -> (s^2 I - T T^H)^-1 x, in O(n^2) and O(n) memory each time; None if s is not above the norm.
+
+    The columns of the Cholesky factor appear one after the other, as the right side needs them, and once
+    more in reverse: rotations are undone from the stored g and the entries that were dropped. Not proved.
+
+    Examples
+    --------
+    >>> shifted_inverse(np.array([1.0, 0.0]), 2.0)(np.array([3.0, 6.0]))
+    array([1., 2.])
+    """
+    n = taps.size
+    turns = np.zeros(n, np.complex128)
+    last = np.zeros_like(taps)
+    p, q = _start(taps, s)
+    for k in range(n):
+        g = complex(q[0] / p[0])
+        turned = _turn(p, q)
+        if turned is None:
+            return None
+        p, q = turned[:2]
+        turns[k], last[k] = g, p[-1]
+        p, q = p[:-1], q[1:]
+
+    def solve(right: Vector) -> Vector:
+        p, q = _start(taps, s)
+        y = right.astype(taps.dtype)
+        for k in range(n):
+            p, q = _rotate(p, q, *_angle(turns[k]))
+            y[k] /= p[0]
+            y[k + 1 :] -= y[k] * p[1:]
+            p, q = p[:-1], q[1:]
+        p, q = np.zeros(n, taps.dtype), np.zeros(n, taps.dtype)
+        for k in range(n - 1, -1, -1):
+            # Entries k .. n - 1 are in front: p' is what is left of the step before, with its last entry.
+            size = n - k
+            p[size - 1] = last[k]
+            q[1:size], q[0] = q[: size - 1].copy(), 0.0
+            y[k] = (y[k] - np.vdot(p[1:size], y[k + 1 :])) / p[0].conj()
+            a, b = _angle(turns[k])
+            p[:size], q[:size] = _rotate(p[:size].copy(), q[:size].copy(), a, -b)
+        return y
+
+    return solve
+
+
+def _angle(g: complex) -> tuple[float, complex]:
+    size = abs(g)
+    a = 1.0 / math.sqrt((1.0 - size) * (1.0 + size))
+    return a, g * a

@@ -1,0 +1,220 @@
+"""Singular values of a section, each with a bound on its error: also those below float64's noise."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+
+from toeplitz_theory.errors import NumericalError
+from toeplitz_theory.operators.kernels import Kernel
+from toeplitz_theory.operators.matrix.bidiagonal import smallest_values
+from toeplitz_theory.operators.matrix.condition import leading_zeros, log10_condition
+from toeplitz_theory.operators.matrix.elimination.remainder import smallest_by_deflation
+from toeplitz_theory.operators.matrix.extreme import largest, smallest
+from toeplitz_theory.operators.product import UNIT_ROUNDOFF, dense_causal, shift_exponent, split_scale
+
+
+@dataclass(frozen=True)
+class SingularValues:
+    """Singular values in descending order, with their relative errors.
+
+    Attributes
+    ----------
+    values : ndarray, shape (k,), float64
+        0 where a value is below float64's range: then read ``log10``.
+    log10 : ndarray, shape (k,), float64
+        Their logarithms; -inf for an exact zero.
+    relative_error : ndarray, shape (k,), float64
+        Bound of ``|computed - exact| / exact``, from the normwise error n u sigma_max of LAPACK's
+        eigensolver, or from residuals; infinite where only an upper bound is known.
+    method : str
+        Where they come from; for extreme ones of long sections, whether it is proved that none was missed.
+
+    Examples
+    --------
+    >>> from toeplitz_theory.operators import CausalToeplitz
+    >>> found = CausalToeplitz([1.0, -2.0], n=200).singular_values(full=True)
+    >>> found.log10[-1].round(3), found.values[0].round(3), bool(found.relative_error.max() < 1e-9)
+    (np.float64(-60.03), np.float64(3.0), True)
+    """
+
+    values: NDArray[np.float64]
+    log10: NDArray[np.float64]
+    relative_error: NDArray[np.float64]
+    method: str
+
+    def __len__(self) -> int:
+        return int(self.values.size)
+
+    def select(self, which: slice) -> SingularValues:
+        """Return some of them."""
+        return SingularValues(self.values[which], self.log10[which], self.relative_error[which], self.method)
+
+
+_POOR = 1e-6  # relative error above which a value is computed from the inverse instead
+
+
+def dense_values(taps: Kernel) -> NDArray[np.float64]:
+    """Return all singular values of the section with first column ``taps`` (n,), descending, by LAPACK.
+
+    Reversing the columns of a Toeplitz matrix gives a Hankel matrix: symmetric when real, so its singular
+    values are its eigenvalues' moduli, at half the work of a singular value decomposition.
+    Absolute error: at most about n u sigma_max (a backward stable eigensolver).
+
+    Examples
+    --------
+    >>> dense_values(np.array([1.0, 1.0])).round(4)
+    array([1.618, 0.618])
+    """
+    zeros = leading_zeros(taps)
+    n = taps.size
+    if zeros:  # T = S^zeros T', whose singular values are those of the smaller T' and exact zeros
+        rest = dense_values(taps[zeros:]) if zeros < n else np.zeros(0)
+        return np.concatenate([rest, np.zeros(zeros)])
+    scaled, exponent = split_scale(taps)
+    matrix = dense_causal(scaled)
+    if np.iscomplexobj(taps):
+        values = scipy.linalg.svdvals(matrix, overwrite_a=True, check_finite=False)
+    else:
+        values = np.sort(np.abs(np.linalg.eigvalsh(matrix[:, ::-1])))[::-1]
+    return shift_exponent(values, exponent)
+
+
+def all_values(taps: Kernel, deep: bool = True) -> SingularValues:
+    """Return all n singular values of the section with first column ``taps`` (n,)."""
+    n, zeros = taps.size, leading_zeros(taps)
+    scaled, exponent = split_scale(taps)
+    values = dense_values(scaled)
+    log10, error = _with_error(values, exponent, n * UNIT_ROUNDOFF * float(values[0]))
+    error[n - zeros :] = 0.0
+    values = shift_exponent(values, exponent)
+    method = "singular value decomposition" if np.iscomplexobj(taps) else "eigenvalues of the Hankel matrix"
+    count = int(np.count_nonzero(error > _POOR))
+    if count and deep:
+        rest = slice(0, n - zeros - count)
+        chosen = slice(n - zeros - count, n - zeros)
+        try:
+            log10[chosen], error[chosen], how = _deep_values(taps[zeros:], log10[rest], error[rest])
+        except NumericalError as reason:  # the errors stay infinite, and say so
+            return SingularValues(values, log10, error, f"{method}; {reason}")
+        method += f"; the smallest {count} by {how}"
+        with np.errstate(under="ignore", over="ignore"):
+            values[chosen] = 10.0 ** log10[chosen]
+    return SingularValues(values, log10, error, method)
+
+
+def _deep_values(
+    taps: Kernel, others: NDArray[np.float64], errors: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
+    """Return log10 of the values smaller than ``others``, their relative errors, and how they were found."""
+    count = taps.size - others.size
+    bits = log10_condition(taps, tight=False).upper / math.log10(2.0) + 8
+    try:
+        log10, error = smallest_by_deflation(taps, count, bits, float(others[0]) * math.log2(10.0))
+    except NumericalError:  # the other way is slower, and needs no pivots
+        error = np.full(count, np.inf)
+    if error.max() <= _POOR and _make_the_determinant(
+        taps, np.concatenate([others, log10]), np.concatenate([errors, error])
+    ):
+        return log10, error, "elimination from the corner of the inverse"
+    return *smallest_values(taps, count, bits), "bidiagonalisation of the inverse"
+
+
+def _make_the_determinant(taps: Kernel, log10: NDArray[np.float64], error: NDArray[np.float64]) -> bool:
+    """Whether the product of all singular values is ``|det T| = |taps[0]|**n``, within their errors."""
+    scaled, exponent = split_scale(taps[:1])
+    expected = taps.size * (math.log10(abs(scaled[0])) + exponent * math.log10(2.0))
+    allowed = float(error.sum()) + 1e-14 * (taps.size + float(np.abs(log10).sum()))
+    return abs(float(log10.sum()) - expected) <= allowed
+
+
+def extreme_values(taps: Kernel, count: int, which: str) -> SingularValues:
+    """Return the ``count`` largest or smallest singular values of a long section, without a matrix.
+
+    Examples
+    --------
+    >>> found = extreme_values(np.array([1.0, -2.0] + [0.0] * 98), 1, "smallest")
+    >>> found.log10.round(3).tolist(), bool(found.relative_error.max() < 1e-6)
+    ([-29.927], True)
+    """
+    n, zeros = taps.size, leading_zeros(taps)
+    step = math.gcd(*np.flatnonzero(taps).tolist()) if zeros < n else 0
+    if step > 1:
+        return _interleaved(taps[::step], n, step, count, which)
+    exact = min(zeros, count) if which == "smallest" else max(0, count - (n - zeros))
+    rest = count - exact
+    # T = S^zeros T': the singular values of the smaller T', and exact zeros.
+    find = smallest if which == "smallest" else largest
+    log10, error, method = find(taps[zeros:], rest) if rest else (np.zeros(0), np.zeros(0), "exact")
+    log10, error = np.append(log10, np.full(exact, -np.inf)), np.append(error, np.zeros(exact))
+    with np.errstate(under="ignore", over="ignore"):
+        values = 10.0**log10
+    return SingularValues(values, log10, error, method)
+
+
+def _interleaved(taps: Kernel, n: int, step: int, count: int, which: str) -> SingularValues:
+    """For a(z) = f(z^step): ``step`` smaller sections of f, interleaved, whose values come as often."""
+    longer = n - step * (taps.size - 1)  # so many of size taps.size, the others one shorter
+    parts = [(taps, longer), (taps[:-1], step - longer)]
+    log10, error, notes = [], [], []
+    for part, times in parts:
+        if times and part.size:
+            found = extreme_values(part, min(count, part.size), which)
+            log10.append(np.repeat(found.log10, times))
+            error.append(np.repeat(found.relative_error, times))
+            notes.append(found.method)
+    logs, errors = np.concatenate(log10), np.concatenate(error)
+    order = np.argsort(-logs, kind="stable")
+    order = order[-count:] if which == "smallest" else order[:count]
+    with np.errstate(under="ignore", over="ignore"):
+        values = 10.0 ** logs[order]
+    return SingularValues(values, logs[order], errors[order], f"{step} interleaved sections; {notes[0]}")
+
+
+def _with_error(
+    values: NDArray[np.float64], exponent: int, noise: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return log10(values 2**exponent) and the relative error of values known to ``noise``."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log10 = np.log10(values) + exponent * np.log10(2.0)
+        error = np.where(values > noise, noise / (values - noise), np.inf)
+    return log10, error
+
+
+def proved_values(taps: Kernel) -> tuple[NDArray[np.float64], float]:
+    """Return all singular values, descending, and a rigorous absolute error for every one of them.
+
+    With computed eigenpairs (V, L) of a symmetric M, ``R = M V - V L`` and ``d = ||V^T V - I|| < 1``, the
+    orthogonal polar factor Q of V gives ``||Q^T M Q - L|| <= (2 d ||L|| + ||R||) / sqrt(1 - d)``, and Weyl
+    carries that to each eigenvalue. M is the Hankel matrix H = T J, or ``[[Re H, Im H], [Im H, -Re H]]``,
+    whose eigenvalues are the singular values and their negatives.
+
+    Examples
+    --------
+    >>> values, error = proved_values(np.array([1.0, 1.0]))
+    >>> values.round(4), error < 1e-13
+    (array([1.618, 0.618]), True)
+    """
+    scaled, exponent = split_scale(taps)
+    hankel = dense_causal(scaled)[:, ::-1]
+    if np.iscomplexobj(scaled):
+        hankel = np.block([[hankel.real, hankel.imag], [hankel.imag, -hankel.real]])
+    values, vectors = np.linalg.eigh(hankel)
+    size, u = hankel.shape[0], UNIT_ROUNDOFF
+    gamma = (size + 4) * u * 1.01
+    spread = float(np.linalg.norm(vectors))  # Frobenius: about sqrt(size)
+    largest = float(np.max(np.abs(values)))
+    defect = float(np.linalg.norm(vectors.T @ vectors - np.eye(size))) + gamma * (spread**2 + 1)
+    residual = float(np.linalg.norm(hankel @ vectors - vectors * values))
+    # Rounding of the product: |H||V| <= ||H||_F ||V||_F entrywise summed, and of V L and the difference.
+    residual += gamma * (float(np.linalg.norm(hankel)) * spread + 2 * largest * spread)
+    if defect >= 0.5:
+        raise NumericalError("the computed eigenvectors are not orthogonal: nothing is proved")
+    error = (2 * defect * largest + residual) / math.sqrt(1 - defect) * (1 + gamma)
+    ordered = np.sort(values)[::-1] if np.iscomplexobj(taps) else np.sort(np.abs(values))[::-1]
+    positive = np.maximum(ordered[: taps.size], 0.0)
+    return shift_exponent(positive, exponent), float(np.ldexp(error, exponent))

@@ -1,0 +1,254 @@
+"""Reports on a terminal: a table that fits the window, or plain aligned columns when piped."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TextIO
+
+from toeplitz_theory.reports.comparison import MEDIANS, Comparison
+from toeplitz_theory.reports.report import Report
+from toeplitz_theory.reports.rows import COLUMN_NAMES, Row
+from toeplitz_theory.reports.sentences import cell_texts, number, summary_lines
+
+if TYPE_CHECKING:
+    from toeplitz_theory.reports.shipped import ShippedModel
+
+# The same for every row of most models: said once above the table there, to leave room for the numbers.
+_SAID_ONCE = ("n", "dtype")
+_LEFT = frozenset({"layer", "model", "dtype", "note", "objective"})
+
+# What to leave out first when even the folded table is wider than the window; the JSON has all of it.
+_DROP_FIRST = ("min_modulus", "w0", "zeros_near_circle", "certified")
+
+
+def aligned(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Columns of text, two blanks apart, numbers to the right: for pipes and files.
+
+    Parameters
+    ----------
+    header : sequence of str
+        Column names.
+    lines : sequence of sequence of str
+        The cells.
+
+    Returns
+    -------
+    str
+        One line per row; the last column is not padded.
+
+    Examples
+    --------
+    >>> print(aligned(["layer", "n"], [["blocks.0", "8"]]))
+    layer     n
+    blocks.0  8
+    """
+    table = [list(header), *map(list, lines)]
+    widths = [max(len(row[k]) for row in table) for k in range(len(header))]
+    made = []
+    for row in table:
+        cells = [
+            cell.ljust(width) if name in _LEFT else cell.rjust(width)
+            for name, cell, width in zip(header, row, widths, strict=True)
+        ]
+        made.append("  ".join(cells).rstrip())
+    return "\n".join(made)
+
+
+def _rich_table(header: Sequence[str], lines: Sequence[Sequence[str]], width: int) -> str:
+    """A ruled table whose headings fold at underscores; columns go, least needed first, until it fits."""
+    from rich.console import Console
+    from rich.measure import Measurement
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(width=10_000, highlight=False)
+    kept = list(header)
+    for victim in (None, *_DROP_FIRST):
+        if victim in kept:
+            kept.remove(victim)
+        table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+        for name in kept:
+            # Folding is ours to choose: left alone, rich would cut numbers in half before it folds headings.
+            table.add_column(
+                Text(name.replace("_", "\n")),
+                justify="left" if name in _LEFT else "right",
+                overflow="fold",
+                no_wrap=name != "note",
+                vertical="bottom",
+            )
+        for line in lines:
+            table.add_row(*(Text(line[header.index(name)]) for name in kept))
+        needed = Measurement.get(console, console.options, table).maximum
+        if needed <= width:
+            break
+    # A window narrower than the bare essentials wraps lines; cutting numbers would be worse.
+    shown = Console(width=max(width, needed), highlight=False)
+    with shown.capture() as capture:
+        shown.print(table)
+    missing = [name for name in header if name not in kept]
+    printed = [line.rstrip() for line in capture.get().splitlines()]
+    if missing:
+        printed += textwrap.wrap(f"(window too narrow for {', '.join(missing)}: --json has them)", width)
+    return "\n".join([*printed, ""])
+
+
+def _footnotes(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
+    """A mark for each row, and the notes the marks stand for; equal notes share a mark."""
+    notes: list[str] = []
+    marks = []
+    for row in rows:
+        if row.note and row.note not in notes:
+            notes.append(row.note)
+        marks.append(f"[{notes.index(row.note) + 1}]" if row.note else "")
+    return marks, [f"[{k}] {note}" for k, note in enumerate(notes, start=1)]
+
+
+def render(rows: Sequence[Row], models: Sequence[str] | None, width: int | None) -> str:
+    """The table of a report as text.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+        The rows.
+    models : sequence of str or None
+        A model name for each row, shown as a leading column.
+    width : int or None
+        Characters of the window; None for a pipe: every column, plain, on one line per kernel.
+
+    Returns
+    -------
+    str
+        The table; notes follow it in a window.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> row = Row("blocks.0", None, 1, "float32", "w", "flat", np.ones(1))
+    >>> render([row], None, None).split()[:3]
+    ['layer', 'head', 'n']
+    """
+    cells = [cell_texts(row) for row in rows]
+    names = list(COLUMN_NAMES)
+    extra = [] if models is None else ["model"]
+    for cell, model in zip(cells, models or [""] * len(cells), strict=True):
+        cell["model"] = model
+    if width is None:
+        return aligned(extra + names, [[cell[name] for name in extra + names] for cell in cells])
+    marks, notes = _footnotes(rows)
+    for cell, mark in zip(cells, marks, strict=True):
+        cell["note"] = mark
+    hidden = [name for name in _SAID_ONCE if len({cell[name] for cell in cells}) == 1]
+    hidden += [name for name in ("note", "head") if not any(cell[name] not in ("", "-") for cell in cells)]
+    shown = extra + [name for name in names if name not in hidden]
+    table = _rich_table(shown, [[cell[name] for name in shown] for cell in cells], width)
+    return table + "\n".join(line for note in notes for line in textwrap.wrap(note, width))
+
+
+def _window(stream: TextIO) -> int | None:
+    return shutil.get_terminal_size((100, 24)).columns if stream.isatty() else None
+
+
+def print_report(report: Report, stream: TextIO | None = None) -> None:
+    """Print a report: what it says as a whole, the table, the notes, what was skipped.
+
+    Parameters
+    ----------
+    report : Report
+        The report.
+    stream : text file, optional
+        Standard output when not given; folded to the window when it is one, plain otherwise.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from toeplitz_theory.reports import inspect
+    >>> print_report(inspect({"blocks.0.mixer.weight": np.array([2.0, 1.0])}))  # doctest: +ELLIPSIS
+    a state dict in memory
+      1 kernel in 1 Toeplitz layer, n = 2, float64...
+    """
+    out = stream or sys.stdout
+    width = _window(out)
+    lines = [report.provenance.source]
+    lines += [
+        f"  {line}" for line in summary_lines(report.rows, report.provenance.tolerances["nullity_rtol"])
+    ]
+    lines += ["", render(report.rows, None, width).rstrip()]
+    if report.notes:
+        lines += ["", *(textwrap.fill(note, width) if width else note for note in report.notes)]
+    if report.skipped:
+        lines += ["", f"skipped ({len(report.skipped)}):"]
+        lines += [f"  {name}: {reason}" for name, reason in report.skipped]
+    print("\n".join(lines), file=out)
+
+
+def print_comparison(comparison: Comparison, stream: TextIO | None = None) -> None:
+    """Print the medians of several models, then all their rows.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        The comparison.
+    stream : text file, optional
+        Standard output when not given.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from toeplitz_theory.reports import compare
+    >>> model = {"blocks.0.mixer.weight": np.array([2.0, 1.0])}
+    >>> print_comparison(compare({"a": model}))  # doctest: +ELLIPSIS
+    medians over kernels...
+    """
+    out = stream or sys.stdout
+    width = _window(out)
+    header = ["model", "kernels", "certified", "index_0", "w0_not_0", *MEDIANS]
+    lines = [[_text(entry[name]) for name in header] for entry in comparison.medians()]
+    table = aligned(header, lines) if width is None else _rich_table(header, lines, width).rstrip()
+    explained = (
+        "medians over kernels; index_0: kernels whose operator T(a) is invertible on l2(N); "
+        "w0_not_0: kernels whose n x n matrix is invertible"
+    )
+    names = [name for name, report in comparison.reports.items() for _ in report.rows]
+    rows = [row for report in comparison.reports.values() for row in report.rows]
+    print("\n".join([explained, table, "", render(rows, names, width).rstrip()]), file=out)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else number(value)
+
+
+def print_models(models: Sequence[ShippedModel], stream: TextIO | None = None) -> None:
+    """Print the models found under a folder.
+
+    Parameters
+    ----------
+    models : sequence of ShippedModel
+        What ``find_models`` found.
+    stream : text file, optional
+        Standard output when not given.
+
+    Examples
+    --------
+    >>> print_models([])
+    model  objective  layers  n  d_model  vocabulary  validation loss  MB  path
+    """
+    out = stream or sys.stdout
+    header = ["model", "objective", "layers", "n", "d_model", "vocabulary", "validation loss", "MB", "path"]
+    lines = [
+        [
+            model.name,
+            model.objective or "NA",
+            number(model.layers),
+            number(model.n),
+            number(model.d_model),
+            number(model.vocabulary),
+            number(model.validation_loss),
+            f"{model.bytes / 1e6:.1f}",
+            str(model.path),
+        ]
+        for model in models
+    ]
+    print(aligned(header, lines), file=out)
