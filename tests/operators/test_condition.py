@@ -16,7 +16,8 @@ from tests.operators.section_truth import (
 )
 from toeplitz_theory.operators import CausalToeplitz
 from toeplitz_theory.operators.matrix.norm import circle_bound, norm_bracket
-from toeplitz_theory.operators.product import CausalProduct, split_scale
+from toeplitz_theory.operators.product import CausalProduct
+from toeplitz_theory.operators.rounding import split_scale
 
 
 def _check(kernel, truth, rtol=1e-6):

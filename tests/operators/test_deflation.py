@@ -14,7 +14,7 @@ from toeplitz_theory.operators.matrix.bidiagonal import smallest_values
 from toeplitz_theory.operators.matrix.elimination.graded import graded_log2
 from toeplitz_theory.operators.matrix.elimination.pivots import eliminate
 from toeplitz_theory.operators.matrix.elimination.remainder import _schur_complement, smallest_by_deflation
-from toeplitz_theory.operators.product import split_scale
+from toeplitz_theory.operators.rounding import split_scale
 
 BITS = {"kaiming": 400, "complex": 500, "even": 400, "odd length": 400, "decaying": 900, "growing": 900}
 

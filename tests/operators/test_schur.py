@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.operators.section_truth import dense, kernels
 from toeplitz_theory.operators.matrix.schur import norm_at_most, shifted_inverse
-from toeplitz_theory.operators.product import split_scale
+from toeplitz_theory.operators.rounding import split_scale
 
 
 @given(kernels(1, 80), st.sampled_from([-1e-9, -1e-12, 0.0, 1e-12, 1e-9, 1e-6, 1e-3, 1.0]))

@@ -16,7 +16,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "matrix.information_limit": ["InformationLimit"],
         "symbolic": ["ExactIndex", "exact_index"],
         "kernels": ["as_kernel"],
-        "results": ["FredholmIndex", "JensenDeficit", "MinModulus", "Winding", "Zeros"],
+        "results": ["Bracket", "FredholmIndex", "JensenDeficit", "MinModulus", "Winding", "Zeros"],
         "section": ["CausalToeplitz"],
         "plane": ["Grid", "IndexMap", "Pseudospectrum", "index_map", "pseudospectrum"],
         "circle.polygons": ["SpectrumIndex"],

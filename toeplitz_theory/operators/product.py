@@ -8,12 +8,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-UNIT_ROUNDOFF = 2.0**-53
-
-# Rounding of one transform of length N: ||fl(Fx) - Fx|| <= K u log2(N) ||Fx||. Higham (Accuracy and Stability
-# of Numerical Algorithms, 2nd ed., theorem 24.2) proves K < 7 for radix 2 with twiddles right to one
-# rounding; the radices 3, 4 and 5 used here do less work per factor of two. 10 leaves room.
-_FFT_CONSTANT = 10.0
+from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, fft_error
 
 # Up to here one dense product is faster than three transforms.
 _DENSE_UP_TO = 96
@@ -45,42 +40,6 @@ def dense_causal(taps: NDArray[Any]) -> NDArray[Any]:
     n = taps.size
     padded = np.concatenate([taps[::-1], np.zeros(n - 1, taps.dtype)])
     return np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(padded, n)[::-1])
-
-
-def split_scale(values: NDArray[Any]) -> tuple[NDArray[Any], int]:
-    """Return ``(scaled, e)`` with ``values == scaled * 2**e`` and the largest part of ``scaled`` in [1/2, 1).
-
-    Exact: only parts 2**-1000 below the largest may round (to a subnormal). Zero arrays come back with e = 0.
-
-    Examples
-    --------
-    >>> split_scale(np.array([6.0, 1.0]))
-    (array([0.75 , 0.125]), 3)
-    """
-    parts = _parts(values)
-    largest = float(np.max(np.abs(parts), initial=0.0))
-    exponent = int(np.frexp(largest)[1])
-    return shift_exponent(values, -exponent), exponent
-
-
-def shift_exponent(values: NDArray[Any], exponent: int) -> NDArray[Any]:
-    """Return ``values * 2**exponent``; exact unless a result leaves float64's range (then inf or subnormal).
-
-    Examples
-    --------
-    >>> shift_exponent(np.array([3.0, 4.0j]), -2)
-    array([0.75+0.j, 0.  +1.j])
-    """
-    if exponent == 0:
-        return values
-    with np.errstate(over="ignore", under="ignore"):
-        shifted = np.ldexp(_parts(values), exponent)
-    return shifted.view(values.dtype) if np.iscomplexobj(values) else shifted
-
-
-def _parts(values: NDArray[Any]) -> NDArray[np.float64]:
-    contiguous = np.ascontiguousarray(values)
-    return contiguous.view(np.float64) if np.iscomplexobj(contiguous) else contiguous
 
 
 def spectrum_length(degree: int, oversampling: int) -> int:
@@ -129,7 +88,7 @@ class CausalProduct:
             return (n + 4) * u * float(np.abs(self.taps).sum()) * 1.01
         # Transform of x and inverse transform: relative error delta each, times max |w^|; transform of the
         # taps: delta ||w^||_2 = delta sqrt(N) ||w||_2; pointwise products: 4 u. Second order terms in 1.01.
-        delta = _FFT_CONSTANT * u * np.log2(self.length)
+        delta = fft_error(self.length)
         spread = np.sqrt(self.length) * norm2
         peak = float(np.max(np.abs(self._spectrum))) + delta * spread
         return float((2 * delta + 4 * u) * peak + delta * spread) * 1.01

@@ -9,6 +9,48 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
+class Bracket:
+    """A number between two bounds.
+
+    Attributes
+    ----------
+    value : float
+        Best estimate, between the ends.
+    lower, upper : float
+        ``lower <= truth <= upper``, rounding included.
+    certified : bool
+        Whether the number is proved: what that asks for, and what holds where it is False, is said where the
+        number is computed.
+    method : str
+        How it was computed, or what proved it.
+
+    Examples
+    --------
+    >>> sigma = Bracket(1.618, 1.61, 1.62, True, "residual")
+    >>> float(sigma), round(sigma.width, 12), str(sigma)
+    (1.618, 0.01, '1.618 in [1.61, 1.62]')
+    """
+
+    value: float
+    lower: float
+    upper: float
+    certified: bool = True
+    method: str = ""
+
+    @property
+    def width(self) -> float:
+        """``upper - lower``; 0 where both are the same infinity."""
+        return 0.0 if self.lower == self.upper else self.upper - self.lower
+
+    def __float__(self) -> float:
+        return self.value
+
+    def __str__(self) -> str:
+        kind = "" if self.certified else " (estimate)"
+        return f"{self.value:.6g} in [{self.lower:.9g}, {self.upper:.9g}]{kind}"
+
+
+@dataclass(frozen=True)
 class Winding:
     """How often a symbol runs round a point, and why that is so.
 

@@ -12,7 +12,8 @@ from toeplitz_theory.errors import InputError, NumericalError
 from toeplitz_theory.operators.kernels import Kernel, as_kernel, resized
 from toeplitz_theory.operators.matrix import condition, information, nullity, resolvent, singular, solve
 from toeplitz_theory.operators.matrix.inverse import ScaledSeries, inverse_series
-from toeplitz_theory.operators.product import CausalProduct, dense_causal, shift_exponent, split_scale
+from toeplitz_theory.operators.product import CausalProduct, dense_causal
+from toeplitz_theory.operators.rounding import shift_exponent, split_scale
 
 _DENSE_UP_TO = 2048  # above, a few extreme singular values are found without a matrix
 _ALL_UP_TO = 16_384  # 2 GB of matrix, and hours

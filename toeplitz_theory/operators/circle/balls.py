@@ -9,21 +9,12 @@ from fractions import Fraction
 
 import flint
 
-from toeplitz_theory.operators.kernels import ZERO, Scaled, Taps
+from toeplitz_theory.operators.bits import to_acb
+from toeplitz_theory.operators.kernels import Scaled
 
 PRECISIONS = (128, 320, 1024)  # bits; beyond the last a zero is reported as not excluded from the circle
 MAX_PIECES = 20_000  # per part of an interval, and precision
 MAX_WORK = 4_000_000  # taps times parts: a few seconds per precision
-
-
-def to_acb(taps: Taps) -> list[flint.acb]:
-    """Return the exact coefficients as balls, of radius 0 where the working precision holds them."""
-    values = taps.values
-    out = [flint.acb(complex(z)) for z in values.tolist()]
-    if taps.low != ZERO:
-        re, im = (flint.arb(flint.fmpq(x.numerator, x.denominator)) for x in taps.low)
-        out[0] = out[0] + flint.acb(re, im)
-    return out
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,11 @@ from numpy.typing import NDArray
 
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators.kernels import Kernel
+from toeplitz_theory.operators.rounding import float_format
 
 if TYPE_CHECKING:
     from toeplitz_theory.operators.results import MinModulus
 
-# Significant bits, and the exponent (as frexp counts it) of the smallest normal number.
-FORMATS = {"bfloat16": (8, -125), "float16": (11, -13), "float32": (24, -125), "float64": (53, -1021)}
 _ROUND = 2.0**-40  # far more than the rounding of the short computations here
 
 
@@ -145,11 +144,8 @@ def _real_l1(n: int, theta: float, value: complex) -> float:
 
 def rounding_margin(kernel: Kernel, dtype: str, lower: float) -> RoundingMargin:
     """Return the margin of ``kernel`` against rounding to ``dtype``; ``lower`` is at most min|a|."""
-    name = str(dtype).removeprefix("torch.")
-    if name not in FORMATS:
-        raise InputError(f"dtype is {dtype!r}: choose from {', '.join(FORMATS)}")
+    name, (bits, smallest) = float_format(dtype)
     parts = np.ascontiguousarray(kernel).view(np.float64)
-    bits, smallest = FORMATS[name]
     exponent = np.maximum(np.frexp(parts)[1], smallest)
     spacing = np.ldexp(1.0, exponent - bits)
     rounded = np.rint(parts / spacing) * spacing

@@ -9,8 +9,8 @@ import flint
 import numpy as np
 
 from toeplitz_theory.errors import InputError
+from toeplitz_theory.operators.bits import to_acb
 from toeplitz_theory.operators.circle.aberth import isolated_zeros
-from toeplitz_theory.operators.circle.balls import to_acb
 from toeplitz_theory.operators.kernels import ZERO, Taps
 from toeplitz_theory.operators.results import Zeros
 

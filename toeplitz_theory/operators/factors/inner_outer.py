@@ -13,8 +13,8 @@ from toeplitz_theory.errors import NumericalError
 from toeplitz_theory.operators.circle.zeros import all_zeros
 from toeplitz_theory.operators.factors.outer import OuterFactor, outer_factor, reflected, undecided_zeros
 from toeplitz_theory.operators.kernels import Taps
-from toeplitz_theory.operators.product import shift_exponent
 from toeplitz_theory.operators.results import Zeros
+from toeplitz_theory.operators.rounding import shift_exponent
 
 if TYPE_CHECKING:
     from toeplitz_theory.operators.symbol import Symbol

@@ -12,13 +12,14 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.operators.circle.balls import to_acb
+from toeplitz_theory.operators.bits import to_acb
 from toeplitz_theory.operators.circle.winding import wind
 from toeplitz_theory.operators.circle.zeros import isolate, proved_on_circle
 from toeplitz_theory.operators.factors.cepstrum import by_cepstrum
 from toeplitz_theory.operators.kernels import Kernel, Scaled, Taps
-from toeplitz_theory.operators.product import fast_length, shift_exponent
+from toeplitz_theory.operators.product import fast_length
 from toeplitz_theory.operators.results import Zeros
+from toeplitz_theory.operators.rounding import shift_exponent
 
 if TYPE_CHECKING:
     from toeplitz_theory.operators.symbol import Symbol

@@ -10,17 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toeplitz_theory.errors import NumericalError
+from toeplitz_theory.operators.bits import TooFewBits, float_log2, precision
 from toeplitz_theory.operators.kernels import Kernel
-from toeplitz_theory.operators.product import split_scale
+from toeplitz_theory.operators.rounding import split_scale
 
 _GUARD = 128  # bits beyond the spread of the values
 _ACCURATE = 1e-7
 _SPARE = 64
 _DECOUPLED = 40  # bits: a coupling this far below what remains is set to 0, and counted as an error
-
-
-class TooFewBits(NumericalError):
-    """The values wanted differ by more than the bits given can hold."""
 
 
 def smallest_values(taps: Kernel, count: int, bits: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -54,13 +51,9 @@ def smallest_values(taps: Kernel, count: int, bits: float) -> tuple[NDArray[np.f
     (array([-63.004365]), True)
     """
     scaled, exponent = split_scale(taps)
-    saved = flint.ctx.prec, flint.ctx.cap
-    try:
-        # Squares appear in Frobenius norms and in B B^T: twice the spread.
-        flint.ctx.prec, flint.ctx.cap = int(2 * bits) + _GUARD, taps.size
+    # Squares appear in Frobenius norms and in B B^T: twice the spread.
+    with precision(int(2 * bits) + _GUARD, terms=taps.size):
         values, errors = _Bidiagonal(scaled).run(count)
-    finally:
-        flint.ctx.prec, flint.ctx.cap = saved
     return np.array([-value for value in values[::-1]]) + exponent * math.log10(2.0), errors[::-1]
 
 
@@ -187,13 +180,3 @@ def _last_component(vectors: Any, column: int, k: int) -> float:
 
 def _square(x: Any) -> Any:
     return x.real * x.real + x.imag * x.imag if isinstance(x, flint.acb) else x * x
-
-
-def float_log2(x: Any) -> float:
-    """Return log2 of a nonnegative exact FLINT number of any size; -inf for 0 and below."""
-    if not x > 0:
-        return -math.inf
-    mantissa, power = x.man_exp()
-    whole = int(mantissa)
-    cut = max(whole.bit_length() - 64, 0)
-    return math.log2(whole >> cut) + cut + int(power)

@@ -10,13 +10,15 @@ import numpy as np
 from toeplitz_theory.operators.kernels import Kernel
 from toeplitz_theory.operators.matrix.inverse import inverse_series
 from toeplitz_theory.operators.matrix.norm import NormBracket, norm_bracket
-from toeplitz_theory.operators.product import UNIT_ROUNDOFF, CausalProduct, split_scale
+from toeplitz_theory.operators.product import CausalProduct
+from toeplitz_theory.operators.results import Bracket
+from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, split_scale
 
 _LOG10_2 = math.log10(2.0)
 
 
 @dataclass(frozen=True)
-class Condition:
+class Condition(Bracket):
     """log10 of ``kappa = sigma_max / sigma_min``, with a bracket that is proved.
 
     Attributes
@@ -44,16 +46,8 @@ class Condition:
     (1.47455, True, True)
     """
 
-    value: float
-    lower: float
-    upper: float
-    certified: bool
-    method: str
     exact_nullity: int = 0
     note: str = ""
-
-    def __float__(self) -> float:
-        return self.value
 
 
 def log10_condition(taps: Kernel, tight: bool | None = None) -> Condition:

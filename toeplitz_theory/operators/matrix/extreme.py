@@ -18,13 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toeplitz_theory.errors import NumericalError
+from toeplitz_theory.operators.bits import TooFewBits
 from toeplitz_theory.operators.kernels import Kernel
-from toeplitz_theory.operators.matrix.bidiagonal import TooFewBits, smallest_values
+from toeplitz_theory.operators.matrix.bidiagonal import smallest_values
 from toeplitz_theory.operators.matrix.inverse import inverse_series
 from toeplitz_theory.operators.matrix.norm import _start
 from toeplitz_theory.operators.matrix.schur import count_above
 from toeplitz_theory.operators.matrix.waves import clustered, ritz
-from toeplitz_theory.operators.product import UNIT_ROUNDOFF, CausalProduct, split_scale
+from toeplitz_theory.operators.product import CausalProduct
+from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, split_scale
 
 _BITS = (64, 256, 1024, 4096)  # spreads of the smallest values that are tried
 _BLOCK = 4  # a value that is met up to four times, as for a(z) = f(z^2), is found as often

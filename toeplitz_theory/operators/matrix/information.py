@@ -13,12 +13,10 @@ from toeplitz_theory.errors import InputError, NumericalError
 from toeplitz_theory.operators.kernels import Kernel
 from toeplitz_theory.operators.matrix.information_limit import InformationLimit, check_snr, information_limit
 from toeplitz_theory.operators.matrix.singular import dense_values
-from toeplitz_theory.operators.product import UNIT_ROUNDOFF, shift_exponent, split_scale
+from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, float_format, shift_exponent, split_scale
 
 _DENSE_UP_TO = 1024  # tokens up to which all singular values are computed
 _GOOD = 1e-6  # bits; where Cholesky cannot promise that, the singular values are computed
-# Bits of the significand, the implicit one included (IEEE 754; bfloat16 is float32 cut to 8).
-SIGNIFICANDS = {"bfloat16": 8, "float16": 11, "float32": 24, "float64": 53}
 
 
 @dataclass(frozen=True)
@@ -168,10 +166,8 @@ def information_curve(taps: Kernel, snrs: Any, kernel: Kernel) -> InformationCur
 
 def bits_at(taps: Kernel, dtype: str, kernel: Kernel) -> StorageBits:
     """Return the bits per token that survive storing the output in ``dtype``."""
-    name = str(dtype).removeprefix("torch.")
-    if name not in SIGNIFICANDS:
-        raise InputError(f"dtype is {dtype!r}: choose from {', '.join(SIGNIFICANDS)}")
-    power = 3.0 * 4.0 ** SIGNIFICANDS[name]
+    name, (significand, _) = float_format(dtype)
+    power = 3.0 * 4.0**significand
     ceiling = 0.5 * math.log1p(power) / math.log(2.0)
     if not np.any(taps):  # nothing gets through, and there is no scale
         return StorageBits(0.0, 0.0, 0.0, 0.0, ceiling, np.inf, name)

@@ -29,7 +29,7 @@ from toeplitz_theory.errors import InputError, NumericalError
 from toeplitz_theory.operators.circle.jensen import jensen_deficit
 from toeplitz_theory.operators.circle.modulus import min_modulus
 from toeplitz_theory.operators.kernels import Kernel, Taps
-from toeplitz_theory.operators.product import UNIT_ROUNDOFF, split_scale
+from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, split_scale
 
 _SHORT = 1 << 17  # nodes tried before anything else
 _GOOD = 1e-12

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toeplitz_theory.errors import InputError, NumericalError
+from toeplitz_theory.operators.bits import precision
 from toeplitz_theory.operators.kernels import as_kernel
-from toeplitz_theory.operators.product import UNIT_ROUNDOFF, shift_exponent, split_scale
+from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, shift_exponent, split_scale
 
 _FIRST_PRECISION = 128  # bits; FLINT's inverse loses about 25 of them at n = 512 and 2048
 _LAST_PRECISION = 1 << 15
@@ -123,14 +124,14 @@ def inverse_series(kernel: Any, n: int | None = None) -> ScaledSeries:
     if taps[0] == 0:
         raise InputError("kernel[0] is 0: 1/a(z) has a pole at 0, so there is no causal inverse")
     scaled, exponent = split_scale(taps[:size])
-    precision = _FIRST_PRECISION
+    bits = _FIRST_PRECISION
     while True:
-        series = _invert(scaled, size, precision)
+        series = _invert(scaled, size, bits)
         common, _, error = series.common()
         if error <= 4 * UNIT_ROUNDOFF * float(np.abs(common).sum()):
             break
-        precision *= 2
-        if precision > _LAST_PRECISION:
+        bits *= 2
+        if bits > _LAST_PRECISION:
             raise NumericalError(
                 f"1/a(z) to {size} terms needs more than {_LAST_PRECISION} bits: use a smaller n"
             )
@@ -139,16 +140,10 @@ def inverse_series(kernel: Any, n: int | None = None) -> ScaledSeries:
     )
 
 
-def _invert(taps: NDArray[Any], size: int, precision: int) -> ScaledSeries:
-    context = flint.ctx
-    saved = context.prec, context.cap
-    try:
-        context.prec, context.cap = precision, size
+def _invert(taps: NDArray[Any], size: int, bits: int) -> ScaledSeries:
+    with precision(bits, terms=size):
         series = (flint.acb_series if np.iscomplexobj(taps) else flint.arb_series)(taps.tolist(), size).inv()
-        coefficients = [series[k] for k in range(size)]
-        return collect(coefficients, bool(np.iscomplexobj(taps)))
-    finally:
-        context.prec, context.cap = saved
+        return collect([series[k] for k in range(size)], bool(np.iscomplexobj(taps)))
 
 
 def collect(coefficients: list[Any], is_complex: bool) -> ScaledSeries:

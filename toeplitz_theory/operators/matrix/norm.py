@@ -23,7 +23,8 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from toeplitz_theory.operators.matrix.schur import norm_at_most, shifted_inverse
-from toeplitz_theory.operators.product import _FFT_CONSTANT, UNIT_ROUNDOFF, CausalProduct, spectrum_length
+from toeplitz_theory.operators.product import CausalProduct, spectrum_length
+from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, fft_error
 
 TIGHT_UP_TO = 16_384  # one run of Schur's algorithm: 0.3 s there
 _INVERSE_UP_TO = 8192  # eight solves of twice the work each
@@ -65,9 +66,7 @@ def circle_bound(taps: Vector, oversampling: int = 16) -> float:
     transform = scipy.fft.fft if np.iscomplexobj(taps) else scipy.fft.rfft
     grid = float(np.max(np.abs(transform(taps, length))))
     # One value is off by at most the 2-norm error of the whole transform.
-    delta = (
-        _FFT_CONSTANT * UNIT_ROUNDOFF * math.log2(length) * math.sqrt(length) * float(np.linalg.norm(taps))
-    )
+    delta = fft_error(length) * math.sqrt(length) * float(np.linalg.norm(taps))
     return (grid + delta) / math.cos(math.pi * (taps.size - 1) / (2 * length)) * (1 + 16 * UNIT_ROUNDOFF)
 
 

@@ -21,7 +21,7 @@ from toeplitz_theory.operators.matrix.singular import (
     dense_values,
     proved_values,
 )
-from toeplitz_theory.operators.product import UNIT_ROUNDOFF, split_scale
+from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, split_scale
 
 _SAFE = 100  # multiples of LAPACK's error bound n u that the threshold keeps from the noise
 

@@ -14,13 +14,8 @@ from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators.kernels import Kernel
 from toeplitz_theory.operators.matrix.inverse import inverse_series
 from toeplitz_theory.operators.matrix.norm import _CONVERGED, norm_bracket
-from toeplitz_theory.operators.product import (
-    _FFT_CONSTANT,
-    UNIT_ROUNDOFF,
-    CausalProduct,
-    fast_length,
-    split_scale,
-)
+from toeplitz_theory.operators.product import CausalProduct, fast_length
+from toeplitz_theory.operators.rounding import split_scale
 
 _STEPS = 24
 _CHECKS = (5, 8, 12, 17)  # steps after which converged points leave
@@ -190,13 +185,6 @@ class _Lanczos:
 # A series may grow past 1e308. So it is run for the taps ``t_k 2**(-rate k)``, which divides coefficient k by
 # ``2**(rate k)``; a point whose series overflows is run again at the rate its growth suggests.
 #
-# Error. Let ``e`` be the computed series, ``(t - lam) * e = 1 + r`` to n terms, and ``|x|_w = sum |x_k|
-# w**k`` with any 0 < w <= 1. In this norm products of truncated series are bounded by the products of norms,
-# so from ``|r|_w <= q < 1`` follows ``|e - c|_w <= |e|_w q / (1 - q)``, and in every operator norm the two
-# triangular Toeplitz matrices differ by at most ``w**-(n-1)`` times that. Substitution in any order leaves
-# ``|r_k| <= gamma (|t| * |e|)_k``, gamma = 4 (n + 16) u in complex arithmetic (Higham, ch. 3 and 8), an FFT
-# of a block of length h adds ``delta ||e[block]||_2`` in the 2-norm. So ``q = (gamma |t|_w + sum sqrt(h)
-# delta_h) |e|_w``. With ``w`` fitted to the growth of ``e`` this is about n^3 u, however large e becomes.
 
 
 _BASE = 16  # stretches substituted one coefficient at a time
@@ -211,13 +199,11 @@ Floats = NDArray[np.float64]
 class SeriesRows:
     """Series of many points: row i is ``2**power[i] * rows[i]``, largest entry near 1.
 
-    ``log2_error`` bounds, in every operator norm and in units of ``2**power``, what the rounding of row i
-    amounts to; inf where nothing is proved. ``failed`` marks rows that no rate could hold.
+    ``failed`` marks rows that no rate could hold.
     """
 
     rows: NDArray[np.complex128]
     power: Floats
-    log2_error: Floats
     failed: NDArray[np.bool_]
 
 
@@ -231,7 +217,6 @@ class _Blocks:
             self.taps = taps * np.exp2(-rate * np.arange(self.n))
         self._matrices: dict[int, NDArray[Any]] = {}
         self._spectra: dict[int, NDArray[Any]] = {}
-        self.fft_error: dict[int, float] = {}
         h = _BASE
         while h < self.n:
             piece = np.zeros(2 * h, taps.dtype)
@@ -241,7 +226,6 @@ class _Blocks:
                 self._matrices[h] = np.ascontiguousarray(windows[:, ::-1])
             else:
                 self._spectra[h] = scipy.fft.fft(piece)
-                self.fft_error[h] = _fft_error(piece, self._spectra[h])
             h *= 2
 
     def forward(self, firsts: NDArray[Any]) -> NDArray[np.complex128]:
@@ -279,15 +263,6 @@ class _Blocks:
         self._solve(series, inverse, mid, h)
 
 
-def _fft_error(piece: NDArray[Any], spectrum: NDArray[Any]) -> float:
-    """Return delta with ||fl(product) - product||_2 <= delta ||x||_2, as in `CausalProduct`."""
-    u = UNIT_ROUNDOFF
-    delta = _FFT_CONSTANT * u * np.log2(piece.size)
-    spread = float(np.sqrt(piece.size) * np.linalg.norm(piece))
-    peak = float(np.abs(spectrum).max()) + delta * spread
-    return float((2 * delta + 4 * u) * peak + delta * spread) * 1.01
-
-
 class InverseRows:
     """Series 1/(a - lam) of taps scaled near 1, for chunk after chunk of points."""
 
@@ -305,9 +280,7 @@ class InverseRows:
     def __call__(self, firsts: NDArray[np.complex128]) -> SeriesRows:
         """Return the series for the first taps ``firsts`` (p,), each at least 2**-500 in modulus."""
         n, p = self._taps.size, firsts.size
-        out = SeriesRows(
-            np.zeros((p, n), np.complex128), np.zeros(p), np.full(p, np.inf), np.ones(p, np.bool_)
-        )
+        out = SeriesRows(np.zeros((p, n), np.complex128), np.zeros(p), np.ones(p, np.bool_))
         rates = np.zeros(p)
         todo = np.arange(p)
         for _ in range(4):
@@ -321,7 +294,7 @@ class InverseRows:
                     held = np.isfinite(sizes) & (sizes < 2.0**_ROOM)
                 good = held.all(axis=1)
                 if good.any():
-                    self._collect(out, blocks, chosen[good], series[good], sizes[good], firsts[chosen[good]])
+                    self._collect(out, blocks, chosen[good], series[good], sizes[good])
                 lost = chosen[~good]
                 # Coefficient k passed 2**930 at this rate: growth of 930 / k bits a step on top of it.
                 reached = np.maximum(np.argmin(held[~good], axis=1), 1)
@@ -340,9 +313,8 @@ class InverseRows:
         chosen: NDArray[np.intp],
         series: NDArray[np.complex128],
         sizes: Floats,
-        firsts: NDArray[np.complex128],
     ) -> None:
-        """Undo the weights, scale each row's peak to 1, and bound the rounding."""
+        """Undo the weights, and scale each row's peak to 1."""
         n = self._taps.size
         k = np.arange(n)
         with np.errstate(under="ignore", divide="ignore"):
@@ -357,29 +329,6 @@ class InverseRows:
                 series *= half
                 series *= half
         out.rows[chosen], out.power[chosen], out.failed[chosen] = series, peak, False
-        growth = np.maximum(0.0, (peak - logs[:, 0]) / np.maximum(peak_at, 1))
-        best = self._log2_error(blocks, sizes, firsts, growth)
-        plain = self._log2_error(blocks, sizes, firsts, growth * 0.0)
-        out.log2_error[chosen] = np.minimum(best, plain) - peak
-
-    def _log2_error(self, blocks: _Blocks, sizes: Floats, firsts: Any, growth: Floats) -> Floats:
-        """Return log2 of the bound ``w**-(n-1) |e|_w q / (1 - q)`` for w = 2**-growth, row by row."""
-        n, u = self._taps.size, UNIT_ROUNDOFF
-        k = np.arange(n)
-        with np.errstate(under="ignore", over="ignore", divide="ignore", invalid="ignore"):
-            weights = np.exp2(-growth[:, None] * k)
-            size_t = weights @ np.abs(self._taps) + np.abs(firsts)
-            against = weights if blocks.rate == 0 else np.exp2((blocks.rate - growth[:, None]) * k)
-            size_e = np.einsum("pk,pk->p", sizes, against)
-            slack = 4 * (n + 16) * u * size_t
-            for h, delta in blocks.fft_error.items():
-                # Where w is larger than the rate's own weight, the error at the block's end counts for more.
-                slack = slack + np.sqrt(h) * delta * np.exp2(2 * h * np.maximum(blocks.rate - growth, 0.0))
-            # Products that underflow: 2**-1074 each, at most 4 n^2 of them, weighted as the last coefficient.
-            lost = 4.0 * n * n * np.exp2(-1060.0 + n * np.maximum(blocks.rate - growth, 0.0))
-            q = 1.01 * (slack * size_e + lost)
-            bound = np.log2(size_e) + np.log2(q) - np.log2(1 - q) + growth * (n - 1) + 0.02
-        return np.where((q < 0.5) & np.isfinite(bound), bound, np.inf)
 
 
 def _exact_rate(bits: Floats, n: int) -> Floats:

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.blas import drotm
 
-from toeplitz_theory.operators.product import UNIT_ROUNDOFF
+from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF
 
 Vector = NDArray[Any]
 

@@ -15,7 +15,8 @@ from toeplitz_theory.operators.matrix.bidiagonal import smallest_values
 from toeplitz_theory.operators.matrix.condition import leading_zeros, log10_condition
 from toeplitz_theory.operators.matrix.elimination.remainder import smallest_by_deflation
 from toeplitz_theory.operators.matrix.extreme import largest, smallest
-from toeplitz_theory.operators.product import UNIT_ROUNDOFF, dense_causal, shift_exponent, split_scale
+from toeplitz_theory.operators.product import dense_causal
+from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, shift_exponent, split_scale
 
 
 @dataclass(frozen=True)

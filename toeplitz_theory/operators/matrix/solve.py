@@ -12,15 +12,11 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from toeplitz_theory.errors import InputError, NumericalError
+from toeplitz_theory.operators.bits import precision
 from toeplitz_theory.operators.kernels import Kernel
 from toeplitz_theory.operators.matrix.inverse import ScaledSeries, collect, inverse_series
-from toeplitz_theory.operators.product import (
-    UNIT_ROUNDOFF,
-    CausalProduct,
-    dense_causal,
-    shift_exponent,
-    split_scale,
-)
+from toeplitz_theory.operators.product import CausalProduct, dense_causal
+from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, shift_exponent, split_scale
 
 _BLOCK = 256  # below this a triangular solve beats FFT
 _LAST_PRECISION = 1 << 14
@@ -161,24 +157,18 @@ def _solve_in_balls(taps: NDArray[Any], y: NDArray[Any]) -> Solution:
 
 def _divide(taps: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], float]:
     """Return y(z)/a(z) and its largest error relative to its largest entry, by balls."""
-    context = flint.ctx
-    saved = context.prec, context.cap
     is_complex = bool(np.iscomplexobj(taps) or np.iscomplexobj(y))
     kind = flint.acb_series if is_complex else flint.arb_series
-    try:
-        context.cap = taps.size
-        precision = 128
-        while precision <= _LAST_PRECISION:
-            context.prec = precision
+    bits = 128
+    while bits <= _LAST_PRECISION:
+        with precision(bits, terms=taps.size):
             quotient = kind(y.tolist(), taps.size) / kind(taps.tolist(), taps.size)
             series = collect([quotient[k] for k in range(taps.size)], is_complex)
-            values, exponent, _ = series.common()
-            largest = float(np.max(np.abs(values)))
-            error = float(series.errors(exponent).max())
-            if largest == 0.0 or error <= 8 * UNIT_ROUNDOFF * largest:
-                relative = error / (largest - error) if largest else 0.0
-                return shift_exponent(values, exponent), relative
-            precision *= 2
-    finally:
-        context.prec, context.cap = saved
+        values, exponent, _ = series.common()
+        largest = float(np.max(np.abs(values)))
+        error = float(series.errors(exponent).max())
+        if largest == 0.0 or error <= 8 * UNIT_ROUNDOFF * largest:
+            relative = error / (largest - error) if largest else 0.0
+            return shift_exponent(values, exponent), relative
+        bits *= 2
     raise NumericalError(f"T x = y needs more than {_LAST_PRECISION} bits: solve a shorter section")

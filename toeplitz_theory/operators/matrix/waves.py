@@ -18,7 +18,8 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from toeplitz_theory.operators.product import UNIT_ROUNDOFF, CausalProduct
+from toeplitz_theory.operators.product import CausalProduct
+from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF
 
 Rows = NDArray[Any]
 _NEAR = 0.98  # of max |a|, which a wave in a box has to reach; kaiming kernels reach about a half

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.linalg.lapack import dgejsv
 
 from toeplitz_theory.errors import NumericalError
-from toeplitz_theory.operators.product import UNIT_ROUNDOFF
+from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF
 
 _APART = 60.0  # bits between parts that are computed one by one
 _RANGE = 800.0  # bits a part may span

@@ -28,16 +28,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toeplitz_theory.errors import NumericalError
-from toeplitz_theory.operators.matrix.bidiagonal import float_log2
+from toeplitz_theory.operators.bits import TooFewBits, floats, log2_modulus, precision
 
 # Columns of an elimination without pivoting, joined to blocks with moderate entries.
 
 
 LOST = 2.0**-50  # relative radius at which the bits given were too few
-
-
-class TooFewBits(NumericalError):
-    """The working precision does not hold what is asked."""
 
 
 @dataclass(frozen=True)
@@ -128,31 +124,6 @@ def _complete_pivoting(
     return left, right, mantissas, exponents
 
 
-def floats(numbers: list[Any]) -> tuple[NDArray[Any], float]:
-    """Return the midpoints of balls in float64 or complex128, and their largest radius.
-
-    Examples
-    --------
-    >>> values, radius = floats([flint.arb(1), flint.arb(1) / 3])
-    >>> values.tolist(), radius < 1e-15
-    ([1.0, 0.3333333333333333], True)
-    """
-    kind = complex if numbers and isinstance(numbers[0], flint.acb) else float
-    radius = max((float(x.rad()) for x in numbers), default=0.0)
-    return np.array([kind(x.mid()) for x in numbers]), radius
-
-
-def log2_modulus(x: Any) -> float:
-    """Return log2 of the modulus of a ball's midpoint; -inf for 0.
-
-    Examples
-    --------
-    >>> log2_modulus(flint.arb(-8)), log2_modulus(flint.acb(0, 2) ** 2000)
-    (3.0, 2000.0)
-    """
-    return float_log2(abs(x.mid()).mid())
-
-
 _MODERATE = 32.0  # the largest entry of a column of L that stands alone
 _WINDOW = 6  # columns joined at most
 _MOST_GUARD = 20_000
@@ -218,19 +189,15 @@ def eliminate(taps: NDArray[Any], bits: float, count: int, floor: float) -> Elim
     >>> (found.mantissas * 2.0**found.exponents).tolist(), found.lower[:, 0].tolist()
     ([16.0], [1.0, 0.25, 0.0625])
     """
-    saved = flint.ctx.prec, flint.ctx.cap
     guard, perturb = 128 + 6 * count, False
-    try:
-        while guard <= _MOST_GUARD:
-            flint.ctx.prec, flint.ctx.cap = int(max(bits, 0)) + guard, taps.size
-            try:
+    while guard <= _MOST_GUARD:
+        try:
+            with precision(int(max(bits, 0)) + guard, terms=taps.size):
                 return _Run(_moments(taps, perturb), guard).run(floor, 3 * count + 64)
-            except TooFewBits:
-                guard *= 2
-            except ZeroDivisionError:
-                guard, perturb = 2 * guard, True
-    finally:
-        flint.ctx.prec, flint.ctx.cap = saved
+        except TooFewBits:
+            guard *= 2
+        except ZeroDivisionError:
+            guard, perturb = 2 * guard, True
     raise NumericalError("elimination from the corner of the inverse meets vanishing pivots")
 
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from toeplitz_theory.errors import NumericalError
 from toeplitz_theory.operators.matrix.elimination.graded import graded_log2
 from toeplitz_theory.operators.matrix.elimination.pivots import LOST, Cut, Elimination, eliminate
-from toeplitz_theory.operators.product import UNIT_ROUNDOFF, split_scale
+from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, split_scale
 
 _SURE = 16.0  # log2: elimination goes on until S is so near to the values wanted
 _MOST = 24  # products of the block power iteration
