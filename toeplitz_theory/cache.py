@@ -102,8 +102,8 @@ def _to_disk(path: Path) -> None:
 class DiskCache:
     """Results of one kind, kept in folders of `cache_folder` under a hash of what decides them.
 
-    An entry is written whole or not at all, compared with its hashes whenever it is opened, and made anew when
-    it is damaged. Several processes may use a cache at once.
+    An entry is written whole or not at all, compared with its hashes whenever it is opened, and made anew
+    when it is damaged. Several processes may use a cache at once.
 
     Parameters
     ----------
