@@ -262,7 +262,7 @@ def test_a_cache_does_not_spoil_checkpointed_gradients(name):
         if checkpointed:
             model.activation_checkpointing_enable()
             cache = DynamicCache()
-            with torch.enable_grad(), pytest.raises(ValueError, match="leave out past_key_values, or call"):
+            with torch.enable_grad(), pytest.raises(ValueError, match="leave it out, or call"):
                 model(ids, labels=ids, past_key_values=cache)
             assert cache.get_seq_length() == 0
         with torch.enable_grad():

@@ -83,7 +83,8 @@ class TestCaches:
             assert not past.is_croppable
             with pytest.raises(InputError, match="cannot go back to an earlier position"):
                 past.crop(-5)
-            with pytest.raises(InputError, match="cannot go back to an earlier position"):
+            # transformers asks the cache itself before it steps back, from 5.24 on.
+            with pytest.raises(ValueError, match=r"cannot go back to an earlier position|can be cropped"):
                 # A prompt that repeats itself is sure to give drafts, and random weights to reject one.
                 prompt = ids[:1, :3].repeat(1, 3)
                 model.generate(prompt, max_new_tokens=14, prompt_lookup_num_tokens=3, do_sample=False)

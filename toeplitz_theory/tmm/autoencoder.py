@@ -13,9 +13,18 @@ from torch.nn.functional import cross_entropy
 from transformers.utils import ModelOutput, can_return_tuple
 
 from toeplitz_theory.tmm.config import TMMConfig
-from toeplitz_theory.tmm.inputs import check_ids, check_labels, check_length, check_unpacked, place_of
+from toeplitz_theory.tmm.inputs import (
+    CACHE_NAMES,
+    check_ids,
+    check_keywords,
+    check_labels,
+    check_length,
+    place_of,
+)
 from toeplitz_theory.tmm.modeling import TMMBlock, build_norm
 from toeplitz_theory.tmm.pretrained import TMMPreTrainedModel
+
+NOT_GIVEN_HERE = ("use_cache", "output_hidden_states", "inputs_embeds", *CACHE_NAMES)
 
 
 @dataclass
@@ -155,7 +164,7 @@ class TMMForAutoencoding(TMMPreTrainedModel):
         num_items_in_batch : int or Tensor, optional
             Labels of the whole optimiser step, by which the summed loss is divided.
         **kwargs
-            Ignored, as the Trainer passes some; but for ``position_ids`` that start again within a row.
+            As for `TMMModel.forward`; there is no cache, and there are no hidden states to return.
 
         Returns
         -------
@@ -166,6 +175,8 @@ class TMMForAutoencoding(TMMPreTrainedModel):
         ------
         ValueError
             When the mask hides a position, or the ids do not fit the model.
+        TypeError
+            When a keyword is unknown.
 
         Examples
         --------
@@ -180,7 +191,7 @@ class TMMForAutoencoding(TMMPreTrainedModel):
             raise ValueError("the autoencoder takes sequences without padding: group them by length")
         code = self.encode(input_ids)
         n = self.config.max_position_embeddings
-        check_unpacked(kwargs, place_of(None, 0, input_ids.shape[1], n, code), n)
+        check_keywords(kwargs, place_of(None, 0, input_ids.shape[1], n, code), n, NOT_GIVEN_HERE)
         logits = self.decode(code, input_ids.shape[1])
         loss = None
         if labels is not None:

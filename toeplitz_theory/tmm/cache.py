@@ -25,7 +25,7 @@ from toeplitz_theory.tmm.products.product import causal_toeplitz_product
 # What the layers that mixers put into transformers' cache have in common.
 
 
-FOREIGN = "past_key_values was filled by a model of another kind: pass an empty cache, or none"
+FOREIGN = "the cache was filled by a model of another kind: pass an empty one, or none"
 
 
 class MixerCacheLayer(CacheLayerMixin):

@@ -132,7 +132,7 @@ class TMMConfig(PreTrainedConfig):
     """
 
     model_type = "tmm"
-    keys_to_ignore_at_inference = ["past_key_values"]  # noqa: RUF012 (transformers adds a list to it)
+    keys_to_ignore_at_inference = ["cache", "past_key_values"]  # noqa: RUF012 (transformers adds a list to it)
 
     vocab_size: int = 1024
     hidden_size: int = 128

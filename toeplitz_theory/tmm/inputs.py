@@ -1,9 +1,15 @@
 """What a model makes of the ids and masks it is given, and what it refuses."""
 
-from typing import NamedTuple
+from dataclasses import fields
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from transformers.modeling_outputs import BaseModelOutputWithPast
+
+# What transformers calls a cache of earlier positions: "cache" from 5.24 on, "past_key_values" before.
+CACHE_NAMES = ("cache", "past_key_values")
+CACHE_NAME = next(name for name in CACHE_NAMES if name in {f.name for f in fields(BaseModelOutputWithPast)})
 
 
 class Place(NamedTuple):
@@ -93,26 +99,45 @@ def kept_positions(states: Tensor, keep: int | Tensor) -> Tensor:
     return states[:, -count:] if 0 < count < states.shape[1] else states
 
 
-PACKING = ("cu_seq_lens_q", "cu_seq_lens_k", "seq_idx")
+# Keywords that say a row holds several documents: the collators for training without padding pass them.
+PACKING = ("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k", "seq_idx")
+# What other libraries pass to every model, and these have no use for. Positions follow from the cache and the
+# mask (`generate`); there is one kind of segment (tokenizers, through Trainer, accelerate and lm-eval).
+WITHOUT_USE = ("cache_position", "token_type_ids")
+# What these models cannot give; PEFT, pipelines and `generate` pass them as None or False.
+NOT_GIVEN = ("output_attentions", "output_router_logits")
 
 
-def check_unpacked(keywords: dict, place: Place, n: int) -> None:
-    """Raise when keywords say that a row holds several documents, which no mixer here keeps apart.
+def check_keywords(keywords: dict[str, Any], place: Place, n: int, not_given: tuple[str, ...] = ()) -> None:
+    """Raise when `forward` was given a keyword it does not know, cannot follow, or would have to ignore.
 
-    Collators for padding-free training say so by positions that start again, or by one of `PACKING`.
+    ``position_ids`` that start again, and the keywords of `PACKING`, say that a row holds several documents,
+    which no mixer here keeps apart. A keyword of `NOT_GIVEN`, or of ``not_given``, may be None or False.
     """
-    packed = next((name for name in PACKING if keywords.get(name) is not None), None)
-    positions = keywords.get("position_ids")
-    if packed is None and positions is not None and _comparable(positions):
-        here = positions.clamp(max=n - 1) == place.positions
-        if place.mask is not None:
-            here = here | (place.mask[..., 0] == 0)
-        packed = None if bool(here.all()) else "position_ids"
-    if packed is not None:
-        raise ValueError(
-            f"{packed} put several documents in one row, or do not count from each row's first token: mixers "
-            "along time would leak from one to the next, so give every document a row of its own, padded"
-        )
+    for name, value in keywords.items():
+        if name in WITHOUT_USE or (value is None and name in ("position_ids", *PACKING)):
+            continue
+        if name in PACKING or (name == "position_ids" and _start_again(value, place, n)):
+            raise ValueError(
+                f"{name} put several documents in one row, or do not count from each row's first token: "
+                "mixers along time would leak from one to the next, so give every document a row of its own, "
+                "padded"
+            )
+        if name in (*NOT_GIVEN, *not_given):
+            if value is not None and value is not False:
+                raise ValueError(f"{name} asks for what this model does not have: leave it out")
+        elif name != "position_ids":
+            raise TypeError(f"forward() got an unexpected keyword argument {name!r}")
+
+
+def _start_again(positions: Tensor, place: Place, n: int) -> bool:
+    """Say whether positions differ, at a token, from those counted from each row's first token."""
+    if not _comparable(positions):
+        return False
+    here = positions.clamp(max=n - 1) == place.positions
+    if place.mask is not None:
+        here = here | (place.mask[..., 0] == 0)
+    return not bool(here.all())
 
 
 def _comparable(values: Tensor) -> bool:
@@ -160,3 +185,10 @@ def place_of(attention_mask: Tensor | None, start: int, new: int, n: int, like: 
     before = attention_mask[:, :start].long().sum(1, keepdim=True)
     positions = (before + recent.long().cumsum(1) - 1).clamp(0, n - 1)
     return Place(positions, recent[..., None].to(like.dtype), attention_mask)
+
+
+def one_cache(cache: Any, past_key_values: Any) -> Any:
+    """Return the cache given under either of its names."""
+    if cache is not None and past_key_values is not None:
+        raise ValueError("cache and past_key_values are two names of one thing: give one of them")
+    return past_key_values if cache is None else cache

@@ -13,14 +13,16 @@ from toeplitz_theory.errors import InputError
 from toeplitz_theory.tmm.cache import MixerHistory
 from toeplitz_theory.tmm.config import TMMConfig
 from toeplitz_theory.tmm.inputs import (
-    PACKING,
+    CACHE_NAME,
+    CACHE_NAMES,
     Place,
     check_ids,
+    check_keywords,
     check_labels,
     check_length,
-    check_unpacked,
     check_vectors,
     kept_positions,
+    one_cache,
     place_of,
 )
 from toeplitz_theory.tmm.mixers import build_mixer
@@ -118,6 +120,7 @@ class TMMModel(TMMPreTrainedModel):
         inputs_embeds: Tensor | None = None,
         use_cache: bool | None = None,
         output_hidden_states: bool | None = None,
+        cache=None,
         **kwargs,
     ) -> BaseModelOutputWithPast:
         """Return the hidden states of a batch.
@@ -128,8 +131,9 @@ class TMMModel(TMMPreTrainedModel):
             Tokens; with a cache, the new ones only.
         attention_mask : Tensor, shape (B, past + t), optional
             Zero at padding, which then contributes nothing; positions count from the first one.
-        past_key_values : Cache, optional
-            Earlier inputs of the mixers, as returned by the last call.
+        past_key_values, cache : Cache, optional
+            Earlier inputs of the mixers, as returned by the last call: two names, of which transformers uses
+            the second from 5.24 on.
         inputs_embeds : Tensor, shape (B, t, d), optional
             Vectors in place of ids.
         use_cache : bool, optional
@@ -137,8 +141,9 @@ class TMMModel(TMMPreTrainedModel):
         output_hidden_states : bool, optional
             Whether to return the stream after the embedding and after each block.
         **kwargs
-            Ignored, as other parts of transformers pass some; but ``position_ids`` that start again within a
-            row (documents packed without padding) are refused.
+            What transformers, PEFT and lm-eval pass to every model (`toeplitz_theory.tmm.inputs` has the
+            list). ``position_ids`` that start again within a row (documents packed without padding) are
+            refused.
 
         Returns
         -------
@@ -149,6 +154,8 @@ class TMMModel(TMMPreTrainedModel):
         ------
         ValueError
             When ids, mask or length do not fit the model.
+        TypeError
+            When a keyword is unknown.
 
         Examples
         --------
@@ -166,37 +173,37 @@ class TMMModel(TMMPreTrainedModel):
         elif inputs_embeds is not None:
             check_vectors(inputs_embeds, self.config.hidden_size, self.embed_tokens.weight.dtype)
         assert inputs_embeds is not None
-        past_key_values = self._cache_of_pass(past_key_values, use_cache)
-        start = past_key_values.get_seq_length() if past_key_values is not None else 0
+        cache = self._cache_of_pass(one_cache(cache, past_key_values), use_cache)
+        start = cache.get_seq_length() if cache is not None else 0
         n = self.config.max_position_embeddings
         if self.config.beyond_n != "slide" or not self.config.slides:
             check_length(start, inputs_embeds.shape[1], n, self.config.slides)
         place = place_of(attention_mask, start, inputs_embeds.shape[1], n, inputs_embeds)
-        check_unpacked(kwargs, place, n)
+        check_keywords(kwargs, place, n)
 
         x, states = inputs_embeds, [inputs_embeds]
         for index, block in enumerate(self.mixer_blocks):
-            history = None if past_key_values is None else self._history(past_key_values, index)
+            history = None if cache is None else self._history(cache, index)
             x = block(x, place, history)
             states.append(x)
         x = self.norm(x)
         keep = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         return BaseModelOutputWithPast(
             last_hidden_state=x,
-            past_key_values=past_key_values,
             hidden_states=(*states[:-1], x) if keep else None,
+            **{CACHE_NAME: cache},
         )
 
     def _cache_of_pass(self, given, use_cache: bool | None) -> Cache | None:
         if given is not None and not isinstance(given, Cache):
-            raise ValueError(f"past_key_values must be a cache of transformers, not a {type(given).__name__}")
+            raise ValueError(f"the cache must be a cache of transformers, not a {type(given).__name__}")
         use_cache = self.config.use_cache and not self.training if use_cache is None else use_cache
         if (use_cache or given is not None) and self._runs_blocks_again():
             # The second run would find its own inputs in the cache, as if they were earlier ones.
             if given is not None:
                 raise ValueError(
-                    "gradient checkpointing runs every block twice, which would change the cache: leave out "
-                    "past_key_values, or call gradient_checkpointing_disable()"
+                    "gradient checkpointing runs every block twice, which would change the cache: "
+                    "leave it out, or call gradient_checkpointing_disable()"
                 )
             logger.warning_once("use_cache=True does not go with gradient checkpointing: no cache is kept")
             return None
@@ -286,6 +293,9 @@ class TMMForCausalLM(TMMPreTrainedModel, GenerationMixin):
         prompts = kwargs.get("input_ids") if inputs is None else inputs
         if prompts is not None:
             check_ids(prompts, self.config.vocab_size)
+        cache = one_cache(*(kwargs.pop(name, None) for name in CACHE_NAMES))
+        if cache is not None:
+            kwargs[CACHE_NAME] = cache
         return super().generate(inputs, *args, **kwargs)  # type: ignore[misc]
 
     @can_return_tuple
@@ -299,6 +309,8 @@ class TMMForCausalLM(TMMPreTrainedModel, GenerationMixin):
         use_cache: bool | None = None,
         output_hidden_states: bool | None = None,
         logits_to_keep: int | Tensor = 0,
+        cache=None,
+        num_items_in_batch: Tensor | int | None = None,
         **kwargs,
     ) -> CausalLMOutputWithPast:
         """Return next-token logits, and the loss when labels are given.
@@ -309,8 +321,9 @@ class TMMForCausalLM(TMMPreTrainedModel, GenerationMixin):
             Tokens; with a cache, the new ones only.
         attention_mask : Tensor, shape (B, past + t), optional
             Zero at padding, which then contributes nothing; positions count from the first one.
-        past_key_values : Cache, optional
-            Earlier inputs of the mixers, as returned by the last call.
+        past_key_values, cache : Cache, optional
+            Earlier inputs of the mixers, as returned by the last call: two names, of which transformers uses
+            the second from 5.24 on.
         inputs_embeds : Tensor, shape (B, t, d), optional
             Vectors in place of ids.
         labels : Tensor of int, shape (B, t), optional
@@ -321,9 +334,10 @@ class TMMForCausalLM(TMMPreTrainedModel, GenerationMixin):
             Whether to return the stream after the embedding and after each block.
         logits_to_keep : int, or Tensor of int, shape (k,)
             Only the last so many positions, 0 for all; or the positions of these indices.
+        num_items_in_batch : int or Tensor, optional
+            Labels of the whole optimiser step, by which the summed loss is divided.
         **kwargs
-            ``num_items_in_batch`` and the like, handed to the loss. ``position_ids`` that start again within
-            a row (documents packed without padding) are refused.
+            As for `TMMModel.forward`.
 
         Returns
         -------
@@ -335,6 +349,8 @@ class TMMForCausalLM(TMMPreTrainedModel, GenerationMixin):
         ------
         ValueError
             When ids, labels, mask or length do not fit the model, or not all logits are kept for the labels.
+        TypeError
+            When a keyword is unknown.
 
         Examples
         --------
@@ -349,11 +365,12 @@ class TMMForCausalLM(TMMPreTrainedModel, GenerationMixin):
             input_ids=input_ids,
             attention_mask=attention_mask,
             past_key_values=past_key_values,
+            cache=cache,
             inputs_embeds=inputs_embeds,
             use_cache=use_cache,
             output_hidden_states=output_hidden_states,
             return_dict=True,
-            **{name: kwargs.pop(name) for name in ("position_ids", *PACKING) if name in kwargs},
+            **kwargs,
         )
         kept = kept_positions(outputs.last_hidden_state, logits_to_keep)
         logits = self.lm_head(kept)
@@ -362,13 +379,15 @@ class TMMForCausalLM(TMMPreTrainedModel, GenerationMixin):
             if kept is not outputs.last_hidden_state:
                 raise ValueError("labels need the logits at all positions: leave logits_to_keep at 0")
             check_labels(labels, kept.shape[:2], self.config.vocab_size)
-            # The remaining keywords carry num_items_in_batch, which gradient accumulation needs.
             loss = self.loss_function(
-                logits=logits, labels=labels.long(), vocab_size=self.config.vocab_size, **kwargs
+                logits=logits,
+                labels=labels.long(),
+                vocab_size=self.config.vocab_size,
+                num_items_in_batch=num_items_in_batch,
             )
         return CausalLMOutputWithPast(
             loss=loss,
             logits=logits,
-            past_key_values=outputs.past_key_values,
             hidden_states=outputs.hidden_states,
+            **{CACHE_NAME: outputs.get(CACHE_NAME)},
         )
