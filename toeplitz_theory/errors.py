@@ -1,5 +1,7 @@
 """The errors a user can meet, each with a message that says what is wrong and what to do."""
 
+from toeplitz_theory.names import shown
+
 
 class ToeplitzTheoryError(Exception):
     """Base of every error this package raises on purpose."""
@@ -22,3 +24,15 @@ class RunError(ToeplitzTheoryError):
 
     A full disk, for example. The message says what is kept and how to go on; the command line exits with 1.
     """
+
+
+def reason_of(error: Exception) -> str:
+    """An error in one line; with its kind in front, where it was not raised for a reader.
+
+    Examples
+    --------
+    >>> reason_of(NumericalError("no zero")), reason_of(MemoryError("32 GiB"))
+    ('no zero', 'MemoryError: 32 GiB')
+    """
+    message = shown(" ".join(str(error).split()), 300)
+    return message if isinstance(error, ToeplitzTheoryError) else f"{type(error).__name__}: {message}"

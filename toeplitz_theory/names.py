@@ -3,6 +3,17 @@
 from __future__ import annotations
 
 
+def printable(text: str) -> str:
+    r"""Return the text with every control character, and half of a surrogate pair, escaped.
+
+    Examples
+    --------
+    >>> printable("layer\x1b[31m.weight")
+    'layer\\x1b[31m.weight'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def shown(name: object, most: int = 120) -> str:
     r"""Return a foreign name with its control characters escaped, its middle left out where it is long.
 
@@ -28,11 +39,8 @@ def shown(name: object, most: int = 120) -> str:
     >>> shown("w" * 1000, most=9)
     'www...www'
     """
-    text = "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(name)[: 4 * most]
-    )
+    text = printable(str(name)[: 4 * most])
     if len(text) <= most and len(str(name)) <= 4 * most:
         return text
     half = (most - 3) // 2
-    tail = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(name)[-half:])
-    return f"{text[:half]}...{tail[-half:]}"
+    return f"{text[:half]}...{printable(str(name)[-half:])[-half:]}"

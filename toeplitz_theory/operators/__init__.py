@@ -12,7 +12,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "layers.multihead": ["MatrixIndex", "MultiHeadSymbol"],
         "matrix.condition": ["Condition"],
         "matrix.information": ["InformationCurve", "InformationRate", "StorageBits"],
-        "matrix.nullity": ["Splitting"],
+        "matrix.nullity": ["Nullity", "Splitting"],
         "matrix.information_limit": ["InformationLimit"],
         "symbolic": ["ExactIndex", "exact_index"],
         "kernels": ["as_kernel"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -155,9 +156,18 @@ class MinModulus:
     angle: float
     method: str
 
-    def __float__(self) -> float:
-        """Return the middle of the bracket."""
+    @property
+    def value(self) -> float:
+        """The middle of the bracket."""
         return self.lower + 0.5 * (self.upper - self.lower)
+
+    @property
+    def certified(self) -> bool:
+        """Whether the bounds are proved: always."""
+        return True
+
+    def __float__(self) -> float:
+        return self.value
 
     def __str__(self) -> str:
         return f"{float(self):.6g} in [{self.lower:.9g}, {self.upper:.9g}]"
@@ -189,6 +199,16 @@ class JensenDeficit:
     error: float
     certified: bool
     method: str
+
+    @property
+    def lower(self) -> float:
+        """``value - error``, at least 0: the terms of the sum are."""
+        return self.value if math.isinf(self.value) else max(0.0, self.value - self.error)
+
+    @property
+    def upper(self) -> float:
+        """``value + error``."""
+        return self.value if math.isinf(self.value) else self.value + self.error
 
     def __float__(self) -> float:
         return self.value

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, SymmetricalLogLocator
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.plots.drawing import INK, Drawing, Series, look, panels, series
+from toeplitz_theory.plots.drawing import INK, Drawing, Series, label, look, panels, series
 
 if TYPE_CHECKING:
     from toeplitz_theory.reports import Report
@@ -62,14 +62,14 @@ def by_layer(reports: Mapping[str, Report], ax: Any = None) -> Drawing:
     with look():
         figure, axes = panels(len(_QUANTITIES), ax, 2, (3.4, 2.4))
         artists: list[Any] = []
-        for panel, (column, label, logarithmic) in zip(axes, _QUANTITIES, strict=True):
+        for panel, (column, title, logarithmic) in zip(axes, _QUANTITIES, strict=True):
             artists += _draw_quantity(panel, reports, column)
             if logarithmic:
                 panel.set_yscale("symlog", linthresh=1.0)
                 panel.yaxis.set_major_locator(SymmetricalLogLocator(linthresh=1.0, base=10, subs=[1, 2, 5]))
                 panel.yaxis.set_major_formatter("{x:g}")
             panel.set_xlabel("layer")
-            panel.set_ylabel(label)
+            panel.set_ylabel(title)
             panel.xaxis.set_major_locator(MaxNLocator(integer=True))
             panel.margins(y=0.12)
             # From 0, which is what each quantity is measured against: a layer from which nothing is lost.
@@ -125,7 +125,7 @@ def _draw_model(ax: Axes, place: np.ndarray, value: np.ndarray, look_of: Series,
         markevery=None if alone else [],
         fillstyle="full" if alone else "none",
         clip_on=False,
-        label=name or None,
+        label=label(name) or None,
     )
     if not alone:
         artists += ax.plot(

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure, SubFigure
 
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.files import replacing
+from toeplitz_theory.names import shown
 
 # How every figure looks: safe for colour-blind readers and for greyscale, and nothing global changed.
 
@@ -123,6 +124,17 @@ def look() -> Iterator[None]:
     """
     with matplotlib.rc_context(RC):
         yield
+
+
+def label(text: str, most: int = 60) -> str:
+    r"""A foreign name or note as matplotlib shall show it: one short line, its dollar signs not for mathtext.
+
+    Examples
+    --------
+    >>> label("$x^{", 60), label("w" * 100, 9)
+    ('\\$x^{', 'www...www')
+    """
+    return shown(text, most).replace("$", r"\$")
 
 
 # Constrained layout measures every label several times: minutes for a hundred panels, which get fixed gaps.

@@ -10,10 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import AsinhNorm
 from numpy.typing import ArrayLike
 
-from toeplitz_theory.errors import InputError, NumericalError
+from toeplitz_theory.errors import InputError, reason_of
 from toeplitz_theory.operators import Symbol
 from toeplitz_theory.plots.circle import _draw_curve, _draw_zeros
-from toeplitz_theory.plots.drawing import HEAT, Drawing, headline, look, panels
+from toeplitz_theory.plots.drawing import HEAT, Drawing, headline, label, look, panels
+from toeplitz_theory.reports.sentences import index_words
 
 if TYPE_CHECKING:
     from toeplitz_theory.reports import Report, Row
@@ -64,7 +65,7 @@ def index_grid(report: Report, what: str = "symbols", ax: Any = None, title: str
             artists += _draw_row(row, panel, what)
             # Each matrix has a colour scale of its own, from minus to plus its largest tap.
             scale = f", max |w| {np.abs(row.kernel).max():.2g}" if what == "kernels" and row.analysed else ""
-            panel.set_title(f"{row.name}\n{_words(row)}{scale}")
+            panel.set_title(f"{label(row.name)}\n{_words(row)}{scale}")
         if ax is None:
             for k, panel in enumerate(axes):
                 # Labels once, at the left and the lower edge, but for panels in a unit of their own.
@@ -80,25 +81,26 @@ def index_grid(report: Report, what: str = "symbols", ax: Any = None, title: str
 def _draw_row(row: Row, ax: Axes, what: str) -> list[Any]:
     if not row.analysed:
         return [_say(ax, row.note)]
-    if what == "kernels":
-        return [_draw_matrix(row.kernel, ax, colorbar=False)]
-    if what == "symbols":
-        return _draw_curve(Symbol(row.kernel), ax)
     try:
+        if what == "kernels":
+            return [_draw_matrix(row.kernel, ax, colorbar=False)]
+        if what == "symbols":
+            return _draw_curve(Symbol(row.kernel), ax)
         return _draw_zeros(row.zeros, ax)
-    except NumericalError as error:
-        return [_say(ax, str(error))]
+    except Exception as error:  # whatever one kernel raises, the other panels stand
+        ax.clear()
+        return [_say(ax, reason_of(error))]
 
 
 def _words(row: Row) -> str:
-    if row.index is None:
+    if not row.analysed:
         return "not analysed"
-    return "index not certified" if row.index.value is None else f"index {row.index.value}"
+    return index_words(row.index.value if row.index else None)
 
 
 def _say(ax: Axes, message: str) -> Any:
     ax.set_axis_off()
-    folded = "\n".join(textwrap.wrap(message, 26))
+    folded = "\n".join(textwrap.wrap(label(message, 400), 26))
     text = ax.text(0.5, 0.5, folded, transform=ax.transAxes, ha="center", va="center", fontsize=6.5)
     # A long message may run over its panel; it must not push the other panels aside.
     text.set_in_layout(False)
@@ -121,8 +123,8 @@ def toeplitz_heatmap(kernel: ArrayLike, ax: Any = None) -> Drawing:
     Parameters
     ----------
     kernel : array_like, shape (n,)
-        Real taps; row t, column s holds ``kernel[t - s]``. Above 1024 rows only every so-manieth diagonal is
-        drawn, which the label says.
+        Real taps; row t, column s holds ``kernel[t - s]``. Above 1024 rows only every k-th diagonal is drawn,
+        and the label says which k.
     ax : Axes, optional
         Where; a new figure when not given.
 
@@ -156,10 +158,12 @@ def _draw_matrix(taps: np.ndarray, ax: Axes, colorbar: bool) -> Any:
     lag = np.subtract.outer(np.arange(kept.size), np.arange(kept.size))
     matrix = np.ma.array(kept[np.maximum(lag, 0)], mask=lag < 0)
     largest = float(np.abs(taps).max()) or 1.0
+    # Colours are found by differences and quotients: at the ends of float64's range in a unit of their own.
+    unit = 1.0 if 1e-150 < largest < 1e150 else largest
     image = ax.imshow(
-        matrix,
+        matrix / unit,
         cmap=HEAT,
-        norm=AsinhNorm(linear_width=largest / 20, vmin=-largest, vmax=largest),
+        norm=AsinhNorm(linear_width=largest / unit / 20, vmin=-largest / unit, vmax=largest / unit),
         interpolation="nearest",
         extent=(-0.5, n - 0.5, n - 0.5, -0.5),
     )
@@ -168,9 +172,7 @@ def _draw_matrix(taps: np.ndarray, ax: Axes, colorbar: bool) -> Any:
     ax.locator_params(nbins=4)
     if colorbar:
         bar = ax.figure.colorbar(image, ax=ax, label="tap (asinh scale)", shrink=0.9)
-        bar.set_ticks(
-            [-largest, -largest / 10, 0, largest / 10, largest],
-            labels=[f"{value:.2g}" for value in (-largest, -largest / 10, 0, largest / 10, largest)],
-        )
+        ticks = np.array([-1, -0.1, 0, 0.1, 1]) * largest
+        bar.set_ticks((ticks / unit).tolist(), labels=[f"{value:.2g}" for value in ticks])
         bar.minorticks_off()
     return image

@@ -9,6 +9,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "shipped": ["conditions"],
         "provenance": ["File", "Provenance"],
         "report": ["Report", "inspect", "save_report_figures"],
-        "rows": ["COLUMNS", "COLUMN_NAMES", "Bracketed", "Column", "Count", "Index", "Row", "column_guide"],
+        "rows": ["COLUMNS", "COLUMN_NAMES", "Column", "Row"],
     },
 )

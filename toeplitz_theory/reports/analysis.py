@@ -2,71 +2,86 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
-from toeplitz_theory.errors import InputError, NumericalError
-from toeplitz_theory.operators import CausalToeplitz, RowNormalised, Symbol, Winding
-from toeplitz_theory.reports.rows import Bracketed, Count, Index, Row
+from toeplitz_theory.checkpoints import ToeplitzLayer
+from toeplitz_theory.errors import InputError, NumericalError, reason_of
+from toeplitz_theory.operators import (
+    CausalToeplitz,
+    Condition,
+    FredholmIndex,
+    JensenDeficit,
+    Nullity,
+    RowNormalised,
+    Symbol,
+)
+from toeplitz_theory.reports.rows import Row
 from toeplitz_theory.reports.sentences import degrees
 
 Result = TypeVar("Result")
 
-# A bracket of log10 condition wider than this leaves the value itself in doubt.
-_SETTLED = 1e-6
 
-
-def analyse(layer: Any, tol: float, nullity_rtol: float) -> Row:
-    """Every number of one kernel.
-
-    Parameters
-    ----------
-    layer : ToeplitzLayer
-        The kernel and its place, from ``checkpoints.load``.
-    tol : float
-        Tolerance of the Fredholm index, as in ``Symbol.fredholm_index``.
-    nullity_rtol : float
-        Tolerance of the numerical nullity, as in ``CausalToeplitz.nullity``.
-
-    Returns
-    -------
-    Row
-        A row without numbers, and with a note, where the kernel cannot be analysed.
+def analyse(layer: ToeplitzLayer, tol: float, nullity_rtol: float) -> Row:
+    """Every number of one kernel; a number that could not be had is None, and the note says why.
 
     Examples
     --------
     >>> from toeplitz_theory.checkpoints import load
     >>> shift = load({"blocks.0.mixer.weight": np.array([0.0, 1.0])}).layers[0]
     >>> row = analyse(shift, tol=0.0, nullity_rtol=1e-6)
-    >>> row.index.value, row.nullity.value, row.jensen_deficit.value
-    (-1, 1, inf)
+    >>> row.index.value, row.nullity, row.jensen_deficit.value
+    (-1, Nullity(1; n=2, rtol=1e-06), inf)
     """
-    kernel = layer.kernel
-    place = {
-        "layer": layer.layer,
-        "head": layer.head,
-        "n": int(kernel.size),
-        "dtype": layer.dtype,
-        "key": layer.key,
-        "layout": layer.layout,
-        "kernel": kernel,
-        "w0": kernel[0].item() if kernel.size else None,
-        "row_normalised": layer.row_normalised,
-    }
+    kernel, notes = layer.kernel, [layer.note]
     reason = _unusable(kernel)
+    results = {}
     if reason:
-        return Row(**place, note=_join([layer.note, reason]))
-    notes = [layer.note]
-    numbers = _numbers(kernel, tol, nullity_rtol, notes)
-    numbers["index_residual"] = (_normalised if layer.row_normalised else _residual)(kernel, tol, notes)
-    return Row(**place, **numbers, note=_join(notes))
+        notes.append(reason)
+    else:
+        section, symbol = CausalToeplitz(kernel), Symbol(kernel)
+        index = attempt("index", lambda: symbol.fredholm_index(tol), notes)
+        notes.append(_why_no_index("T(a)", index, tol))
+        near = attempt("zeros_near_circle", lambda: _near_circle(symbol), notes)
+        notes.append(_leading_zeros(kernel))
+        deficit = attempt("jensen_deficit", lambda: _deficit(symbol, index), notes)
+        condition = attempt("log10_condition", section.log10_condition, notes)
+        nullity = attempt("nullity", lambda: section.nullity(nullity_rtol), notes)
+        notes += [_doubt_of_deficit(deficit), _doubt_of_condition(condition), _doubt_of_nullity(nullity)]
+        with_residual = _normalised if layer.row_normalised else _residual
+        results = {
+            "index": index,
+            "zeros_near_circle": near,
+            "jensen_deficit": deficit,
+            "log10_condition": condition,
+            "nullity": nullity,
+            "min_modulus": attempt("min_modulus", symbol.min_modulus, notes),
+            "index_residual": attempt("index_residual", lambda: with_residual(kernel, tol, notes), notes),
+        }
+    return Row(
+        layer=layer.layer,
+        head=layer.head,
+        n=layer.n,
+        dtype=layer.dtype,
+        key=layer.key,
+        layout=layer.layout,
+        kernel=kernel,
+        w0=kernel[0].item() if kernel.size else None,
+        row_normalised=layer.row_normalised,
+        note="; ".join(note for note in notes if note),
+        **results,
+    )
 
 
-def _join(notes: list[str]) -> str:
-    return "; ".join(note for note in notes if note)
+def attempt(name: str, compute: Callable[[], Result], notes: list[str]) -> Result | None:
+    """The result, or None with a note saying why there is none, whatever was raised: the other rows stand."""
+    try:
+        return compute()
+    except Exception as error:
+        notes.append(f"{name} not computed: {reason_of(error)}")
+        return None
 
 
 def _unusable(kernel: np.ndarray) -> str:
@@ -80,63 +95,37 @@ def _unusable(kernel: np.ndarray) -> str:
     return ""
 
 
-def _numbers(kernel: np.ndarray, tol: float, nullity_rtol: float, notes: list[str]) -> dict[str, Any]:
-    symbol, section = Symbol(kernel), CausalToeplitz(kernel)
-    index = _index(symbol, tol)
-    if index.value is None:
-        notes.append(_why_no_index("T(a)", index, tol))
-    near = symbol.zeros_near_circle()
-    if near is None:
-        notes.append("zeros_near_circle could not be certified: a zero lies on |z| = 1 - 1/n or 1 + 1/n")
+def _leading_zeros(kernel: np.ndarray) -> str:
     leading = int(np.flatnonzero(kernel)[0])
-    if leading:
-        notes.append(f"n x n matrix singular: nullity {leading} in exact arithmetic, its leading zero taps")
-    deficit = _try("jensen_deficit", lambda: _jensen(symbol, index), notes)
-    if deficit is not None and not deficit.certified:
-        notes.append(f"jensen_deficit is an estimate ({deficit.method})")
-    condition = _try("log10_condition", lambda: _condition(section), notes)
-    if condition is not None and condition.upper - condition.lower > _SETTLED:
-        notes.append(
-            f"log10_condition is an estimate between {condition.lower:.6g} and {condition.upper:.6g}"
-        )
-    nullity = _try("nullity", lambda: _nullity(section, nullity_rtol), notes)
-    if nullity is not None and nullity.lower != nullity.upper:
-        notes.append(f"nullity between {nullity.lower} and {nullity.upper}")
-    return {
-        "index": index,
-        "zeros_near_circle": near,
-        "min_modulus": _try("min_modulus", lambda: _modulus(symbol), notes),
-        "jensen_deficit": deficit,
-        "log10_condition": condition,
-        "nullity": nullity,
-    }
+    if not leading:
+        return ""
+    return f"n x n matrix singular: nullity {leading} in exact arithmetic, its leading zero taps"
 
 
-def _try(name: str, compute: Callable[[], Result], notes: list[str]) -> Result | None:
-    """The result, or None with a note saying why the operators refused it."""
-    try:
-        return compute()
-    except NumericalError as error:
-        notes.append(f"{name}: {error}")
-        return None
+def _near_circle(symbol: Symbol) -> int:
+    count = symbol.zeros_near_circle()
+    if count is None:
+        raise NumericalError("not certified, a zero lies on |z| = 1 - 1/n or 1 + 1/n")
+    return count
 
 
-def _index(symbol: Symbol, tol: float) -> Index:
-    return _of_winding(symbol.winding(tol=tol))
+def _deficit(symbol: Symbol, index: FredholmIndex | None) -> JensenDeficit:
+    if index is not None and index.value == 0:
+        return JensenDeficit(0.0, 0.0, True, "index 0: no zero inside, the sum is empty")
+    return symbol.jensen_deficit()
 
 
-def _residual(kernel: np.ndarray, tol: float, notes: list[str]) -> Index | None:
+def _residual(kernel: np.ndarray, tol: float, notes: list[str]) -> FredholmIndex | None:
     """Index of I + T(a)."""
     if kernel[0] == -1 and not kernel[1:].any():
         notes.append("I + T(a) = 0 has no Fredholm index")
         return None
-    found = _index(Symbol(kernel).residual(), tol)
-    if found.value is None:
-        notes.append(_why_no_index("I + T(a)", found, tol))
-    return found
+    index = Symbol(kernel).residual().fredholm_index(tol)
+    notes.append(_why_no_index("I + T(a)", index, tol))
+    return index
 
 
-def _normalised(kernel: np.ndarray, tol: float, notes: list[str]) -> Index | None:
+def _normalised(kernel: np.ndarray, tol: float, notes: list[str]) -> FredholmIndex | None:
     """Index of I + D T(a), which is not that of I + T(a); the other numbers are T(a)'s."""
     try:
         layer = RowNormalised(kernel)
@@ -148,56 +137,31 @@ def _normalised(kernel: np.ndarray, tol: float, notes: list[str]) -> Index | Non
         f"D from {first} in the first row to {last} in the last; index and index with residual are those of "
         "D T(a) and I + D T(a), the other numbers those of T(a)"
     )
-    found = _of_winding(layer.residual_winding(tol))
-    if found.value is None:
-        notes.append(_why_no_index("I + D T(a)", found, tol))
-    return found
+    winding = layer.residual_winding(tol)
+    index = FredholmIndex(None if winding.count is None else -winding.count, winding)
+    notes.append(_why_no_index("I + D T(a)", index, tol))
+    return index
 
 
-def _of_winding(winding: Winding) -> Index:
-    return Index(
-        value=None if winding.count is None else -int(winding.count),
-        certified=bool(winding.certified),
-        margin=float(winding.margin),
-        on_circle=tuple(float(angle) for angle in winding.on_circle),
-        method=str(winding.method),
-    )
+def _why_no_index(operator: str, index: FredholmIndex | None, tol: float) -> str:
+    if index is None or index.value is not None:
+        return ""
+    if not index.winding.on_circle:
+        return f"{operator}: index not certified ({index.winding.method})"
+    return f"{operator} not Fredholm at tolerance {tol:g}, angles {degrees(index.winding.on_circle)}"
 
 
-def _why_no_index(operator: str, index: Index, tol: float) -> str:
-    if not index.on_circle:
-        return f"{operator}: index not certified ({index.method})"
-    return f"{operator} not Fredholm at tolerance {tol:g}, angles {degrees(index.on_circle)}"
+def _doubt_of_deficit(deficit: JensenDeficit | None) -> str:
+    return f"jensen_deficit is an estimate ({deficit.method})" if deficit and not deficit.certified else ""
 
 
-def _modulus(symbol: Symbol) -> Bracketed:
-    found = symbol.min_modulus()
-    lower, upper = float(found.lower), float(found.upper)
-    return Bracketed(float(found), lower, upper, certified=True, method=str(found.method))
+def _doubt_of_condition(condition: Condition | None) -> str:
+    if condition is None or condition.certified:
+        return ""
+    return f"log10_condition is an estimate between {condition.lower:.6g} and {condition.upper:.6g}"
 
 
-def _jensen(symbol: Symbol, index: Index) -> Bracketed:
-    if index.value == 0:
-        return Bracketed(0.0, 0.0, 0.0, True, "index 0: no zero inside, the sum is empty")
-    found = symbol.jensen_deficit()
-    value, error = float(found.value), float(found.error)
-    if math.isinf(value):
-        return Bracketed(value, value, value, bool(found.certified), str(found.method))
-    # J is a sum of terms log(1/|z|) >= 0, so a bracket below 0 is cut there.
-    return Bracketed(value, max(0.0, value - error), value + error, bool(found.certified), str(found.method))
-
-
-def _condition(section: CausalToeplitz) -> Bracketed:
-    found = section.log10_condition()
-    return Bracketed(
-        value=float(found.value),
-        lower=float(found.lower),
-        upper=float(found.upper),
-        certified=True,
-        method=str(found.method),
-    )
-
-
-def _nullity(section: CausalToeplitz, rtol: float) -> Count:
-    found = section.nullity(rtol)
-    return Count(int(found), int(found.lower), int(found.upper), bool(found.certified), str(found.method))
+def _doubt_of_nullity(nullity: Nullity | None) -> str:
+    if nullity is None or nullity.lower == nullity.upper:
+        return ""
+    return f"nullity between {nullity.lower} and {nullity.upper}"

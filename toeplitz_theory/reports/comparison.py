@@ -6,12 +6,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.files import replacing
+from toeplitz_theory.names import printable, shown
 from toeplitz_theory.reports.report import Report, inspect
-from toeplitz_theory.reports.sentences import number
+from toeplitz_theory.reports.sentences import csv_cell, median, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +29,11 @@ MEDIANS = (
     "nullity",
     "min_modulus",
     "zeros_near_circle",
+)
+
+EXPLAINED = (
+    "Medians over kernels. index_0: kernels whose operator T(a) is invertible on l2(N); "
+    "w0_not_0: kernels whose n x n matrix is invertible."
 )
 
 
@@ -100,7 +107,9 @@ class Comparison:
             The place cannot be written to.
         """
         with replacing(path) as temporary:
-            self.table.to_csv(temporary, index=False, lineterminator="\n")
+            text = self.table.select_dtypes("str").columns
+            table = self.table.assign(**{name: self.table[name].map(csv_cell) for name in text})
+            table.to_csv(temporary, index=False, lineterminator="\n")
 
     def plot(self, ax: Any = None) -> Drawing:
         """Index, Jensen deficit, log10 condition and nullity by layer, one line per model.
@@ -122,22 +131,18 @@ class Comparison:
     def __repr__(self) -> str:
         lines = [f"Comparison of {len(self.reports)} models (medians over kernels)"]
         for entry in self.medians():
-            shown = ", ".join(f"{name} {number(entry[name])}" for name in MEDIANS[:5])
+            medians = ", ".join(f"{name} {number(entry[name])}" for name in MEDIANS[:5])
             lines.append(
-                f"  {entry['model']}: {entry['kernels']} kernels, index 0 for {entry['index_0']}, "
-                f"w[0] not 0 for {entry['w0_not_0']}; {shown}"
+                f"  {shown(entry['model'])}: {entry['kernels']} kernels, index 0 for {entry['index_0']}, "
+                f"w[0] not 0 for {entry['w0_not_0']}; {medians}"
             )
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        from toeplitz_theory.reports.html import comparison_fragment
-
-        return comparison_fragment(self)
+        return f"<div><p>{escape(EXPLAINED)}</p>{self.summary.to_html()}</div>"
 
 
 def _medians(name: str, report: Report) -> dict[str, Any]:
-    import numpy as np
-
     cells = [row.cells() for row in report.rows]
     entry: dict[str, Any] = {
         "model": name,
@@ -148,9 +153,7 @@ def _medians(name: str, report: Report) -> dict[str, Any]:
     }
     for column in MEDIANS:
         known = sorted(float(cell[column]) for cell in cells if cell[column] is not None)
-        middle = known[(len(known) - 1) // 2 : len(known) // 2 + 1]
-        # The mean of two equal infinities is that infinity; numpy's median would subtract them.
-        entry[column] = (middle[0] if middle[0] == middle[-1] else float(np.mean(middle))) if known else None
+        entry[column] = median(known) if known else None
     return entry
 
 
@@ -187,7 +190,7 @@ def compare(
     if not models:
         raise InputError("compare: no models given; pass a mapping of names to checkpoints")
     reports = {
-        str(name): source
+        printable(str(name)): source
         if isinstance(source, Report)
         else inspect(source, progress=progress, tol=tol, nullity_rtol=nullity_rtol)
         for name, source in models.items()

@@ -1,7 +1,8 @@
 """Reports as strict JSON and back.
 
-JSON has no infinities: a number that is infinite or not a number is written as the string "inf", "-inf" or
-"nan" and read back as that number. Kernels are base64 of their little-endian bytes, in float32 where that
+A report is its dataclasses, field by field, and reading follows the types of those fields: what does not fit
+is refused in one line that says where. JSON has no infinities: a number that is infinite or not a number is
+the string "inf", "-inf" or "nan". Kernels are base64 of their little-endian bytes, in float32 where that
 loses nothing.
 """
 
@@ -11,93 +12,21 @@ import base64
 import dataclasses
 import json
 import math
-from typing import Any
+import types
+from functools import cache
+from typing import Any, NoReturn, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.reports.provenance import File, Provenance
-from toeplitz_theory.reports.rows import Bracketed, Count, Index, Row
+from toeplitz_theory.operators import Nullity
+from toeplitz_theory.reports.provenance import Provenance
+from toeplitz_theory.reports.rows import Row
 
 FORMAT = "toeplitz-theory report"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # raise when a field of Row, of Provenance or of the operators' results changes
 
-
-def _plain(value: Any) -> Any:
-    """``value`` in terms of what JSON has."""
-    if isinstance(value, (str, bool, int)) or value is None:
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, np.ndarray):
-        return _encode_array(value)
-    if dataclasses.is_dataclass(value):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, dict):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [_plain(entry) for entry in value]
-    raise TypeError(f"no JSON form for {type(value).__name__}")
-
-
-def _encode_array(values: np.ndarray) -> dict[str, str]:
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        same = np.array_equal(values.astype("<f4").astype("<f8"), values, equal_nan=True)
-    dtype = np.dtype("<f4" if same else "<f8")
-    data = base64.b64encode(values.astype(dtype).tobytes()).decode("ascii")
-    return {"dtype": dtype.name, "base64": data}
-
-
-def _decode_array(entry: dict[str, str]) -> np.ndarray:
-    dtype = np.dtype(entry["dtype"]).newbyteorder("<")
-    if dtype.kind != "f":
-        raise ValueError(f"kernel of type {dtype.name}")
-    values = np.frombuffer(base64.b64decode(entry["base64"], validate=True), dtype=dtype)
-    kernel = values.astype(np.float64)
-    kernel.flags.writeable = False
-    return kernel
-
-
-def _decode_number(entry: Any) -> Any:
-    return float(entry) if isinstance(entry, str) else entry
-
-
-def _decode_evidence(kind: type, entry: dict[str, Any] | None) -> Any:
-    if entry is None:
-        return None
-    values = dict(entry)
-    for key in ("value", "lower", "upper", "margin"):
-        if key in values:
-            values[key] = _decode_number(values[key])
-    if "on_circle" in values:
-        values["on_circle"] = tuple(values["on_circle"])
-    return kind(**values)
-
-
-_EVIDENCE = {
-    "index": Index,
-    "index_residual": Index,
-    "min_modulus": Bracketed,
-    "jensen_deficit": Bracketed,
-    "log10_condition": Bracketed,
-    "nullity": Count,
-}
-
-
-def _decode_row(entry: dict[str, Any]) -> Row:
-    values = dict(entry)
-    values["kernel"] = _decode_array(values["kernel"])
-    values["w0"] = _decode_number(values["w0"])
-    for name, kind in _EVIDENCE.items():
-        values[name] = _decode_evidence(kind, values[name])
-    return Row(**values)
-
-
-def _decode_provenance(entry: dict[str, Any]) -> Provenance:
-    values = dict(entry)
-    values["files"] = tuple(File(**file) for file in values["files"])
-    values["dtypes"], values["n"] = tuple(values["dtypes"]), tuple(values["n"])
-    return Provenance(**values)
+Contents = tuple[tuple[Row, ...], tuple[tuple[str, str], ...], tuple[str, ...], Provenance]
 
 
 def encode(
@@ -106,29 +35,13 @@ def encode(
     notes: tuple[str, ...],
     provenance: Provenance,
 ) -> str:
-    """A report as JSON text.
-
-    Parameters
-    ----------
-    rows : tuple of Row
-        The rows.
-    skipped : tuple of (str, str)
-        Names and reasons.
-    notes : tuple of str
-        Notes on the report as a whole.
-    provenance : Provenance
-        Where it comes from.
-
-    Returns
-    -------
-    str
-        Strict JSON (no NaN or Infinity tokens), ending in a newline.
+    """A report as JSON text without NaN or Infinity tokens, ending in a newline.
 
     Examples
     --------
     >>> from toeplitz_theory.reports.provenance import collect
-    >>> text = encode((), (("x", "why"),), (), collect("x", (), (), (), {"tol": 0.0}))
-    >>> decode(text)[1]
+    >>> tolerances = {"tol": 0.0, "nullity_rtol": 1e-6}
+    >>> decode(encode((), (("x", "why"),), (), collect("x", (), (), (), tolerances)))[1]
     (('x', 'why'),)
     """
     document = {
@@ -136,55 +49,151 @@ def encode(
         "format_version": FORMAT_VERSION,
         "provenance": _plain(provenance),
         "notes": list(notes),
-        "skipped": [{"name": name, "reason": reason} for name, reason in skipped],
-        "rows": [_plain(row) for row in rows],
+        "skipped": _plain(skipped),
+        "rows": _plain(rows),
     }
-    return json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    # Names may hold halves of surrogate pairs, which UTF-8 does not have and JSON writes as \udXXX.
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def decode(text: str) -> tuple[tuple[Row, ...], tuple[tuple[str, str], ...], tuple[str, ...], Provenance]:
-    """What :func:`encode` wrote.
-
-    Parameters
-    ----------
-    text : str
-        JSON text.
-
-    Returns
-    -------
-    tuple
-        Rows, skipped, notes, provenance.
-
-    Raises
-    ------
-    InputError
-        The text is not such a report.
+def decode(text: str) -> Contents:
+    """What :func:`encode` wrote; InputError where the text is anything else.
 
     Examples
     --------
     >>> decode("{}")
     Traceback (most recent call last):
         ...
-    toeplitz_theory.errors.InputError: not a toeplitz-theory report (version 1); save one with Report.save
+    toeplitz_theory.errors.InputError: not a toeplitz-theory report; save one with Report.save
     """
     try:
         document = json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, MemoryError) as error:
         raise InputError(f"not JSON ({error}); save a report with Report.save") from error
-    if (
-        not isinstance(document, dict)
-        or document.get("format") != FORMAT
-        or document.get("format_version") != FORMAT_VERSION
-    ):
-        raise InputError(f"not a {FORMAT} (version {FORMAT_VERSION}); save one with Report.save")
-    try:
-        return (
-            tuple(_decode_row(entry) for entry in document["rows"]),
-            tuple((entry["name"], entry["reason"]) for entry in document["skipped"]),
-            tuple(document["notes"]),
-            _decode_provenance(document["provenance"]),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise InputError(f"not a {FORMAT}; save one with Report.save")
+    version = document.get("format_version")
+    if version != FORMAT_VERSION or isinstance(version, bool):
         raise InputError(
-            f"damaged report ({type(error).__name__}: {error}); inspect the model again"
-        ) from error
+            f"a report of another version than {FORMAT_VERSION} of its format; inspect the model again"
+        )
+    hints = zip(("rows", "skipped", "notes", "provenance"), get_args(Contents), strict=True)
+    rows, skipped, notes, provenance = (_read(hint, document.get(key), key) for key, hint in hints)
+    for place, row in enumerate(rows):
+        _check(row, f"rows[{place}]")
+    missing = {"tol", "nullity_rtol"} - set(provenance.tolerances)
+    if missing:
+        _refuse("provenance.tolerances", " and ".join(sorted(missing)))
+    return rows, skipped, notes, provenance
+
+
+def _plain(value: Any) -> Any:
+    """``value`` in terms of what JSON has."""
+    if isinstance(value, Nullity):
+        return {name: _plain(getattr(value, name)) for name in _fields(Nullity)} | {"count": int(value)}
+    if isinstance(value, (str, bool, int)) or value is None:
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, np.ndarray):
+        return _plain_array(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {name: _plain(getattr(value, name)) for name in _fields(type(value))}
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_plain(entry) for entry in value]
+    raise TypeError(f"no JSON form for {type(value).__name__}")
+
+
+def _plain_array(values: np.ndarray) -> dict[str, str]:
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        same = np.array_equal(values.astype("<f4").astype("<f8"), values, equal_nan=True)
+    dtype = np.dtype("<f4" if same else "<f8")
+    data = base64.b64encode(values.astype(dtype).tobytes()).decode("ascii")
+    return {"dtype": dtype.name, "base64": data}
+
+
+@cache
+def _fields(kind: type) -> dict[str, Any]:
+    """Field names and types of a dataclass, or of a result that is a number with attributes."""
+    return get_type_hints(kind)
+
+
+def _read(hint: Any, value: Any, place: str) -> Any:
+    """``value`` as the type ``hint`` says, or an error that names the place."""
+    kind, parts = get_origin(hint), get_args(hint)
+    if kind in (Union, types.UnionType):  # here always with None
+        return None if value is None else _read(parts[0], value, place)
+    if kind is tuple:
+        return _read_tuple(parts, value, place)
+    if kind is dict:
+        entries = value.items() if isinstance(value, dict) else _refuse(place, "an object")
+        return {key: _read(parts[1], entry, f"{place}.{key}") for key, entry in entries}
+    if hint is np.ndarray:
+        return _read_array(value, place)
+    if hint is float:
+        return _read_float(value, place)
+    if hint is int:
+        # Tables hold counts in 64 bits.
+        whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+        return value if whole else _refuse(place, "a whole number")
+    if hint in (bool, str):
+        return value if type(value) is hint else _refuse(place, {bool: "true or false", str: "text"}[hint])
+    return _read_fields(hint, value, place)
+
+
+def _read_fields(kind: type, value: Any, place: str) -> Any:
+    hints = _fields(kind) if kind is not Nullity else {"count": int, **_fields(Nullity)}
+    if not isinstance(value, dict) or set(value) != set(hints):
+        _refuse(place, f"an object of {', '.join(hints)}")
+    return kind(**{name: _read(hint, value[name], f"{place}.{name}") for name, hint in hints.items()})
+
+
+def _read_tuple(parts: tuple[Any, ...], value: Any, place: str) -> tuple[Any, ...]:
+    endless = len(parts) == 2 and parts[1] is Ellipsis
+    if not isinstance(value, list) or not (endless or len(value) == len(parts)):
+        _refuse(place, "a list" if endless else f"a list of {len(parts)}")
+    hints = [parts[0]] * len(value) if endless else parts
+    return tuple(_read(*pair, f"{place}[{k}]") for k, pair in enumerate(zip(hints, value, strict=True)))
+
+
+def _read_float(value: Any, place: str) -> float:
+    if value in ("inf", "-inf", "nan") or (isinstance(value, (int, float)) and not isinstance(value, bool)):
+        try:
+            return float(value)
+        except OverflowError:
+            pass
+    return _refuse(place, 'a number or "inf", "-inf", "nan"')
+
+
+def _read_array(value: Any, place: str) -> np.ndarray:
+    if not isinstance(value, dict) or value.get("dtype") not in ("float32", "float64"):
+        _refuse(place, "a kernel: base64 of float32 or float64")
+    try:
+        data = base64.b64decode(value["base64"], validate=True)
+        kernel = np.frombuffer(data, np.dtype(value["dtype"]).newbyteorder("<")).astype(np.float64)
+    except (KeyError, TypeError, ValueError):
+        _refuse(place, "a kernel: base64 of float32 or float64")
+    kernel.flags.writeable = False
+    return kernel
+
+
+def _check(row: Row, place: str) -> None:
+    """What the types do not say and drawing relies on."""
+    if row.n != row.kernel.size:
+        _refuse(f"{place}.n", f"the length {row.kernel.size} of the kernel")
+    first = row.kernel[0].item() if row.n else None
+    if repr(row.w0) != repr(first):  # as text, so that nan is nan
+        _refuse(f"{place}.w0", "the first tap of the kernel")
+    if row.analysed and not (np.isfinite(row.kernel).all() and row.kernel.any()):
+        _refuse(f"{place}.kernel", "finite and not all 0, though there are numbers of it")
+    for name in ("index", "index_residual"):
+        index = getattr(row, name)
+        if index is not None and index.value is not None and not -row.n < index.value <= 0:
+            _refuse(f"{place}.{name}", "minus a count of the kernel's zeros")
+
+
+def _refuse(place: str, wanted: str) -> NoReturn:
+    raise InputError(f"damaged report: {place} is not {wanted}; inspect the model again")

@@ -94,25 +94,7 @@ def collect(
     n: tuple[int, ...],
     tolerances: dict[str, float],
 ) -> Provenance:
-    """Add what the running process knows about itself.
-
-    Parameters
-    ----------
-    source : str
-        The checkpoint.
-    files : tuple of File
-        What was read.
-    dtypes : tuple of str
-        Stored types.
-    n : tuple of int
-        Lengths.
-    tolerances : dict of str to float
-        Tolerances used.
-
-    Returns
-    -------
-    Provenance
-        The whole record.
+    """The whole record: what was read and with which tolerances, and what the process knows about itself.
 
     Examples
     --------

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 from toeplitz_theory.checkpoints import load
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.files import write_text
+from toeplitz_theory.names import shown
 from toeplitz_theory.reports import json_form
 from toeplitz_theory.reports.analysis import analyse
 from toeplitz_theory.reports.progress import watched
 from toeplitz_theory.reports.provenance import File, Provenance, collect
 from toeplitz_theory.reports.rows import Row
-from toeplitz_theory.reports.sentences import HEADS_NOTE, summary_lines
+from toeplitz_theory.reports.sentences import HEADS_NOTE, paragraph, summary_lines
+from toeplitz_theory.threads import one_thread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from toeplitz_theory.plots import Drawing
 
 _PLOTS = ("symbols", "zeros", "kernels", "by_layer")
+# Panels of a larger grid are read one by one in the PDF; at 120 dots an inch their PNG stays under 5 MB.
+_LARGE_GRID = 20
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -104,16 +108,21 @@ class Report:
         InputError
             The file cannot be read or holds no such report.
         """
+        name = shown(os.fspath(path))
         try:
+            if not Path(path).is_file():  # reading a pipe would wait for ever
+                raise InputError(f"{name}: there is no such file; give a report written by Report.save")
             text = Path(path).read_text(encoding="utf-8")
         except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path}: is not text; give a report written by Report.save") from error
+            raise InputError(f"{name}: cannot be read ({error.strerror}); check the path") from error
+        except ValueError as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{name}: is not text; give a report written by Report.save") from error
         try:
             return cls(*json_form.decode(text))
         except InputError as error:
-            raise InputError(f"{path}: {error}") from error
+            raise InputError(f"{name}: {error}") from error
 
     def to_html(self, path: str | os.PathLike[str], *, progress: bool = False) -> None:
         """Write a self-contained page: sortable table, and the symbol and zeros of every kernel.
@@ -132,7 +141,7 @@ class Report:
         """
         from toeplitz_theory.reports.html import page
 
-        write_text(path, page(self, progress))
+        write_text(path, page(self.rows, self.skipped, self.notes, self.provenance, progress))
 
     def plot(self, kind: str = "symbols", ax: Any = None) -> Drawing:
         """Draw the report.
@@ -166,10 +175,10 @@ class Report:
     def describe(self) -> str:
         """The report in a few lines of text, each saying which "invertible" it means."""
         lines = summary_lines(self.rows, self.provenance.tolerances["nullity_rtol"])
-        lines += [f"note: {note}" for note in self.notes]
+        lines += [f"note: {paragraph(note)}" for note in self.notes]
         if self.skipped:
             lines.append(f"{len(self.skipped)} skipped: see report.skipped")
-        return "\n".join([f"Report on {self.provenance.source}", *(f"  {line}" for line in lines)])
+        return "\n".join([f"Report on {shown(self.provenance.source)}", *(f"  {line}" for line in lines)])
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -180,15 +189,7 @@ class Report:
     def _repr_html_(self) -> str:
         from toeplitz_theory.reports.html import fragment
 
-        return fragment(self)
-
-
-# All figures of a report into a folder.
-
-
-KINDS = ("symbols", "zeros", "kernels", "by_layer")
-# Panels of a larger grid are read one by one in the PDF; at 120 dots an inch their PNG stays under 5 MB.
-_LARGE_GRID = 20
+        return fragment(self.rows, self.skipped, self.notes, self.provenance)
 
 
 def save_report_figures(report: Report, folder: str | os.PathLike[str]) -> list[Path]:
@@ -219,10 +220,7 @@ def save_report_figures(report: Report, folder: str | os.PathLike[str]) -> list[
     8
     """
     dpi = None if len(report.rows) <= _LARGE_GRID else 120
-    return [path for kind in KINDS for path in report.plot(kind).save(Path(folder) / kind, dpi=dpi)]
-
-
-# ``inspect``: a model's Toeplitz layers, analysed one by one.
+    return [path for kind in _PLOTS for path in report.plot(kind).save(Path(folder) / kind, dpi=dpi)]
 
 
 def inspect(
@@ -272,8 +270,9 @@ def inspect(
             f"nullity_rtol = {nullity_rtol!r}: every singular value is as small; give one below 1"
         )
     checkpoint = load(source)
-    layers = checkpoint.layers
-    rows = tuple(analyse(layer, tol, nullity_rtol) for layer in watched(layers, progress, "kernels"))
+    with one_thread():
+        layers = watched(checkpoint.layers, progress, "kernels")
+        rows = tuple(analyse(layer, tol, nullity_rtol) for layer in layers)
     return Report(
         rows=rows,
         skipped=tuple((entry.name, entry.reason) for entry in checkpoint.skipped),

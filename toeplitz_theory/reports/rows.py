@@ -9,96 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from toeplitz_theory.operators import Symbol, Zeros
+from toeplitz_theory.errors import NumericalError
+from toeplitz_theory.names import printable
+from toeplitz_theory.operators import (
+    Condition,
+    FredholmIndex,
+    JensenDeficit,
+    MinModulus,
+    Nullity,
+    Symbol,
+    Zeros,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
-class Index:
-    """A Fredholm index with the evidence for it.
-
-    Parameters
-    ----------
-    value : int or None
-        The index, at most 0 for a causal kernel; None where it could not be proved.
-    certified : bool
-        Whether it is proved.
-    margin : float
-        Certified lower bound of the symbol's modulus on the circle.
-    on_circle : tuple of float
-        Angles in radians where a zero on the circle cannot be excluded.
-    method : str
-        How it was proved.
-
-    Examples
-    --------
-    >>> Index(value=-1, certified=True, margin=0.5, on_circle=(), method="arcs").value
-    -1
-    """
-
-    value: int | None
-    certified: bool
-    margin: float
-    on_circle: tuple[float, ...]
-    method: str
-
-
-@dataclass(frozen=True)
-class Bracketed:
-    """A number between two bounds.
-
-    Parameters
-    ----------
-    value : float
-        The best value.
-    lower, upper : float
-        Bounds; equal to the value where it is exact.
-    certified : bool
-        Whether the bounds are proved; otherwise they are an estimate.
-    method : str
-        How they were found.
-
-    Examples
-    --------
-    >>> Bracketed(value=1.0, lower=0.9, upper=1.1, certified=True, method="").upper
-    1.1
-    """
-
-    value: float
-    lower: float
-    upper: float
-    certified: bool
-    method: str
-
-
-@dataclass(frozen=True)
-class Count:
-    """A whole number between two bounds.
-
-    Parameters
-    ----------
-    value : int
-        The best value.
-    lower, upper : int
-        Bounds; equal to the value where it is settled.
-    certified : bool
-        Whether the bounds are proved.
-    method : str
-        How it was found.
-
-    Examples
-    --------
-    >>> Count(value=3, lower=3, upper=3, certified=True, method="").value
-    3
-    """
-
-    value: int
-    lower: int
-    upper: int
-    certified: bool
-    method: str
+_MOST_TAPS_ISOLATED = 8192
 
 
 @dataclass(frozen=True)
@@ -117,14 +44,19 @@ class Row:
         Stored type, tensor name and layout in the checkpoint.
     w0 : float or None
         First tap.
-    index, index_residual : Index or None
-        Of T(a) and of I + T(a); the second of I + D T(a) where ``row_normalised``.
+    index, index_residual : FredholmIndex or None
+        Of T(a) and of I + T(a); the second of I + D T(a) where ``row_normalised``. Their ``value`` is None
+        where it could not be proved. Here and below None where it could not be computed: the note says why.
     zeros_near_circle : int or None
         Certified count of zeros with 1 - 1/n < abs(z) < 1 + 1/n.
-    min_modulus, jensen_deficit, log10_condition : Bracketed or None
-        As the columns say; None where the kernel cannot be analysed.
-    nullity : Count or None
-        Numerical nullity of the n x n matrix.
+    min_modulus : MinModulus or None
+        Bracket of the least modulus of the symbol on the circle.
+    jensen_deficit : JensenDeficit or None
+        In nats per token, with its error bound.
+    log10_condition : Condition or None
+        Of the n x n matrix, with its bracket.
+    nullity : Nullity or None
+        Numerical nullity of the n x n matrix, with its bounds.
     note : str
         What a reader must know.
     kernel : ndarray, shape (n,)
@@ -147,20 +79,21 @@ class Row:
     layout: str
     kernel: np.ndarray = field(repr=False, compare=False)
     w0: float | None = None
-    index: Index | None = None
-    index_residual: Index | None = None
+    index: FredholmIndex | None = None
+    index_residual: FredholmIndex | None = None
     zeros_near_circle: int | None = None
-    min_modulus: Bracketed | None = None
-    jensen_deficit: Bracketed | None = None
-    log10_condition: Bracketed | None = None
-    nullity: Count | None = None
+    min_modulus: MinModulus | None = None
+    jensen_deficit: JensenDeficit | None = None
+    log10_condition: Condition | None = None
+    nullity: Nullity | None = None
     note: str = ""
     row_normalised: bool = False
 
     @property
     def analysed(self) -> bool:
         """Whether any number could be computed."""
-        return self.index is not None
+        results = (self.index, self.zeros_near_circle, self.min_modulus, self.jensen_deficit)
+        return any(result is not None for result in (*results, self.log10_condition, self.nullity))
 
     @property
     def name(self) -> str:
@@ -169,13 +102,20 @@ class Row:
 
     @cached_property
     def zeros(self) -> Zeros:
-        """Zeros of the symbol, isolated on first use and kept: the page and the figures both draw them."""
+        """Zeros of the symbol, isolated on first use and kept: the page and the figures both draw them.
+
+        Above 8192 taps that would take minutes: NumericalError.
+        """
+        if self.n > _MOST_TAPS_ISOLATED:
+            raise NumericalError(
+                f"not isolated above n = {_MOST_TAPS_ISOLATED}; Symbol(row.kernel).zeros() does it"
+            )
         return Symbol(self.kernel).zeros()
 
     def cells(self) -> dict[str, Any]:
-        """The row of the table: column name to value, None where there is none."""
+        """The row of the table: column name to value, None where there is none; nothing unprintable."""
         return {
-            "layer": self.layer,
+            "layer": printable(self.layer),
             "head": self.head,
             "n": self.n,
             "index": self.index.value if self.index else None,
@@ -185,10 +125,10 @@ class Row:
             "min_modulus": self.min_modulus.lower if self.min_modulus else None,
             "jensen_deficit": self.jensen_deficit.value if self.jensen_deficit else None,
             "log10_condition": self.log10_condition.value if self.log10_condition else None,
-            "nullity": self.nullity.value if self.nullity else None,
+            "nullity": None if self.nullity is None else int(self.nullity),
             "w0": self.w0,
-            "dtype": self.dtype,
-            "note": self.note,
+            "dtype": printable(self.dtype),
+            "note": printable(self.note),
         }
 
 
@@ -335,26 +275,6 @@ COLUMNS: tuple[Column, ...] = (
 )
 
 COLUMN_NAMES: tuple[str, ...] = tuple(column.name for column in COLUMNS)
-
-
-def column_guide() -> str:
-    """The columns as a Markdown table, for the README and the documentation.
-
-    Returns
-    -------
-    str
-        One line per column: name, unit, status, meaning.
-
-    Examples
-    --------
-    >>> print(column_guide().splitlines()[0])
-    | column | unit | status | meaning |
-    """
-    lines = ["| column | unit | status | meaning |", "|---|---|---|---|"]
-    for column in COLUMNS:
-        meaning = column.meaning.replace("|", "\\|")
-        lines.append(f"| `{column.name}` | {column.unit} | {column.status} | {meaning} |")
-    return "\n".join(lines)
 
 
 def data_frame(rows: Sequence[Row]) -> pd.DataFrame:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from toeplitz_theory.names import shown
 from toeplitz_theory.reports.rows import Row
 
 READING_GUIDE = (
@@ -23,21 +24,28 @@ HEADS_NOTE = (
     "symbol alone; the input and output projections are not part of them."
 )
 
+_LONGEST_NAME = 120
+_LONGEST_PARAGRAPH = 2000
+
+
+def paragraph(text: str) -> str:
+    """A note or a sentence with foreign names in it, made fit to print."""
+    return shown(text, _LONGEST_PARAGRAPH)
+
+
+def csv_cell(text: str) -> str:
+    """A foreign string as a CSV cell: a spreadsheet would run what begins like a formula.
+
+    Examples
+    --------
+    >>> csv_cell("=1+1"), csv_cell("blocks.0")
+    ("'=1+1", 'blocks.0')
+    """
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
 
 def number(value: float | None, digits: int = 4) -> str:
     """A number as tables show it: few digits, no padding; "NA" when there is none.
-
-    Parameters
-    ----------
-    value : float or None
-        The number.
-    digits : int
-        Significant digits.
-
-    Returns
-    -------
-    str
-        The text.
 
     Examples
     --------
@@ -49,136 +57,121 @@ def number(value: float | None, digits: int = 4) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
-        return str(value)
+        return f"{value:d}"
     return f"{value:.{digits}g}"
 
 
+def counted(count: int, thing: str) -> str:
+    """A count and what is counted, in the plural where it must be: "1 kernel", "2 kernels"."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
 def cell_texts(row: Row) -> dict[str, str]:
-    """The cells of one row as text, column by column.
-
-    Parameters
-    ----------
-    row : Row
-        The row.
-
-    Returns
-    -------
-    dict of str to str
-        Column name to text.
+    """The cells of one row as text, column by column; long names shortened.
 
     Examples
     --------
     >>> cell_texts(Row("blocks.0", None, 1, "float32", "w", "flat", np.ones(1)))["index"]
     'NA'
     """
-    texts = {}
-    for name, value in row.cells().items():
-        texts[name] = value if isinstance(value, str) else number(value)
-    if row.head is None:
-        texts["head"] = "-"
-    return texts
+    texts = {
+        name: shown(value, _LONGEST_PARAGRAPH if name == "note" else _LONGEST_NAME)
+        if isinstance(value, str)
+        else number(value)
+        for name, value in row.cells().items()
+    }
+    return texts | {"head": "-"} if row.head is None else texts
 
 
 def degrees(angles: Sequence[float]) -> str:
     """Angles in radians, said in degrees; the first few of many.
-
-    Parameters
-    ----------
-    angles : sequence of float
-        Radians.
-
-    Returns
-    -------
-    str
-        Such as ``"0, 180 degrees"``.
 
     Examples
     --------
     >>> degrees([0.0, np.pi])
     '0, 180 degrees'
     """
-    shown = ", ".join(f"{np.degrees(angle):.6g}" for angle in angles[:4])
+    first = ", ".join(f"{np.degrees(angle):.6g}" for angle in angles[:4])
     more = f" and {len(angles) - 4} more" if len(angles) > 4 else ""
-    return f"{shown}{more} degrees"
+    return f"{first}{more} degrees"
+
+
+def index_words(value: int | None) -> str:
+    """The index in words, or that there is none.
+
+    Examples
+    --------
+    >>> index_words(-3), index_words(None)
+    ('index -3', 'index not certified')
+    """
+    return "index not certified" if value is None else f"index {value}"
 
 
 def spread(values: Iterable[float]) -> str:
-    """Median and range of some numbers; missing ones are left out.
-
-    Parameters
-    ----------
-    values : iterable of float
-        The numbers.
-
-    Returns
-    -------
-    str
-        Such as ``"median 2 (1 to 3)"``.
+    """Median and range of those of some numbers that are known.
 
     Examples
     --------
     >>> spread([1, 2, 3])
     'median 2 (1 to 3)'
     """
-    known = np.array(list(values), dtype=float)
-    if known.size == 0:
+    known = sorted(float(value) for value in values)
+    if not known:
         return "unknown"
-    middle, low, high = float(np.median(known)), float(known.min()), float(known.max())
-    return f"median {number(middle)} ({number(low)} to {number(high)})"
+    return f"median {number(median(known))} ({number(known[0])} to {number(known[-1])})"
+
+
+def median(known: Sequence[float]) -> float:
+    """The median of sorted numbers; of infinities too, whose mean is that infinity and not nan."""
+    low, high = known[(len(known) - 1) // 2], known[len(known) // 2]
+    return low if low == high else float(np.mean([low, high]))
 
 
 def summary_lines(rows: Sequence[Row], nullity_rtol: float) -> list[str]:
     """What a report says as a whole, in a few lines.
-
-    Parameters
-    ----------
-    rows : sequence of Row
-        The rows.
-    nullity_rtol : float
-        The tolerance their nullities used.
-
-    Returns
-    -------
-    list of str
-        The lines.
 
     Examples
     --------
     >>> summary_lines([], 1e-6)
     ['0 kernels in 0 Toeplitz layers']
     """
-    layers = len({row.layer for row in rows})
-    lengths = sorted({row.n for row in rows})
-    types = sorted({row.dtype for row in rows})
-    head = f"{len(rows)} kernel{'s' * (len(rows) != 1)} in {layers} Toeplitz layer{'s' * (layers != 1)}"
+    kernels = counted(len(rows), "kernel")
+    head = f"{kernels} in {counted(len({row.layer for row in rows}), 'Toeplitz layer')}"
     if not rows:
         return [head]
+    lengths = sorted({row.n for row in rows})
     size = str(lengths[0]) if len(lengths) == 1 else f"{lengths[0]} to {lengths[-1]}"
-    lines = [f"{head}, n = {size}, {', '.join(types)}"]
-    plain = [row.index for row in rows if row.index]
-    stream = [row.index_residual for row in rows if row.index_residual]
-    kinds = {row.row_normalised: "I + D T(a)" if row.row_normalised else "I + T(a)" for row in rows}
-    with_residual = "with the residual, " + " or ".join(kinds.values())
-    for label, indices in (("operator T(a) on l2(N)", plain), (with_residual, stream)):
-        known = [index.value for index in indices if index.value is not None]
-        zero = sum(value == 0 for value in known)
-        lines.append(
-            f"{label}: index 0 (invertible) for {zero} of {len(rows)}, certified for {len(known)}; "
-            + spread(known)
-        )
-    lines.append(
-        "Jensen deficit: "
-        + spread(row.jensen_deficit.value for row in rows if row.jensen_deficit)
-        + " nats per token"
-    )
-    regular = sum(row.w0 is not None and row.w0 != 0 for row in rows if row.analysed)
-    lines.append(
-        f"n x n matrix: w[0] not 0 (invertible) for {regular} of {len(rows)}; log10 condition "
-        + spread(row.log10_condition.value for row in rows if row.log10_condition)
-        + f"; nullity at {nullity_rtol:g} "
-        + spread(row.nullity.value for row in rows if row.nullity)
-    )
+    types = ", ".join(sorted({shown(row.dtype) for row in rows}))
+    # In the order of the rows: T(a), or D T(a) where rows are normalised.
+    operators = dict.fromkeys("I + D T(a)" if row.row_normalised else "I + T(a)" for row in rows)
+    deficits = [row.jensen_deficit.value for row in rows if row.jensen_deficit]
+    lines = [
+        f"{head}, n = {size}, {types}",
+        f"operator T(a) on l2(N): {_index_line(rows, 'index')}",
+        f"with the residual, {' or '.join(operators)}: {_index_line(rows, 'index_residual')}",
+        f"Jensen deficit: {spread(deficits)} nats per token",
+        _matrix_line(rows, nullity_rtol),
+    ]
     unusable = sum(not row.analysed for row in rows)
     if unusable:
-        lines.append(f"{unusable} of {len(rows)} kernels could not be analysed: their notes say why")
+        lines.append(f"{unusable} of {kernels} could not be analysed: their notes say why")
     return lines
+
+
+def _index_line(rows: Sequence[Row], name: str) -> str:
+    values = [row.cells()[name] for row in rows]
+    known = [value for value in values if value is not None]
+    invertible = sum(value == 0 for value in known)
+    return (
+        f"index 0 (invertible) for {invertible} of {len(rows)}, certified for {len(known)}; {spread(known)}"
+    )
+
+
+def _matrix_line(rows: Sequence[Row], nullity_rtol: float) -> str:
+    regular = sum(row.analysed and row.w0 != 0 for row in rows)
+    conditions = [row.log10_condition.value for row in rows if row.log10_condition]
+    nullities = [row.nullity for row in rows if row.nullity is not None]
+    return (
+        f"n x n matrix: w[0] not 0 (invertible) for {regular} of {len(rows)}; "
+        f"log10 condition {spread(conditions)}; nullity at {nullity_rtol:g} {spread(nullities)}"
+    )

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toeplitz_theory.operators.circle.curve import cubic_pieces
-from toeplitz_theory.reports.sentences import number
 
 # Whole numbers keep the page small: the drawing is _SIZE units wide and shown at about a quarter of that.
 _SIZE = 1600
@@ -205,24 +204,3 @@ def _markers(zeros: NDArray[np.complex128], kind: str, shape: str) -> str:
     # Equal places are drawn once: a shift by m has its m zeros on one spot.
     spots = np.unique(where, axis=0).tolist()
     return f'<path class="{kind}" d="{"".join(f"M{x} {y}{shape}" for x, y in spots)}"/>'
-
-
-def index_words(value: int | None) -> str:
-    """Say the index, or that there is none.
-
-    Parameters
-    ----------
-    value : int or None
-        The index.
-
-    Returns
-    -------
-    str
-        Words for a title.
-
-    Examples
-    --------
-    >>> index_words(-3), index_words(None)
-    ('index -3', 'index not certified')
-    """
-    return "index not certified" if value is None else f"index {number(value)}"

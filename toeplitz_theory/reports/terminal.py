@@ -6,12 +6,13 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from toeplitz_theory.reports.comparison import MEDIANS, Comparison
+from toeplitz_theory.names import shown
+from toeplitz_theory.reports.comparison import EXPLAINED, MEDIANS, Comparison
 from toeplitz_theory.reports.report import Report
 from toeplitz_theory.reports.rows import COLUMN_NAMES, Row
-from toeplitz_theory.reports.sentences import cell_texts, number, summary_lines
+from toeplitz_theory.reports.sentences import cell_texts, number, paragraph, summary_lines
 
 if TYPE_CHECKING:
     from toeplitz_theory.reports.shipped import ShippedModel
@@ -26,18 +27,6 @@ _DROP_FIRST = ("min_modulus", "w0", "zeros_near_circle", "certified")
 
 def aligned(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """Columns of text, two blanks apart, numbers to the right: for pipes and files.
-
-    Parameters
-    ----------
-    header : sequence of str
-        Column names.
-    lines : sequence of sequence of str
-        The cells.
-
-    Returns
-    -------
-    str
-        One line per row; the last column is not padded.
 
     Examples
     --------
@@ -85,9 +74,9 @@ def _rich_table(header: Sequence[str], lines: Sequence[Sequence[str]], width: in
         if needed <= width:
             break
     # A window narrower than the bare essentials wraps lines; cutting numbers would be worse.
-    shown = Console(width=max(width, needed), highlight=False)
-    with shown.capture() as capture:
-        shown.print(table)
+    console = Console(width=max(width, needed), highlight=False)
+    with console.capture() as capture:
+        console.print(table)
     missing = [name for name in header if name not in kept]
     printed = [line.rstrip() for line in capture.get().splitlines()]
     if missing:
@@ -103,25 +92,14 @@ def _footnotes(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
         if row.note and row.note not in notes:
             notes.append(row.note)
         marks.append(f"[{notes.index(row.note) + 1}]" if row.note else "")
-    return marks, [f"[{k}] {note}" for k, note in enumerate(notes, start=1)]
+    return marks, [f"[{k}] {paragraph(note)}" for k, note in enumerate(notes, start=1)]
 
 
 def render(rows: Sequence[Row], models: Sequence[str] | None, width: int | None) -> str:
-    """The table of a report as text.
+    """The table as text, with a leading column of ``models`` if given.
 
-    Parameters
-    ----------
-    rows : sequence of Row
-        The rows.
-    models : sequence of str or None
-        A model name for each row, shown as a leading column.
-    width : int or None
-        Characters of the window; None for a pipe: every column, plain, on one line per kernel.
-
-    Returns
-    -------
-    str
-        The table; notes follow it in a window.
+    In a window of ``width`` characters notes follow the table; for a pipe, None, every column is there,
+    plain, on one line per kernel.
 
     Examples
     --------
@@ -142,8 +120,8 @@ def render(rows: Sequence[Row], models: Sequence[str] | None, width: int | None)
         cell["note"] = mark
     hidden = [name for name in _SAID_ONCE if len({cell[name] for cell in cells}) == 1]
     hidden += [name for name in ("note", "head") if not any(cell[name] not in ("", "-") for cell in cells)]
-    shown = extra + [name for name in names if name not in hidden]
-    table = _rich_table(shown, [[cell[name] for name in shown] for cell in cells], width)
+    names = extra + [name for name in names if name not in hidden]
+    table = _rich_table(names, [[cell[name] for name in names] for cell in cells], width)
     return table + "\n".join(line for note in notes for line in textwrap.wrap(note, width))
 
 
@@ -154,12 +132,7 @@ def _window(stream: TextIO) -> int | None:
 def print_report(report: Report, stream: TextIO | None = None) -> None:
     """Print a report: what it says as a whole, the table, the notes, what was skipped.
 
-    Parameters
-    ----------
-    report : Report
-        The report.
-    stream : text file, optional
-        Standard output when not given; folded to the window when it is one, plain otherwise.
+    Folded to the window where ``stream``, standard output by default, is one; plain otherwise.
 
     Examples
     --------
@@ -171,28 +144,22 @@ def print_report(report: Report, stream: TextIO | None = None) -> None:
     """
     out = stream or sys.stdout
     width = _window(out)
-    lines = [report.provenance.source]
+    lines = [shown(report.provenance.source)]
     lines += [
         f"  {line}" for line in summary_lines(report.rows, report.provenance.tolerances["nullity_rtol"])
     ]
     lines += ["", render(report.rows, None, width).rstrip()]
     if report.notes:
-        lines += ["", *(textwrap.fill(note, width) if width else note for note in report.notes)]
+        notes = map(paragraph, report.notes)
+        lines += ["", *(textwrap.fill(note, width) if width else note for note in notes)]
     if report.skipped:
         lines += ["", f"skipped ({len(report.skipped)}):"]
-        lines += [f"  {name}: {reason}" for name, reason in report.skipped]
+        lines += [f"  {shown(name)}: {paragraph(reason)}" for name, reason in report.skipped]
     print("\n".join(lines), file=out)
 
 
 def print_comparison(comparison: Comparison, stream: TextIO | None = None) -> None:
     """Print the medians of several models, then all their rows.
-
-    Parameters
-    ----------
-    comparison : Comparison
-        The comparison.
-    stream : text file, optional
-        Standard output when not given.
 
     Examples
     --------
@@ -200,55 +167,43 @@ def print_comparison(comparison: Comparison, stream: TextIO | None = None) -> No
     >>> from toeplitz_theory.reports import compare
     >>> model = {"blocks.0.mixer.weight": np.array([2.0, 1.0])}
     >>> print_comparison(compare({"a": model}))  # doctest: +ELLIPSIS
-    medians over kernels...
+    Medians over kernels...
     """
     out = stream or sys.stdout
     width = _window(out)
     header = ["model", "kernels", "certified", "index_0", "w0_not_0", *MEDIANS]
-    lines = [[_text(entry[name]) for name in header] for entry in comparison.medians()]
+    lines = [[_cell(entry[name]) for name in header] for entry in comparison.medians()]
     table = aligned(header, lines) if width is None else _rich_table(header, lines, width).rstrip()
-    explained = (
-        "medians over kernels; index_0: kernels whose operator T(a) is invertible on l2(N); "
-        "w0_not_0: kernels whose n x n matrix is invertible"
-    )
-    names = [name for name, report in comparison.reports.items() for _ in report.rows]
+    names = [shown(name) for name, report in comparison.reports.items() for _ in report.rows]
     rows = [row for report in comparison.reports.values() for row in report.rows]
-    print("\n".join([explained, table, "", render(rows, names, width).rstrip()]), file=out)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else number(value)
+    print("\n".join([EXPLAINED, table, "", render(rows, names, width).rstrip()]), file=out)
 
 
 def print_models(models: Sequence[ShippedModel], stream: TextIO | None = None) -> None:
-    """Print the models found under a folder.
-
-    Parameters
-    ----------
-    models : sequence of ShippedModel
-        What ``find_models`` found.
-    stream : text file, optional
-        Standard output when not given.
+    """Print the models that `find_models` finds under a folder.
 
     Examples
     --------
     >>> print_models([])
     model  objective  layers  n  d_model  vocabulary  validation loss  MB  path
     """
-    out = stream or sys.stdout
     header = ["model", "objective", "layers", "n", "d_model", "vocabulary", "validation loss", "MB", "path"]
     lines = [
         [
-            model.name,
-            model.objective or "NA",
+            _cell(model.name),
+            _cell(model.objective),
             number(model.layers),
             number(model.n),
             number(model.d_model),
             number(model.vocabulary),
             number(model.validation_loss),
             f"{model.bytes / 1e6:.1f}",
-            str(model.path),
+            shown(model.path),
         ]
         for model in models
     ]
-    print(aligned(header, lines), file=out)
+    print(aligned(header, lines), file=stream or sys.stdout)
+
+
+def _cell(value: str | float | None) -> str:
+    return shown(value) if isinstance(value, str) else number(value)
