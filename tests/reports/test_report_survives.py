@@ -2,6 +2,7 @@
 
 import copy
 import io
+import itertools
 import json
 
 import numpy as np
@@ -208,14 +209,18 @@ def changed(document, path, value, remove=False):
 
 
 def test_reports_that_load_can_be_looked_at(tmp_path, awkward_report):
-    """Every place of a report replaced by every odd value, or taken out."""
+    """Every place of a report replaced by some of the odd values, or taken out."""
     whole = json.loads(_saved(awkward_report, tmp_path).read_text())
     whole["rows"] = whole["rows"][1:5:3]
     whole["skipped"] = [["name", "reason"]]
     refused = accepted = 0
+    odd = itertools.cycle(range(len(ODD) + 1))
     for path in list(places(whole))[1:]:
-        for k, value in enumerate([*ODD, None]):
-            (tmp_path / "odd.json").write_text(json.dumps(changed(whole, path, value, remove=k == len(ODD))))
+        for k in itertools.islice(odd, 5):
+            removed = k == len(ODD)
+            (tmp_path / "odd.json").write_text(
+                json.dumps(changed(whole, path, None if removed else ODD[k], removed))
+            )
             try:
                 made = Report.load(tmp_path / "odd.json")
             except InputError as error:
@@ -224,7 +229,7 @@ def test_reports_that_load_can_be_looked_at(tmp_path, awkward_report):
                 continue
             accepted += 1
             everything(made, tmp_path, figures=accepted % 50 == 0)
-    assert refused > 500 and accepted > 50
+    assert refused > 200 and accepted > 20
 
 
 @pytest.mark.parametrize("place", ["missing.json", "folder", "fifo", "no\0name"])

@@ -1,5 +1,6 @@
 """The numbers of a report against kernels whose zeros were chosen, and against dense matrices."""
 
+import dataclasses
 import json
 import math
 
@@ -13,6 +14,7 @@ from scipy.linalg import toeplitz
 import toeplitz_theory as tt
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.reports import COLUMN_NAMES, COLUMNS
+from toeplitz_theory.reports.analysis import analyse
 
 EPS = np.finfo(float).eps
 DESIGN = [
@@ -92,6 +94,15 @@ def test_row_normalised_layers_have_the_index_of_their_own_operator(taps, index,
     assert report.table["index_residual"][0] == with_d_t
     report.save(tmp_path / "report.json")
     assert tt.Report.load(tmp_path / "report.json").rows[0] == row
+
+
+@pytest.mark.parametrize(("taps", "index"), [((4.0, -9.0, 1.0), -1), ((1.0, 3.0), None)])
+def test_layers_that_may_be_normalised_have_the_index_that_holds_either_way(taps, index):
+    # The indices of I + T(a) and I + D T(a) are those of the test above: -1 and -1, -1 and 0.
+    layer = tt.checkpoints.load(flat(padded(*taps))).layers[0]
+    row = analyse(dataclasses.replace(layer, row_normalised=None), tol=0.0, nullity_rtol=1e-6)
+    assert (row.index_residual.value if row.index_residual else None) == index
+    assert ("does not say which" in row.note) == (index is None)
 
 
 def test_rows_that_cannot_be_normalised_have_no_index_with_residual(tmp_path):

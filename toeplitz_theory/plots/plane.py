@@ -14,7 +14,7 @@ from scipy import ndimage
 from toeplitz_theory.plots.drawing import CURVE, INK, Drawing, look, panels
 
 if TYPE_CHECKING:
-    from toeplitz_theory.operators.spectra import IndexMap, Pseudospectrum
+    from toeplitz_theory.operators.plane import IndexMap, Pseudospectrum
 
 _SIZE = (3.8, 3.2)
 _MOST_COLOURS = 12  # more winding numbers than this are coloured in steps

@@ -7,7 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "comparison": ["Comparison", "compare"],
         "shipped": ["conditions"],
-        "provenance": ["File", "Provenance"],
+        "provenance": ["Provenance"],
         "report": ["Report", "inspect", "save_report_figures"],
         "rows": ["COLUMNS", "COLUMN_NAMES", "Column", "Row"],
     },

@@ -19,7 +19,7 @@ from toeplitz_theory.operators import (
     Symbol,
 )
 from toeplitz_theory.reports.rows import Row
-from toeplitz_theory.reports.sentences import degrees
+from toeplitz_theory.reports.sentences import degrees, number
 
 Result = TypeVar("Result")
 
@@ -50,7 +50,6 @@ def analyse(layer: ToeplitzLayer, tol: float, nullity_rtol: float) -> Row:
         condition = attempt("log10_condition", section.log10_condition, notes)
         nullity = attempt("nullity", lambda: section.nullity(nullity_rtol), notes)
         notes += [_doubt_of_deficit(deficit), _doubt_of_condition(condition), _doubt_of_nullity(nullity)]
-        with_residual = _normalised if layer.row_normalised else _residual
         results = {
             "index": index,
             "zeros_near_circle": near,
@@ -58,7 +57,7 @@ def analyse(layer: ToeplitzLayer, tol: float, nullity_rtol: float) -> Row:
             "log10_condition": condition,
             "nullity": nullity,
             "min_modulus": attempt("min_modulus", symbol.min_modulus, notes),
-            "index_residual": attempt("index_residual", lambda: with_residual(kernel, tol, notes), notes),
+            "index_residual": attempt("index_residual", lambda: _with_residual(layer, tol, notes), notes),
         }
     return Row(
         layer=layer.layer,
@@ -115,7 +114,22 @@ def _deficit(symbol: Symbol, index: FredholmIndex | None) -> JensenDeficit:
     return symbol.jensen_deficit()
 
 
-def _residual(kernel: np.ndarray, tol: float, notes: list[str]) -> FredholmIndex | None:
+def _with_residual(layer: ToeplitzLayer, tol: float, notes: list[str]) -> FredholmIndex | None:
+    """Index of the layer with its residual connection; where either may be meant, only if both agree."""
+    if layer.row_normalised is not None:
+        return (_normalised if layer.row_normalised else _plain)(layer.kernel, tol, notes)
+    indices = [_plain(layer.kernel, tol, notes), _normalised(layer.kernel, tol, notes)]
+    values = [index and index.value for index in indices]
+    if values[0] is not None and values[0] == values[1]:
+        return indices[0]
+    notes.append(
+        f"no index with residual: that of I + T(a) is {number(values[0])}, that of I + D T(a) "
+        f"{number(values[1])}, and the checkpoint does not say which of them the layer is"
+    )
+    return None
+
+
+def _plain(kernel: np.ndarray, tol: float, notes: list[str]) -> FredholmIndex | None:
     """Index of I + T(a)."""
     if kernel[0] == -1 and not kernel[1:].any():
         notes.append("I + T(a) = 0 has no Fredholm index")
@@ -134,8 +148,8 @@ def _normalised(kernel: np.ndarray, tol: float, notes: list[str]) -> FredholmInd
         return None
     first, last = (f"{layer.scales[i]:.3g}" for i in (0, -1))
     notes.append(
-        f"D from {first} in the first row to {last} in the last; index and index with residual are those of "
-        "D T(a) and I + D T(a), the other numbers those of T(a)"
+        f"D from {first} in the first row to {last} in the last; index with residual is that of I + D T(a), "
+        "index that of D T(a) and of T(a), the other numbers are those of T(a)"
     )
     winding = layer.residual_winding(tol)
     index = FredholmIndex(None if winding.count is None else -winding.count, winding)

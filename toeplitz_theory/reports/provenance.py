@@ -8,38 +8,17 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
+
+from toeplitz_theory.checkpoints import SourceFile
 
 CONVENTION = (
     "y[t] = sum_k w[k] x[t-k]; symbol a(z) = sum_k w[k] z^k on |z| = 1; "
     "ind T(a) = -wind(a, 0) = -(number of zeros of a in |z| < 1)"
 )
 _PACKAGES = ("toeplitz-theory", "numpy", "scipy", "python-flint")
-
-
-@dataclass(frozen=True)
-class File:
-    """A file that was read.
-
-    Parameters
-    ----------
-    path : str
-        As it was given or found.
-    sha256 : str
-        Of its whole content.
-    bytes : int
-        Its size.
-
-    Examples
-    --------
-    >>> File("model.safetensors", "00", 8).bytes
-    8
-    """
-
-    path: str
-    sha256: str
-    bytes: int
 
 
 @dataclass(frozen=True)
@@ -50,7 +29,7 @@ class Provenance:
     ----------
     source : str
         The checkpoint as named by the caller, or the class of a live module.
-    files : tuple of File
+    files : tuple of SourceFile
         The files read, with their hashes; empty for a live module.
     dtypes : tuple of str
         Stored types of the kernels.
@@ -76,7 +55,7 @@ class Provenance:
     """
 
     source: str
-    files: tuple[File, ...]
+    files: tuple[SourceFile, ...]
     dtypes: tuple[str, ...]
     n: tuple[int, ...]
     convention: str
@@ -89,7 +68,7 @@ class Provenance:
 
 def collect(
     source: str,
-    files: tuple[File, ...],
+    files: tuple[SourceFile, ...],
     dtypes: tuple[str, ...],
     n: tuple[int, ...],
     tolerances: dict[str, float],
@@ -126,6 +105,7 @@ def _versions() -> dict[str, str]:
     return versions
 
 
+@cache
 def _commit() -> str | None:
     """The toolkit's own commit, if the running package lies in a checkout of it; None otherwise."""
     root = Path(__file__).resolve().parents[2]

@@ -17,7 +17,7 @@ from toeplitz_theory.names import shown
 from toeplitz_theory.reports import json_form
 from toeplitz_theory.reports.analysis import analyse
 from toeplitz_theory.reports.progress import watched
-from toeplitz_theory.reports.provenance import File, Provenance, collect
+from toeplitz_theory.reports.provenance import Provenance, collect
 from toeplitz_theory.reports.rows import Row
 from toeplitz_theory.reports.sentences import HEADS_NOTE, paragraph, summary_lines
 from toeplitz_theory.threads import one_thread
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from toeplitz_theory.plots import Drawing
 
-_PLOTS = ("symbols", "zeros", "kernels", "by_layer")
+KINDS = ("symbols", "zeros", "kernels", "by_layer")
 # Panels of a larger grid are read one by one in the PDF; at 120 dots an inch their PNG stays under 5 MB.
 _LARGE_GRID = 20
 
@@ -168,8 +168,8 @@ class Report:
 
         if kind == "by_layer":
             return plots.by_layer({"": self}, ax=ax)
-        if kind not in _PLOTS:
-            raise InputError(f"plot({kind!r}): unknown kind; choose one of {', '.join(_PLOTS)}")
+        if kind not in KINDS:
+            raise InputError(f"plot({kind!r}): unknown kind; choose one of {', '.join(KINDS)}")
         return plots.index_grid(self, what=kind, ax=ax)
 
     def describe(self) -> str:
@@ -220,7 +220,7 @@ def save_report_figures(report: Report, folder: str | os.PathLike[str]) -> list[
     8
     """
     dpi = None if len(report.rows) <= _LARGE_GRID else 120
-    return [path for kind in _PLOTS for path in report.plot(kind).save(Path(folder) / kind, dpi=dpi)]
+    return [path for kind in KINDS for path in report.plot(kind).save(Path(folder) / kind, dpi=dpi)]
 
 
 def inspect(
@@ -279,7 +279,7 @@ def inspect(
         notes=(*checkpoint.notes, *((HEADS_NOTE,) if any("heads" in row.layout for row in rows) else ())),
         provenance=collect(
             source=str(checkpoint.source),
-            files=tuple(File(str(file.path), file.sha256, file.bytes) for file in checkpoint.files),
+            files=checkpoint.files,
             dtypes=tuple(sorted({row.dtype for row in rows})),
             n=tuple(sorted({row.n for row in rows})),
             tolerances={"tol": float(tol), "nullity_rtol": float(nullity_rtol)},

@@ -61,8 +61,8 @@ class Row:
         What a reader must know.
     kernel : ndarray, shape (n,)
         The kernel itself, float64, so that a saved report can be drawn and checked.
-    row_normalised : bool
-        Whether the layer is D T(a), each row divided by its sum.
+    row_normalised : bool or None
+        Whether the layer is D T(a), each row divided by its sum; None where the checkpoint does not say.
 
     Examples
     --------
@@ -87,7 +87,7 @@ class Row:
     log10_condition: Condition | None = None
     nullity: Nullity | None = None
     note: str = ""
-    row_normalised: bool = False
+    row_normalised: bool | None = False
 
     @property
     def analysed(self) -> bool:

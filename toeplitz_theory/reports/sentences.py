@@ -127,6 +127,10 @@ def median(known: Sequence[float]) -> float:
     return low if low == high else float(np.mean([low, high]))
 
 
+# The layer with its residual connection: whose rows are normalised, are not, or may be.
+_OPERATORS = {True: "I + D T(a)", False: "I + T(a)", None: "I + T(a) or I + D T(a)"}
+
+
 def summary_lines(rows: Sequence[Row], nullity_rtol: float) -> list[str]:
     """What a report says as a whole, in a few lines.
 
@@ -142,8 +146,7 @@ def summary_lines(rows: Sequence[Row], nullity_rtol: float) -> list[str]:
     lengths = sorted({row.n for row in rows})
     size = str(lengths[0]) if len(lengths) == 1 else f"{lengths[0]} to {lengths[-1]}"
     types = ", ".join(sorted({shown(row.dtype) for row in rows}))
-    # In the order of the rows: T(a), or D T(a) where rows are normalised.
-    operators = dict.fromkeys("I + D T(a)" if row.row_normalised else "I + T(a)" for row in rows)
+    operators = dict.fromkeys(_OPERATORS[row.row_normalised] for row in rows)
     deficits = [row.jensen_deficit.value for row in rows if row.jensen_deficit]
     lines = [
         f"{head}, n = {size}, {types}",
