@@ -5,8 +5,6 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-# Products by a fixed table: what is fastest today must not decide what a test computes.
-os.environ.setdefault("TOEPLITZ_THEORY_PRODUCT", "table")
 
 import sys
 

@@ -10,7 +10,7 @@ from toeplitz_theory.tmm.autoencoder import TMMForAutoencoding
 from toeplitz_theory.tmm.config import TMMConfig
 from toeplitz_theory.tmm.modeling import TMMForCausalLM, TMMModel
 from toeplitz_theory.tmm.penalty import jensen_deficit
-from toeplitz_theory.tmm.products.product import causal_toeplitz_product
+from toeplitz_theory.tmm.products import causal_toeplitz_product
 
 AutoConfig.register(TMMConfig.model_type, TMMConfig, exist_ok=True)
 AutoModel.register(TMMConfig, TMMModel, exist_ok=True)

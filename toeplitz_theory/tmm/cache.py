@@ -20,7 +20,7 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.tmm.online import OnlineConvolution
 from toeplitz_theory.tmm.online_levels import Blocks
-from toeplitz_theory.tmm.products.product import causal_toeplitz_product
+from toeplitz_theory.tmm.products import causal_toeplitz_product
 
 # What the layers that mixers put into transformers' cache have in common.
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from toeplitz_theory.tmm.online_levels import Blocks, DenseLevel, InputStore, Level, SpectralLevel
-from toeplitz_theory.tmm.products.product import causal_toeplitz_product
+from toeplitz_theory.tmm.products import causal_toeplitz_product
 
 # Inputs kept beyond their use, so that speculative decoding can step back on a stream longer than n.
 CROP_ROOM = 64

@@ -1,6 +1,15 @@
-"""The ways to multiply by causal Toeplitz matrices, their gradients, and the choice among them."""
+"""The ways to multiply by causal Toeplitz matrices, the table that picks one, and their gradients."""
 
-from toeplitz_theory.tmm.products.choice import METHODS, chosen_method
 from toeplitz_theory.tmm.products.dense import toeplitz_matrices
+from toeplitz_theory.tmm.products.product import causal_toeplitz_product, product_plus
+from toeplitz_theory.tmm.products.table import METHODS, WAYS, chosen_way, way_by_table
 
-__all__ = ["METHODS", "chosen_method", "toeplitz_matrices"]
+__all__ = [
+    "METHODS",
+    "WAYS",
+    "causal_toeplitz_product",
+    "chosen_way",
+    "product_plus",
+    "toeplitz_matrices",
+    "way_by_table",
+]

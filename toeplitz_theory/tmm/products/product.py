@@ -1,11 +1,11 @@
-"""The product and its gradients as differentiable functions: for autograd, `torch.func` and `torch.compile`.
+"""Products by causal Toeplitz matrices, differentiable by autograd, `torch.func` and `torch.compile`.
 
-Three bilinear maps are closed under taking derivatives: the product ``T(w) x``, its transpose ``T(w)^T g``,
-and the correlation of g with x, which is the gradient of the first in w. `Gradients` computes the last two
-together, since they share a transform. All take the channels of the heads side by side, (B, t, H c), as a
-network has them: every view of theirs would be a node of the graph, and time in both directions. Only
-arguments are kept for the backward pass: transforms and matrices are made again, which costs little and saves
-memory of twice the activations.
+``y[t] = sum_{k <= t} w[k] x[t - k]`` for every channel of a head. Three bilinear maps are closed under taking
+derivatives: the product ``T(w) x``, its transpose ``T(w)^T g``, and the correlation of g with x, which is the
+gradient of the first in w. `Gradients` computes the last two together, since they share a transform. All take
+the channels of the heads side by side, (B, t, H c), as a network has them: every view of theirs would be a
+node of the graph, and time in both directions. Only arguments are kept for the backward pass: transforms and
+matrices are made again, which costs little and saves memory of twice the activations.
 """
 
 import inspect
@@ -17,7 +17,64 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.forward_ad import unpack_dual
 
-from toeplitz_theory.tmm.products.choice import WAYS, chosen_method, inner_dtype
+from toeplitz_theory.errors import InputError
+from toeplitz_theory.tmm.products.table import WAYS, chosen_way, inner_dtype
+
+
+def causal_toeplitz_product(x: Tensor, kernels: Tensor, method: str = "auto") -> Tensor:
+    """Multiply each head's channels by its causal Toeplitz matrix.
+
+    Differentiable any number of times, in both modes, under `torch.func` and `torch.compile` (there once, in
+    reverse). Only ``x`` and ``kernels`` are kept for the backward pass.
+
+    Parameters
+    ----------
+    x : Tensor, shape (B, t, H, c)
+        Batch, time, heads, channels.
+    kernels : Tensor, shape (H, n) with n >= t
+        ``kernels[h, k]`` multiplies the input k steps back; taps from t on are not used.
+    method : {"auto", "fft", "dense", "blocked"}
+        ``"auto"`` goes by a fixed table of device, length and channels; the result is the same to rounding.
+
+    Returns
+    -------
+    Tensor, shape (B, t, H, c), in the dtype of ``x``
+        Half precisions are widened to float32 inside.
+
+    Raises
+    ------
+    InputError
+        When the shapes do not fit, the numbers are not real floating-point ones, or the method is unknown.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from toeplitz_theory.tmm import causal_toeplitz_product
+    >>> x = torch.tensor([1.0, 0.0, 2.0]).reshape(1, 3, 1, 1)
+    >>> causal_toeplitz_product(x, torch.tensor([[1.0, 0.5, 0.25]])).flatten()
+    tensor([1.0000, 0.5000, 2.2500])
+    """
+    if x.ndim != 4 or kernels.ndim != 2 or kernels.shape[0] != x.shape[2] or kernels.shape[1] < x.shape[1]:
+        raise InputError(
+            f"x of shape {tuple(x.shape)} needs kernels of shape ({x.shape[2] if x.ndim == 4 else 'H'}, "
+            f">= {x.shape[1] if x.ndim == 4 else 't'}), not {tuple(kernels.shape)}"
+        )
+    if not (x.is_floating_point() and kernels.is_floating_point()):
+        raise InputError(
+            f"x and kernels must be real floating-point numbers, not {x.dtype} and {kernels.dtype}"
+        )
+    return product_plus(x.flatten(2), kernels[:, : x.shape[1]], None, method).view(x.shape)
+
+
+def product_plus(x: Tensor, w: Tensor, bias: Tensor | None, method: str) -> Tensor:
+    """Return the product of ``x`` (B, t, H c) with kernels (H, t) plus a bias, whose shapes are known to fit.
+
+    The bias is (t, H), or (t,) for one head, or None.
+    """
+    if torch.compiler.is_compiling():
+        y = product_op(x, w, method, False)
+        return y if bias is None else add_bias(y, bias)
+    return Product.apply(x, w, bias, chosen_way(method, x, w), False)
 
 
 class Product(Function):
@@ -182,7 +239,7 @@ def multiply(x: Tensor, w: Tensor, method: str, adjoint: bool, bias: Tensor | No
     if x.numel() == 0:
         return torch.empty_like(x)
     with _no_autocast(x):
-        y = _own(WAYS[method].multiply(x, w, inner_dtype(x, w), adjoint))
+        y = _own(WAYS[method].multiply(x, w, inner_dtype(x.dtype, w.dtype), adjoint))
     if bias is not None:
         y.unflatten(2, (len(w), -1)).add_(bias.reshape(len(bias), -1, 1))
     return y
@@ -190,7 +247,7 @@ def multiply(x: Tensor, w: Tensor, method: str, adjoint: bool, bias: Tensor | No
 
 def correlate(g: Tensor, x: Tensor, heads: int, method: str) -> Tensor:
     """Compute the correlation without a gradient."""
-    dtype = inner_dtype(g, x)
+    dtype = inner_dtype(g.dtype, x.dtype)
     if x.numel() == 0:
         return torch.zeros(heads, x.shape[1], dtype=dtype, device=x.device)
     with _no_autocast(x):
@@ -202,7 +259,7 @@ def gradients(g: Tensor, x: Tensor, w: Tensor, method: str) -> tuple[Tensor, Ten
     if x.numel() == 0:
         return torch.empty_like(x), torch.zeros_like(w)
     with _no_autocast(x):
-        gx, gw = WAYS[method].gradients(g, x, w, inner_dtype(x, w))
+        gx, gw = WAYS[method].gradients(g, x, w, inner_dtype(x.dtype, w.dtype))
     return _own(gx), _own(gw)
 
 
@@ -261,13 +318,13 @@ def _bias_as_heads(bias: Tensor, dim: int | None, info) -> Tensor:
 @torch.library.custom_op("toeplitz_theory::product", mutates_args=())
 def product_op(x: Tensor, w: Tensor, method: str, adjoint: bool) -> Tensor:
     """`Product` as one node of a compiled graph."""
-    return multiply(x, w, chosen_method(method, x, w), adjoint).contiguous()
+    return multiply(x, w, chosen_way(method, x, w), adjoint).contiguous()
 
 
 @torch.library.custom_op("toeplitz_theory::gradients", mutates_args=())
 def gradients_op(g: Tensor, x: Tensor, w: Tensor, method: str) -> tuple[Tensor, Tensor]:
     """`Gradients` as one node of a compiled graph."""
-    gx, gw = gradients(g, x, w, chosen_method(method, x, w))
+    gx, gw = gradients(g, x, w, chosen_way(method, x, w))
     return gx.contiguous(), gw.contiguous()
 
 
@@ -292,66 +349,3 @@ def _of_product(ctx, g):
 
 
 product_op.register_autograd(_of_product, setup_context=_keep)
-
-
-# Multiplication by causal Toeplitz matrices, with its own gradient.
-#
-# ``y[t] = sum_{k <= t} w[k] x[t - k]`` for every channel of a head. The ways to compute it are in `products`.
-
-
-def causal_toeplitz_product(x: Tensor, kernels: Tensor, method: str = "auto") -> Tensor:
-    """Multiply each head's channels by its causal Toeplitz matrix.
-
-    Differentiable any number of times, in both modes, under `torch.func` and `torch.compile` (there once, in
-    reverse). Only ``x`` and ``kernels`` are kept for the backward pass.
-
-    Parameters
-    ----------
-    x : Tensor, shape (B, t, H, c)
-        Batch, time, heads, channels.
-    kernels : Tensor, shape (H, n) with n >= t
-        ``kernels[h, k]`` multiplies the input k steps back; taps from t on are not used.
-    method : {"auto", "fft", "dense", "blocked"}
-        ``"auto"`` takes what was fastest on this machine for such shapes: measured on first use and kept in
-        the cache folder (on accelerators: the FFT). The environment variable TOEPLITZ_THEORY_PRODUCT decides
-        instead when it names a method, or ``table`` for a fixed choice by length.
-
-    Returns
-    -------
-    Tensor, shape (B, t, H, c), in the dtype of ``x``
-        Half precisions are widened to float32 inside.
-
-    Raises
-    ------
-    ValueError
-        When the shapes do not fit, the numbers are not real floating-point ones, or the method is unknown.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from toeplitz_theory.tmm import causal_toeplitz_product
-    >>> x = torch.tensor([1.0, 0.0, 2.0]).reshape(1, 3, 1, 1)
-    >>> causal_toeplitz_product(x, torch.tensor([[1.0, 0.5, 0.25]])).flatten()
-    tensor([1.0000, 0.5000, 2.2500])
-    """
-    if x.ndim != 4 or kernels.ndim != 2 or kernels.shape[0] != x.shape[2] or kernels.shape[1] < x.shape[1]:
-        raise ValueError(
-            f"x of shape {tuple(x.shape)} needs kernels of shape ({x.shape[2] if x.ndim == 4 else 'H'}, "
-            f">= {x.shape[1] if x.ndim == 4 else 't'}), not {tuple(kernels.shape)}"
-        )
-    if not (x.is_floating_point() and kernels.is_floating_point()):
-        raise ValueError(
-            f"x and kernels must be real floating-point numbers, not {x.dtype} and {kernels.dtype}"
-        )
-    return product_plus(x.flatten(2), kernels[:, : x.shape[1]], None, method).view(x.shape)
-
-
-def product_plus(x: Tensor, w: Tensor, bias: Tensor | None, method: str) -> Tensor:
-    """Return the product of ``x`` (B, t, H c) with kernels (H, t) plus a bias, whose shapes are known to fit.
-
-    The bias is (t, H), or (t,) for one head, or None.
-    """
-    if torch.compiler.is_compiling():
-        y = product_op(x, w, method, False)
-        return y if bias is None else add_bias(y, bias)
-    return Product.apply(x, w, bias, chosen_method(method, x, w), False)
