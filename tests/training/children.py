@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -9,7 +10,7 @@ import warnings
 from pathlib import Path
 
 import torch
-from transformers import TrainerState, modeling_utils, trainer_utils
+from transformers import TrainerState, modeling_utils
 
 from toeplitz_theory.cli import run
 from toeplitz_theory.training import callbacks, model_kernels, runner, trainer
@@ -23,12 +24,12 @@ MOMENTS = {
     "weights": (modeling_utils, "safe_save_file", 1),
     "state by torch": (torch, "save", 1),
     "trainer state": (TrainerState, "save_to_json", 1),
-    "mark": (trainer, "mark_complete", None),
-    "removal of the oldest": (trainer_utils.shutil, "rmtree", None),
-    "kernels": (model_kernels, "save_file", 1),
+    "seal": (runner, "finish_checkpoint", None),
+    "removal": (shutil, "rmtree", None),
+    "kernels": (model_kernels, "save", None),
     "row": (callbacks.HistoryCallback, "on_log", None),
     "evaluation": (trainer.TMMTrainer, "evaluate", None),
-    "card": (runner, "write_text", 0),
+    "card": (runner, "_write", 0),
     "move": (runner.os, "replace", None),
 }
 

@@ -73,7 +73,7 @@ def test_what_cannot_be_measured_is_one_line(trained, tmp_path, capsys):
         lines = capsys.readouterr().err.splitlines()
         return next(line for line in lines if line.startswith("toeplitz-theory: "))
 
-    assert "there is no such file" in refused(tmp_path / "none")
+    assert "there is no such folder" in refused(tmp_path / "none")
     assert "holds no trained model" in refused(tmp_path, "--recipe", recipe)
     (tmp_path / "taken").mkdir()
     assert "exists" in refused(folder, "--recipe", recipe, "--save", tmp_path / "taken")

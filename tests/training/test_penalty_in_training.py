@@ -13,6 +13,9 @@ from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators import Symbol
 from toeplitz_theory.training import runner
 from toeplitz_theory.training.model_kernels import kernel_file, mean_jensen_deficit, named_kernels
+from toeplitz_theory.training.recipe import load_recipe
+from toeplitz_theory.training.token_cache import cached_tokens
+from toeplitz_theory.training.trained import build_model
 from toeplitz_theory.training.trainer import TMMTrainer, training_arguments
 
 PENALTY = 0.3
@@ -29,22 +32,24 @@ class _Gradients(TrainerCallback):
 @pytest.mark.parametrize("parts", [1, 2])
 def test_the_gradient_is_that_of_loss_and_penalty_once(recipe_file, tmp_path, parts):
     tail = f"jensen_penalty = {PENALTY}\ngradient_accumulation_steps = {parts}"
-    recipe = runner.load_recipe(recipe_file(tail=tail + "\nmax_grad_norm = 1e9"))
-    prepared = runner.prepare(recipe, tmp_path)
-    model, kept = runner.build_model(recipe, prepared.tokenizer), _Gradients()
+    recipe = load_recipe(recipe_file(tail=tail + "\nmax_grad_norm = 1e9"))
+    tokens = cached_tokens(recipe.data, tmp_path)
+    train, held_out = tokens.packed(recipe.data.sequence_length)
+    model, kept = build_model(recipe, tokens.tokenizer), _Gradients()
     trainer = TMMTrainer(
         model=model,
         args=training_arguments(recipe, tmp_path / "work"),
-        train_dataset=prepared.train,
-        eval_dataset=prepared.validation,
+        train_dataset=train,
+        eval_dataset=held_out,
         callbacks=[kept],
         seed=recipe.training.seed,
+        finish_checkpoint=lambda folder: None,
         jensen_penalty=PENALTY,
     )
-    batch = [prepared.train[i]["input_ids"] for one in list(trainer.order)[:parts] for i in one]
+    batch = [train[i]["input_ids"] for one in list(trainer.order)[:parts] for i in one]
     ids = torch.stack(batch)
     assert len(ids) == recipe.training.batch_size
-    plain = runner.build_model(recipe, prepared.tokenizer)
+    plain = build_model(recipe, tokens.tokenizer)
     deficits = [
         sum(-np.log(abs(z)) for z in Symbol(weight.detach().double().numpy()[0]).zeros() if abs(z) < 1)
         for _, weight in named_kernels(plain)

@@ -22,6 +22,7 @@ from toeplitz_theory.training import runner
 from toeplitz_theory.training.batches import BatchOrder
 from toeplitz_theory.training.model_kernels import kernel_file, mean_jensen_deficit, save_kernels
 from toeplitz_theory.training.recipe import load_recipe
+from toeplitz_theory.training.token_cache import cached_tokens
 
 PENALTY = "jensen_penalty = 0.05"
 STEPS = "steps = 40\nlearning_rate = 3e-4"
@@ -83,7 +84,7 @@ def test_accumulated_parts_are_one_batch(recipe_file, tmp_path, objective):
 def test_two_processes_are_one_and_go_on_after_a_kill(recipe_file, tmp_path, objective, parts, killed):
     alone = recipe_file(objective, steps=STEPS, sequence_length=LENGTH, tail=PENALTY)
     recipe = load_recipe(alone)
-    sequences = len(runner.prepare(recipe, tmp_path).train)
+    sequences = len(cached_tokens(recipe.data, tmp_path).packed(24)[0])
     # More than an epoch, whose last step is not full: where the usual padding repeats sequences.
     assert sequences % 4 and sequences / 4 < 36
     runner.train(alone, tmp_path / "alone")

@@ -1,5 +1,6 @@
 """Recipes: read whole, and refused in one line that names the key."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,45 @@ def test_binary_file(tmp_path):
     path.write_bytes(b"\xff\x00")
     with pytest.raises(InputError, match="TOML"):
         load_recipe(path)
+
+
+TINY = 'name = "a"\nobjective = "next_token"\ntraining = {steps = 100}\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a=" + "{a=" * 5000 + "1" + "}" * 5000, "more than 16,384 bytes"),
+        ("a=" + "[" * 8000, "nested too deep"),
+        ("a=" + "{a=" * 2000 + "1" + "}" * 2000, "nested too deep|unknown key"),
+        ("a." * 50_000 + "b=1", "more than 16,384 bytes"),
+        ("a=" + "9" * 10_000, "not a TOML file: .*digits"),
+        (TINY.replace("100", "9" * 4000), r"training.steps: .*not an integer of \d+ bits"),
+        (TINY.replace("100", "0x" + "f" * 9000), r"training.steps: .*not an integer of \d+ bits"),
+        (TINY.replace("100", "10_000_000_000"), "training.steps: .*2147483647"),
+        (TINY + "[model]\nhidden_size = 1_000_000_000\n", "model.hidden_size: .*1048576"),
+        (TINY + "[model]\nnum_hidden_layers = 1_000_000\n", "model.num_hidden_layers: .*4096"),
+        (TINY + "[data]\nsequence_length = 1_000_000_000_000\n", "data.sequence_length: .*16777216"),
+        (TINY.replace('"a"', '"' + "a" * 300 + '"'), "name: .*100 characters"),
+        (TINY.replace('"a"', '"\\u001b[31m"'), r"name: .*\\x1b\[31m"),
+        (TINY + '"\\u001b[31m" = 1\n', r"unknown key '\\x1b\[31m'"),
+        (TINY + f'"{"k" * 9000}" = 1\n', r"unknown key 'k+\.\.\.k+'"),
+        (TINY + f"[data]\ncorpus = [{'1, ' * 3000}]\n", r"data.corpus: .*not \[1, 1.*\.\.\."),
+    ],
+)
+def test_hostile_recipes_are_one_short_line(tmp_path, text, said):
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=said) as refusal:
+        load_recipe(path)
+    assert str(refusal.value).isprintable() and len(str(refusal.value)) < 800
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "recipe.toml")
+    for path in (tmp_path / "recipe.toml", "/dev/null"):
+        with pytest.raises(InputError, match="is no file"):
+            load_recipe(path)
 
 
 def test_shipped_recipes_differ_only_in_objective_and_name():

@@ -12,7 +12,11 @@ from tests.training.curves import assert_same_run
 from toeplitz_theory.cli import run
 from toeplitz_theory.training import runner
 from toeplitz_theory.training.callbacks import KernelsCallback
-from toeplitz_theory.training.resume import mark_complete
+from toeplitz_theory.training.recipe import load_recipe
+from toeplitz_theory.training.resume import finish_checkpoint
+from toeplitz_theory.training.token_cache import cached_tokens
+from toeplitz_theory.training.tokenizer import tokenizer_hash
+from toeplitz_theory.training.trained import build_model
 from toeplitz_theory.training.trainer import TMMTrainer
 
 
@@ -90,7 +94,7 @@ def test_a_learning_rate_too_high_is_told(recipe_file, training, tmp_path):
 
 @pytest.mark.parametrize(
     ("moment", "call"),
-    [("weights", 1), ("state by torch", 5), ("kernels", 2), ("card", 0)],
+    [("weights", 1), ("state by torch", 5), ("kernels", 2), ("card", 2)],
 )
 def test_a_full_disk(recipe_file, training, tmp_path, monkeypatch, whole, moment, call):
     path = recipe_file()
@@ -143,15 +147,23 @@ def test_places_that_cannot_be_written(recipe_file, training, tmp_path):
 )
 def test_checkpoints_of_another_model_are_refused_and_kept(recipe_file, training, tmp_path, changes, said):
     path = recipe_file(steps="steps = 4")
-    recipe = runner.load_recipe(path)
-    out = tmp_path / "out"
-    model = runner.build_model(recipe, runner.prepare(recipe, tmp_path).tokenizer)
-    model.save_pretrained(out / "work" / "checkpoint-2")
-    mark_complete(out / "work" / "checkpoint-2")
-    before = (out / "work" / "checkpoint-2" / "model.safetensors").read_bytes()
-    code, (line,) = training(recipe_file(**changes))
+    recipe = load_recipe(path)
+    checkpoint = tmp_path / "out" / "work" / "checkpoint-2"
+    tokens = cached_tokens(recipe.data, tmp_path)
+    build_model(recipe, tokens.tokenizer).save_pretrained(checkpoint)
+    changed = recipe_file(**changes)
+    # As if the run had been of the changed recipe: what it says of itself is right, its weights are not.
+    tokenizer = tokenizer_hash(cached_tokens(load_recipe(changed).data, tmp_path).tokenizer)
+    run = runner._recorded(load_recipe(changed), load_recipe(changed))
+    (tmp_path / "history.jsonl").touch()
+    finish_checkpoint(
+        checkpoint, run | {"text": tokens.text.sha256, "tokenizer": tokenizer}, tmp_path / "history.jsonl"
+    )
+    (checkpoint.parent / "run.json").touch()
+    before = (checkpoint / "model.safetensors").read_bytes()
+    code, (line,) = training(changed)
     assert code == 2 and "another architecture or vocabulary" in line and said in line
-    assert (out / "work" / "checkpoint-2" / "model.safetensors").read_bytes() == before
+    assert (checkpoint / "model.safetensors").read_bytes() == before
 
 
 def test_another_text_or_recipe_in_the_same_folder(recipe_file, training, tmp_path, monkeypatch):
@@ -169,5 +181,34 @@ def test_another_text_or_recipe_in_the_same_folder(recipe_file, training, tmp_pa
     assert code == 2 and "another text" in line and kept.exists()
     code, (line,) = training(recipe_file(tail="jensen_penalty = 0.5"))
     assert code == 2 and "another recipe" in line and kept.exists()
-    shutil.rmtree(kept)
+    for checkpoint in kept.parent.glob("checkpoint-*"):
+        shutil.rmtree(checkpoint)
     assert training(path)[0] == 0  # with no checkpoint there is nothing to mix up
+
+
+@pytest.mark.parametrize("name", ["README.md", "config.json", "recipe.toml", "work/notes.txt", "kernels/a"])
+def test_a_folder_with_files_of_others_is_left_alone(recipe_file, training, tmp_path, name):
+    other = tmp_path / "out" / name
+    other.parent.mkdir(parents=True)
+    other.write_text("mine")
+    for force in ((), ("--force",)):
+        code, (line,) = training(recipe_file(), *force)
+        assert code == 2 and f"files that no training wrote ({name.partition('/')[0]})" in line
+    assert other.read_text() == "mine"
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == [other]
+
+
+def test_without_out_a_run_goes_into_a_folder_of_its_name(recipe_file, tmp_path, monkeypatch, capsys):
+    path = recipe_file(steps="steps = 2")
+    for name in ("README.md", "config.json"):
+        (tmp_path / name).write_text("mine")
+    before = path.read_text()
+    monkeypatch.chdir(tmp_path)
+    assert run(["train", "recipe.toml"]) == 0 and "trained: runs/tiny" in capsys.readouterr().out
+    assert (tmp_path / "runs" / "tiny" / "model.safetensors").exists() and path.read_text() == before
+    assert {(tmp_path / name).read_text() for name in ("README.md", "config.json")} == {"mine"}
+    assert run(["train", "recipe.toml"]) == 2 and "finished model" in capsys.readouterr().err
+    # A recipe alone in its folder is trained there when that is asked for.
+    (tmp_path / "alone").mkdir()
+    (tmp_path / "alone" / "recipe.toml").write_text(before.replace("text.txt", "../text.txt"))
+    assert run(["train", "alone/recipe.toml", "--out", "alone"]) == 0

@@ -13,7 +13,10 @@ from toeplitz_theory.errors import InputError
 from toeplitz_theory.training.callbacks import HistoryCallback, read_history
 from toeplitz_theory.training.model_kernels import draw_kernels, named_kernels
 from toeplitz_theory.training.recipe import load_recipe
-from toeplitz_theory.training.runner import build_model, prepare, train
+from toeplitz_theory.training.resume import finish_checkpoint
+from toeplitz_theory.training.runner import train
+from toeplitz_theory.training.token_cache import cached_tokens
+from toeplitz_theory.training.trained import build_model
 
 
 @pytest.fixture(scope="module", params=["next_token", "autoencode"])
@@ -49,13 +52,12 @@ def test_a_run_leaves_a_whole_model_folder(finished):
 def test_validation_loss_in_the_card_is_the_models(finished):
     folder, path = finished
     recipe = load_recipe(path)
-    prepared = prepare(recipe, path.parent)
+    held_out = cached_tokens(recipe.data, path.parent).packed(recipe.data.sequence_length)[1]
     cls = TMMForCausalLM if recipe.objective == "next_token" else TMMForAutoencoding
     model = cls.from_pretrained(folder).eval()
     with torch.no_grad():
         losses = [
-            model(**{k: v[None] for k, v in prepared.validation[i].items()}).loss.item()
-            for i in range(len(prepared.validation))
+            model(**{k: v[None] for k, v in held_out[i].items()}).loss.item() for i in range(len(held_out))
         ]
     record = json.loads((folder / "training.json").read_text())
     assert abs(record["validation_loss"] - np.mean(losses)) < 1e-5 * np.mean(losses)
@@ -68,8 +70,10 @@ def test_finished_and_foreign_folders_are_not_overwritten(recipe_file, tmp_path)
     with pytest.raises(InputError, match="finished model"):
         train(path, out)
     assert (out / "model.safetensors").read_bytes() == before
-    (tmp_path / "other" / "work" / "checkpoint-4").mkdir(parents=True)
-    (tmp_path / "other" / "work" / "recipe.json").write_text("{}")
+    other = tmp_path / "other" / "work" / "checkpoint-4"
+    other.mkdir(parents=True)
+    (tmp_path / "other" / "work" / "run.json").touch()
+    finish_checkpoint(other, {"recipe": {}, "placed": {}}, out / "history.jsonl")
     with pytest.raises(InputError, match="another recipe"):
         train(path, tmp_path / "other")
     assert train(path, out, force=True) == out
@@ -81,7 +85,7 @@ def test_both_objectives_start_from_the_same_kernels(recipe_file):
     for objective in ("next_token", "autoencode"):
         path = recipe_file(objective)
         recipe = load_recipe(path)
-        model = build_model(recipe, prepare(recipe, path.parent).tokenizer)
+        model = build_model(recipe, cached_tokens(recipe.data, path.parent).tokenizer)
         kernels[objective] = [w.detach().clone() for _, w in named_kernels(model)]
     encoder, decoder = kernels["autoencode"][:4], kernels["autoencode"][4:]
     assert all(map(torch.equal, kernels["next_token"], encoder))
@@ -91,7 +95,7 @@ def test_both_objectives_start_from_the_same_kernels(recipe_file):
 
 def test_drawn_kernels_have_the_stated_scale(recipe_file):
     recipe = load_recipe(recipe_file())
-    model = build_model(recipe, prepare(recipe, recipe_file().parent).tokenizer)
+    model = build_model(recipe, cached_tokens(recipe.data, recipe_file().parent).tokenizer)
     draws = []
     for seed in range(60):
         draw_kernels(model, seed, "kaiming")
@@ -100,15 +104,16 @@ def test_drawn_kernels_have_the_stated_scale(recipe_file):
     assert abs(variance / (2 / 16) - 1) < 5 * np.sqrt(2 / np.size(draws))
 
 
-def test_history_drops_a_torn_last_line_and_rows_past_the_checkpoint(tmp_path):
+def test_history_begins_with_the_rows_of_the_checkpoint(tmp_path):
     path = tmp_path / "history.jsonl"
     rows = [{"step": s, "seconds": 1.5 * s} for s in (2, 4, 6)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"step": 8, "lo')
     assert read_history(path) == rows
-    callback = HistoryCallback(path, 64, resume_step=4)
+    callback = HistoryCallback(path, 64, rows[:2])
     assert read_history(path) == rows[:2] and callback.seconds_before == 6.0
-    HistoryCallback(path, 64, resume_step=0)
+    HistoryCallback(path, 64, [])
     assert read_history(path) == []
-    path.write_text("broken\n{}\n")
-    with pytest.raises(InputError, match="line 1 is not JSON"):
-        read_history(path)
+    for damaged in ("broken", "[1]", "[" * 100_000, "1" * 5000, '{"step": "x"}', "\0"):
+        path.write_text(f"{damaged}\n{{}}\n")
+        with pytest.raises(InputError, match="line 1 is not a row"):
+            read_history(path)

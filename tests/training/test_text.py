@@ -1,7 +1,6 @@
 """Corpus, tokenizer, packing and the count models."""
 
 import itertools
-import json
 
 import numpy as np
 import pytest
@@ -13,53 +12,35 @@ from toeplitz_theory.errors import InputError
 from toeplitz_theory.training import text as corpus_module
 from toeplitz_theory.training.batches import PackedTokens, encode
 from toeplitz_theory.training.count_models import _discounted, count_baselines
-from toeplitz_theory.training.text import Corpus, load_corpus
+from toeplitz_theory.training.recipe import DataSection
+from toeplitz_theory.training.text import TextHash, is_held_out, open_documents
 from toeplitz_theory.training.tokenizer import END, train_tokenizer
+
+
+def documents(path):
+    return list(open_documents(DataSection(corpus=str(path))))
 
 
 def test_documents_of_a_text_and_of_json_lines(tmp_path):
     (tmp_path / "a.txt").write_text("one\n\n\n\ntwo\nlines\n")
     (tmp_path / "a.jsonl").write_text('{"text": "one"}\n\n{"text": "two\\nlines"}\n')
-    plain = load_corpus("a.txt", tmp_path)
-    lines = load_corpus("a.jsonl", tmp_path)
-    assert [text.strip() for _, text in plain.documents] == [text for _, text in lines.documents]
+    plain, lines = documents(tmp_path / "a.txt"), documents(tmp_path / "a.jsonl")
+    assert [text.strip() for _, text in plain] == [text for _, text in lines] == ["one", "two\nlines"]
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "said"),
-    [
-        ("a.txt", None, "no such file"),
-        ("a.txt", b"\xff\xfe", "not readable UTF-8"),
-        ("a.txt", b" \n\n \n", "holds no text"),
-        ("a.jsonl", b'{"text": 1}\n{"txt": 1}\n', "line 2"),
-        ("a.jsonl", b"[1]\n", "line 1"),
-    ],
-)
-def test_bad_text(tmp_path, name, content, said):
-    if content is not None:
-        (tmp_path / name).write_bytes(content)
-    with pytest.raises(InputError, match=said):
-        load_corpus(name, tmp_path)
-
-
-def test_split_is_by_document_and_stable():
-    corpus = Corpus("c", tuple((f"doc {i}", f"text {i}") for i in range(400)))
-    train, validation = corpus.split(0.1)
-    assert set(train.documents) | set(validation.documents) == set(corpus.documents)
-    assert not set(train.documents) & set(validation.documents)
-    assert 20 <= len(validation.documents) <= 60  # 40 expected, standard deviation 6
-    # More documents move none from one side to the other.
-    more = Corpus("c", (*corpus.documents, ("new", "text")))
-    assert set(validation.documents) <= set(more.split(0.1)[1].documents)
-
-
-def test_split_that_leaves_nothing():
-    with pytest.raises(InputError, match="leave none"):
-        Corpus("c", (("only", "text"),)).split(0.1)
+def test_the_split_is_by_name_and_more_documents_move_none():
+    held = [i for i in range(4000) if is_held_out(f"doc {i}", 0.1)]
+    assert 300 <= len(held) <= 500  # 400 expected, standard deviation 19
+    assert set(held) <= {i for i in range(4000) if is_held_out(f"doc {i}", 0.2)}
 
 
 def test_hash_tells_names_and_boundaries_apart():
-    hashes = {Corpus("c", docs).sha256 for docs in [(("a", "bc"),), (("ab", "c"),), (("a", "b"), ("", "c"))]}
+    hashes = set()
+    for pairs in [(("a", "bc"),), (("ab", "c"),), (("a", "b"), ("", "c"))]:
+        digest = TextHash()
+        for name, text in pairs:
+            digest.add(name, text)
+        hashes.add(digest.hexdigest())
     assert len(hashes) == 3
 
 
@@ -80,22 +61,21 @@ def test_docstrings_are_extracted_once_in_order(tmp_path, monkeypatch):
 def test_embedded_corpus_is_cached_and_survives_a_damaged_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("TOEPLITZ_THEORY_CACHE", str(tmp_path))
     monkeypatch.setattr(corpus_module, "_docstrings", lambda stdlib: iter([("module m", "text\n")]))
-    first = load_corpus("stdlib-docs")
-    (cached,) = tmp_path.iterdir()
-    assert first.documents[-1] == ("module m", "text\n") and len(first.documents) > 50
+    first = documents("stdlib-docs")
+    assert first[-1] == ("module m", "text\n") and len(first) > 50
     monkeypatch.setattr(corpus_module, "_docstrings", lambda stdlib: iter([]))
-    assert load_corpus("stdlib-docs") == first
+    assert documents("stdlib-docs") == first
+    (cached,) = tmp_path.glob("stdlib-docs/*/value.json")
     cached.write_bytes(cached.read_bytes()[:100])
-    assert len(load_corpus("stdlib-docs").documents) == len(first.documents) - 1
-    assert json.loads(cached.read_text())
+    assert documents("stdlib-docs") == first[:-1]
 
 
 def test_tokenizer_is_deterministic_and_lossless():
-    corpus = Corpus("c", (("all", small_text() + " é — ∑"),))
-    one, other = (train_tokenizer((text for _, text in corpus.documents), 300, 16) for _ in range(2))
+    text = small_text() + " é — ∑"
+    one, other = (train_tokenizer([text], 300, 16) for _ in range(2))
     assert one.backend_tokenizer.to_str() == other.backend_tokenizer.to_str()
     assert one.eos_token_id == 0 and len(one) <= 300
-    text = corpus.documents[0][1] + "\u00ff unseen 漢字"
+    text += "\u00ff unseen 漢字"
     assert one.decode(one(text)["input_ids"]) == text
 
 

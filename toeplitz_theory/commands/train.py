@@ -16,14 +16,16 @@ def command(
     recipe: Annotated[Path, typer.Argument(help="The recipe, a TOML file.", show_default=False)],
     out: Annotated[
         Path | None,
-        typer.Option(help="Model folder to write; the recipe's own by default.", show_default=False),
+        typer.Option(
+            help="Model folder to write; runs/NAME, by the recipe's name, when not given.", show_default=False
+        ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Start over, whatever the folder holds.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Start over, whatever lies there.")] = False,
 ) -> None:
     """Train a Toeplitz MLP Mixer from a recipe; run it again to go on after an interruption."""
     from toeplitz_theory.training.recipe import load_recipe
 
-    load_recipe(recipe)  # a typing error is told before torch is loaded
+    load_recipe(recipe)  # a typing error is reported before torch is loaded
     import torch
 
     from toeplitz_theory.training.runner import train

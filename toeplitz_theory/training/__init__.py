@@ -5,9 +5,9 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "text": ["Corpus", "load_corpus"],
         "recipe": ["Recipe", "load_recipe"],
         "runner": ["train"],
+        "trained": ["TrainedModel", "open_trained"],
         "surgery": ["Replaced", "SurgeryMeasured", "make_invertible", "measure_surgery"],
     },
 )

@@ -1,4 +1,4 @@
-"""The curve of a run as JSON lines, one per logged step, that survives kills."""
+"""What a run writes along the way: its curve as JSON lines, its kernels, TensorBoard's files."""
 
 import json
 import shutil
@@ -10,7 +10,8 @@ from transformers import TrainerCallback
 from transformers.integrations import TensorBoardCallback
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.files import remove_partial, write_text
+from toeplitz_theory.files import remove_partial, written_whole
+from toeplitz_theory.names import shown
 from toeplitz_theory.training.model_kernels import kernel_file, save_kernels
 
 _KEPT = {
@@ -25,41 +26,40 @@ _KEPT = {
 def read_history(path: Path) -> list[dict]:
     """Return the rows of a history file; a last line cut short by a kill is left out."""
     rows: list[dict] = []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
+    if not path.exists():
         return rows
-    for number, line in enumerate(lines):
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    for number, line in enumerate(lines, 1):
         try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            if number != len(lines) - 1:
-                raise InputError(
-                    f"{path}: line {number + 1} is not JSON; put it right, "
-                    "or remove the file to begin the curve anew"
-                ) from None
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if isinstance(row, dict) and isinstance(row.get("step"), int):
+            rows.append(row)
+        elif number != len(lines):
+            raise InputError(f"{shown(path, 300)}: line {number} is not a row of a curve; remove the file")
     return rows
 
 
 class HistoryCallback(TrainerCallback):
-    """Append what the Trainer logs; on resuming, first drop the rows past the checkpoint.
+    """Append what the Trainer logs to the curve.
 
     Parameters
     ----------
     path : Path
-        The history file.
+        The history file, which begins anew with ``rows``.
     tokens_per_step : int
         Tokens of one optimiser step, for the ``tokens`` column.
-    resume_step : int
-        Step the run goes on from; 0 for a fresh run.
+    rows : list of dict
+        The curve up to the checkpoint that the run goes on from.
     """
 
-    def __init__(self, path: Path, tokens_per_step: int, resume_step: int):
+    def __init__(self, path: Path, tokens_per_step: int, rows: list[dict]):
         self.path, self.tokens_per_step = path, tokens_per_step
-        kept = [row for row in read_history(path) if resume_step and row["step"] <= resume_step]
-        write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
-        self.seconds_before = kept[-1]["seconds"] if kept else 0.0
-        self.last = {key: value for key, value in kept[-1].items() if key != "seconds"} if kept else {}
+        with written_whole(path) as partial:
+            partial.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        self.seconds_before = rows[-1]["seconds"] if rows else 0.0
+        self.last = {key: value for key, value in rows[-1].items() if key != "seconds"} if rows else {}
         self.begin = time.monotonic()
 
     def on_train_begin(self, args, state, control, **kwargs):
@@ -94,8 +94,6 @@ class KernelsCallback(TrainerCallback):
                 if path > kernel_file(folder, resume_step):
                     path.unlink()
             remove_partial(folder)
-            for path in folder.glob(".tmp??????"):  # safetensors writes to such a name first
-                path.unlink()
 
     def on_train_begin(self, args, state, control, model=None, **kwargs):
         if state.global_step == 0:
@@ -107,7 +105,7 @@ class KernelsCallback(TrainerCallback):
 
 
 def tensorboard_callback(folder: Path, resume_step: int) -> TensorBoardCallback:
-    """Return the callback that writes event files, without what was logged past the checkpoint."""
+    """Return the callback that writes event files, without what was logged after the checkpoint."""
     if resume_step == 0:
         shutil.rmtree(folder, ignore_errors=True)
     callback = TensorBoardCallback(

@@ -17,8 +17,11 @@ _REMARK = """ This model has seen the token it is asked for: the unigram loss is
 reach having kept nothing, and what lies below it is what passed through one hidden vector."""
 
 
-def run_record(recipe, prepared, model, validation_loss: float, history: list[dict], processes: int) -> dict:
+def run_record(
+    recipe, tokens, trainer, weights: str | None, validation_loss: float, history: list[dict]
+) -> dict:
     """Return everything needed to repeat a run and to judge its loss, ready for JSON."""
+    processes, model = trainer.args.world_size, trainer.model
     machine = f"{recipe.training.threads} thread(s)" + (f" in each of {processes}" if processes > 1 else "")
     training_losses = [row["loss"] for row in history if "loss" in row]
     return {
@@ -26,16 +29,17 @@ def run_record(recipe, prepared, model, validation_loss: float, history: list[di
         "recipe": recipe.model_dump(),
         "parameters": model.num_parameters(),
         "vocabulary": model.config.vocab_size,
-        "tokenizer": tokenizer_hash(prepared.tokenizer),
+        "tokenizer": tokenizer_hash(tokens.tokenizer),
+        "weights": weights,
         "corpus": {
-            **asdict(prepared.text),
-            "training_sequences": len(prepared.train),
-            "validation_sequences": len(prepared.validation),
+            **asdict(tokens.text),
+            "training_sequences": len(trainer.train_dataset),
+            "validation_sequences": len(trainer.eval_dataset),
         },
         "loss_unit": "nats per token",
         "validation_loss": validation_loss,
         "training_loss": sum(training_losses[-5:]) / len(training_losses[-5:]) if training_losses else None,
-        "baselines": asdict(prepared.baselines),
+        "baselines": asdict(tokens.baselines),
         "tokens_seen": history[-1]["tokens"] if history else 0,
         "seconds": history[-1]["seconds"] if history else 0.0,
         "machine": f"{platform.machine()}, {machine}",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
@@ -16,8 +16,8 @@ from toeplitz_theory.files import written_whole
 from toeplitz_theory.tmm import jensen_deficit
 from toeplitz_theory.tmm.mixers import CausalKernels, ToeplitzKernel
 
-# Of the configuration, into the files of kernels.
-_TOLD = ("model_type", "mixer", "row_normalised")
+# Of the configuration, into the files of kernels, which do not say otherwise what they are kernels of.
+_OF_THE_MODEL = ("model_type", "mixer", "row_normalised")
 
 
 def named_kernels(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -120,14 +120,19 @@ def save_kernels(model: nn.Module, folder: Path, step: int, write: bool = True) 
     Every process of a run calls it, since sharded kernels are gathered; one has ``write``.
     """
     kernels = {key: taps.detach().float().cpu().contiguous() for key, taps in tracked_kernels(model)}
-    if write and kernels:
-        with written_whole(kernel_file(folder, step)) as partial:
-            save_file(kernels, partial, metadata={"step": str(step), "format": "pt", **_told(model)})
-
-
-def _told(model: nn.Module) -> dict[str, str]:
-    """Return what a reader of the kernels alone could not know: what they are kernels of."""
+    if not write or not kernels:
+        return
+    metadata = {"step": str(step), "format": "pt"}
     config = getattr(model, "config", None)
-    if config is None:
-        return {}
-    return {CONFIG_KEY: json.dumps({name: getattr(config, name) for name in _TOLD})}
+    if config is not None:
+        metadata[CONFIG_KEY] = json.dumps({name: getattr(config, name) for name in _OF_THE_MODEL})
+    with written_whole(kernel_file(folder, step)) as partial:
+        partial.write_bytes(_with_sorted_header(save(kernels, metadata=metadata)))
+
+
+def _with_sorted_header(file: bytes) -> bytes:
+    """Put the header of a safetensors file in order: as it comes, equal metadata differ from run to run."""
+    size = int.from_bytes(file[:8], "little")
+    header = json.dumps(json.loads(file[8 : 8 + size]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + file[8 + size :]

@@ -1,22 +1,26 @@
 """Recipes: everything that decides what a training run gives, in one TOML file."""
 
 import os
-import re
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from toeplitz_theory.errors import InputError
+from toeplitz_theory.names import shown
 
-Count = Annotated[int, Field(ge=1)]
+# Far beyond any use, and small enough that nothing made from them overflows or takes for ever.
+Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Size = Annotated[int, Field(ge=1, le=2**20)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 STDLIB_DOCS = "stdlib-docs"  # a corpus: the documentation of the Python that runs
 HUB = "hub:"  # what a corpus or tokenizer of the Hub begins with
+
+# Tables of tables within tables take the parser a time that grows with the square of their length.
+_LONGEST = 1 << 14
 
 _OF_THE_MIXER = ("mixer", "expanded", "kernel_size", "positive_kernels", "row_normalised")
 
@@ -31,10 +35,10 @@ class ModelSection(_Section):
     ``preset`` names a published variant, from which the fields that are not given are taken.
     """
 
-    hidden_size: Count = 128
-    num_hidden_layers: Count = 4
-    num_heads: Count = 1
-    expansion: Count = 4
+    hidden_size: Size = 128
+    num_hidden_layers: Annotated[int, Field(ge=1, le=4096)] = 4
+    num_heads: Size = 1
+    expansion: Size = 4
     hidden_act: Literal["silu", "gelu", "gelu_pytorch_tanh", "relu"] = "silu"
     norm: Literal["layernorm", "rmsnorm"] = "layernorm"
     block_order: Literal["mlp_first", "mixer_first"] = "mlp_first"
@@ -46,12 +50,12 @@ class ModelSection(_Section):
     preset: Annotated[Literal["paper", "optimised"] | None, Field(exclude=True)] = None
     mixer: str = "toeplitz"
     expanded: bool = False
-    kernel_size: Count = 1
+    kernel_size: Size = 1
     positive_kernels: bool = False
     row_normalised: bool = False
     projection_bias: bool = False
     linear_init: Literal["normal", "kaiming"] = "normal"
-    state_size: Count = 16
+    state_size: Size = 16
     tie_word_embeddings: bool = False
 
     @model_validator(mode="before")
@@ -99,7 +103,7 @@ class DataSection(_Section):
     tokenizer: str | None = None
     tokenizer_documents: Count | None = None
     vocab_size: Annotated[int, Field(ge=257, le=65536)] = 1024
-    sequence_length: Annotated[int, Field(ge=2)] = 256
+    sequence_length: Annotated[int, Field(ge=2, le=2**24)] = 256
     validation_fraction: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
 
     @model_validator(mode="after")
@@ -130,7 +134,7 @@ class TrainingSection(_Section):
     sharding: Literal["none", "fsdp"] = "none"
     jensen_penalty: NonNegative = 0.0
     learning_rate: Positive = 1e-3
-    warmup_steps: Annotated[int, Field(ge=0)] = 100
+    warmup_steps: Annotated[int, Field(ge=0, lt=2**31)] = 100
     weight_decay: NonNegative = 0.0
     adam_beta2: Annotated[float, Field(gt=0, lt=1)] = 0.98
     max_grad_norm: Positive = 1.0
@@ -179,7 +183,7 @@ class Recipe(_Section):
     256
     """
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
     objective: Literal["next_token", "autoencode"]
     model: ModelSection = ModelSection()
     data: DataSection = DataSection()
@@ -221,45 +225,68 @@ def load_recipe(path: str | os.PathLike) -> Recipe:
     >>> load_recipe(path).training.batch_size
     16
     """
-    path = Path(path)
+    return parse_recipe(recipe_text(Path(path)), path)
+
+
+def parse_recipe(text: str, path: str | os.PathLike) -> Recipe:
+    """Return the recipe that a text is; ``path`` is where it is from."""
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file; give the path of a recipe.toml") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give a readable recipe.toml") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is not a TOML file: {error}") from None
-    try:
-        return Recipe.model_validate(values)
+        return Recipe.model_validate(tomllib.loads(text))
     except ValidationError as error:
-        raise InputError(f"{path}: {_first_problem(error)}") from None
+        raise InputError(f"{shown(path, 300)}: {_first_problem(error)}") from None
+    except RecursionError:
+        raise InputError(f"{shown(path, 300)}: is nested too deep for a recipe") from None
+    except ValueError as error:  # also of numbers of thousands of digits
+        raise InputError(f"{shown(path, 300)}: is not a TOML file: {shown(error, 200)}") from None
+
+
+def recipe_text(path: Path) -> str:
+    """Return the text of a recipe file."""
+    name = shown(path, 300)
+    try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{name}: is no file; give the path of a recipe.toml")
+        with path.open("rb") as file:
+            content = file.read(_LONGEST + 1)
+        if len(content) > _LONGEST:
+            raise InputError(f"{name}: has more than {_LONGEST:,} bytes, which no recipe needs")
+        return content.decode("utf-8").replace("\r\n", "\n")
+    except FileNotFoundError:
+        raise InputError(f"{name}: there is no such file; give the path of a recipe.toml") from None
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read ({error.strerror}); give a readable recipe.toml") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name}: is not a TOML file: {error}") from None
 
 
 def _first_problem(error: ValidationError) -> str:
     problem = error.errors()[0]
-    key = ".".join(map(str, problem["loc"])) or "recipe"
+    key = shown(".".join(map(str, problem["loc"])) or "recipe")
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if problem["type"] == "extra_forbidden":
         section = Recipe
         for part in problem["loc"][:-1]:
             section = section.model_fields[str(part)].annotation  # type: ignore[assignment]
-        return f"unknown key {key!r}; known here: {', '.join(section.model_fields)}{more}"
+        return f"unknown key '{key}'; known here: {', '.join(section.model_fields)}{more}"
     if problem["type"] == "missing":
-        return f"key {key!r} is missing{more}"
+        return f"key '{key}' is missing{more}"
     text = problem["msg"].removeprefix("Value error, ")
-    value = "" if isinstance(problem["input"], dict) else f", not {problem['input']!r}"
-    return f"{key}: {text}{value}{more}"
+    return f"{key}: {shown(text, 300)}{_instead(problem['input'])}{more}"
 
 
-# Where the text and the tokenizer of a recipe lie, told from another folder.
+def _instead(value: object) -> str:
+    """Quote a value that was refused; a table is too long for it, an integer may be."""
+    if isinstance(value, dict):
+        return ""
+    if isinstance(value, int) and value.bit_length() > 200:
+        return f", not an integer of {value.bit_length()} bits"
+    return f", not {shown(repr(value))}"
+
+
+# The paths of a recipe start in its folder: a copy in another folder needs other paths to mean the same.
 
 
 _PATHS = ("corpus", "tokenizer")  # keys of the section on data
-_LITERAL = re.compile(
-    r'"""(?:[^\\]|\\.)*?"{3,5}(?!")' + r"|'''.*?'{3,5}(?!')" + r'|"(?:[^"\\\n]|\\.)*"' + r"|'[^'\n]*'",
-    re.DOTALL,
-)
 
 
 def placed_recipe(recipe: Recipe, base: Path, folder: Path) -> Recipe:
@@ -268,29 +295,29 @@ def placed_recipe(recipe: Recipe, base: Path, folder: Path) -> Recipe:
     Relative paths stay relative, so that they hold when folder and data are moved together; absolute
     paths, names on the Hub and the embedded corpus stay as they are.
     """
-    moved = {name: _moved(getattr(recipe.data, name), base, folder) for name in _PATHS}
-    changed = {name: path for name, path in moved.items() if path != getattr(recipe.data, name)}
-    if not changed:
-        return recipe
-    return recipe.model_copy(update={"data": recipe.data.model_copy(update=changed)})
+    paths = {name: _from_folder(getattr(recipe.data, name), base, folder) for name in _PATHS}
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update=_changed(recipe, paths))})
 
 
 def placed_text(text: str, recipe: Recipe, placed: Recipe) -> str:
-    """Return the TOML text of ``recipe`` with the paths of ``placed``, all else as it was written.
+    """Return the TOML text of ``recipe`` with the paths of ``placed``, all else as it was written."""
+    paths = _changed(recipe, {name: getattr(placed.data, name) for name in _PATHS})
+    if not paths:
+        return text
+    import tomlkit
 
-    Raises
-    ------
-    InputError
-        When the text is no longer that of the recipe.
-    """
-    for name in _PATHS:
-        old, new = getattr(recipe.data, name), getattr(placed.data, name)
-        if old != new:
-            text = _with_path(text, name, old, new)
-    return text
+    document: Any = tomlkit.parse(text)
+    for name, path in paths.items():
+        document["data"][name] = path
+    return tomlkit.dumps(document)
 
 
-def _moved(source: str | None, base: Path, folder: Path) -> str | None:
+def _changed(recipe: Recipe, paths: dict[str, str | None]) -> dict[str, str | None]:
+    return {name: path for name, path in paths.items() if path != getattr(recipe.data, name)}
+
+
+def _from_folder(source: str | None, base: Path, folder: Path) -> str | None:
+    """Return the path ``source``, which starts in ``base``, as one that starts in ``folder``."""
     if source is None or source == STDLIB_DOCS or source.startswith(HUB) or Path(source).is_absolute():
         return source
     # Links to folders are followed, since ".." behind one leads elsewhere; the last name is part of the data.
@@ -298,41 +325,9 @@ def _moved(source: str | None, base: Path, folder: Path) -> str | None:
     if base == folder:
         return source
     moved = Path(os.path.relpath(path.parent.resolve() / path.name, folder)).as_posix()
+    try:
+        moved.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{shown(moved, 300)}: a recipe can hold only paths in UTF-8; rename it") from None
     # "./" keeps a file named like the embedded corpus, or like a name on the Hub, a file.
     return moved if moved.startswith("..") else f"./{moved}"
-
-
-def _with_path(text: str, name: str, old: str, new: str) -> str:
-    """Replace the one string that is ``data.{name}``: that it was the right one, the parser says."""
-    wanted = tomllib.loads(text)
-    if wanted.get("data", {}).get(name) != old:
-        raise InputError(f"the recipe was changed while it was read: data.{name} is not {old!r}; start again")
-    wanted["data"][name] = new
-    for start, stop in _literals(text):
-        found = text[:start] + _quoted(new) + text[stop:]
-        if _parsed(found) == wanted:
-            return found
-    raise AssertionError(f"no string of the recipe is data.{name}")
-
-
-def _literals(text: str) -> Iterator[tuple[int, int]]:
-    for at in (mark.start() for mark in re.finditer("[\"']", text)):
-        found = _LITERAL.match(text, at)
-        if found:
-            yield found.span()
-
-
-def _parsed(text: str) -> dict | None:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
-        return None
-
-
-def _quoted(value: str) -> str:
-    """Return a TOML string of one line."""
-    return (
-        '"'
-        + "".join(f"\\u{ord(c):04x}" if c in '"\\' or ord(c) < 32 or c == "\x7f" else c for c in value)
-        + '"'
-    )

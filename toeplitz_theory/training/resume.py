@@ -1,16 +1,19 @@
-"""Which of a run's checkpoints can be resumed from."""
+"""Checkpoints of a run: what they hold beside the Trainer's files, and which of them can be resumed from."""
 
 import json
+import os
+import shutil
 import warnings
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
+from toeplitz_theory.cache import SEAL, damage, seal
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.files import write_json
 
-_MARK = "complete.json"
+HISTORY = "history.jsonl"
+_RUN = "run.json"
 
 
 def checkpoint_folder(work: Path, step: int) -> Path:
@@ -23,43 +26,48 @@ def checkpoint_step(folder: Path) -> int:
     return int(folder.name.rpartition("-")[2])
 
 
-def mark_complete(folder: Path) -> None:
-    """Note the files of a checkpoint and their sizes: the last thing written into it."""
-    files = {
-        path.relative_to(folder).as_posix(): path.stat().st_size
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-    files.pop(_MARK, None)
-    write_json(folder / _MARK, files)
+def finish_checkpoint(folder: Path, run: dict, history: Path) -> None:
+    """Add what belongs to the weights (whose they are, the curve so far), and seal the checkpoint.
+
+    So nothing that a run goes on from lies outside of the hashes.
+    """
+    (folder / _RUN).write_text(json.dumps(run, indent=2), encoding="utf-8")
+    shutil.copyfile(history, folder / HISTORY)
+    seal(folder)
 
 
-def complete_checkpoints(work: Path) -> list[Path]:
-    """Return the ``checkpoint-N`` folders that are whole, in order of N; warn of the others."""
-    found = [p for p in work.glob("checkpoint-*") if p.name.rpartition("-")[2].isdigit()]
-    whole = []
-    for path in sorted(found, key=checkpoint_step):
-        problem = _problem(path)
-        if problem:
-            warnings.warn(f"{path} is left out: {problem}", stacklevel=2)
+def run_of(checkpoint: Path) -> dict:
+    """Return what `finish_checkpoint` was told of the run."""
+    return json.loads((checkpoint / _RUN).read_text(encoding="utf-8"))
+
+
+def sealed_checkpoints(work: Path) -> list[Path]:
+    """Return the ``checkpoint-N`` folders that were written to their end, in order of N."""
+    return [path for path in _checkpoints(work) if (path / SEAL).exists()]
+
+
+def put_damaged_aside(work: Path) -> None:
+    """Leave only whole ``checkpoint-N`` folders, and warn of the others.
+
+    One that was not written to its end is removed; one with a damaged file becomes ``damaged-checkpoint-N``:
+    the Trainer, which keeps two and deletes the rest, does not count it.
+    """
+    for path in _checkpoints(work):
+        problem = damage(path)
+        if not problem:
+            continue
+        warnings.warn(f"{path} is left out: {problem}", stacklevel=2)
+        aside = path.with_name(f"damaged-{path.name}")
+        shutil.rmtree(aside, ignore_errors=True)
+        if (path / SEAL).exists():
+            os.replace(path, aside)
         else:
-            whole.append(path)
-    return whole
+            shutil.rmtree(path)
 
 
-def _problem(path: Path) -> str:
-    try:
-        files = json.loads((path / _MARK).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return "the run was stopped while writing it"
-    for name, size in files.items():
-        try:
-            found = (path / name).stat().st_size
-        except OSError:
-            return f"its {name} is gone"
-        if found != size:
-            return f"its {name} has {found} bytes, not {size}"
-    return ""
+def _checkpoints(work: Path) -> list[Path]:
+    folders = [path for path in work.glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit()]
+    return sorted(folders, key=checkpoint_step)
 
 
 def refuse_foreign(folder: Path, model: nn.Module) -> None:
@@ -69,19 +77,19 @@ def refuse_foreign(folder: Path, model: nn.Module) -> None:
         return  # sharded: its loader is strict
     try:
         with safe_open(path, framework="pt") as file:
-            found = {key: tuple(file.get_slice(key).get_shape()) for key in [*file.keys()]}
+            saved = {key: tuple(file.get_slice(key).get_shape()) for key in [*file.keys()]}
     except SafetensorError as error:
         raise InputError(f"{path}: is not a whole safetensors file ({error}); remove {folder}") from None
     state = model.state_dict()
     wanted = {key: tuple(value.shape) for key, value in state.items()}
-    stored = {state[key].data_ptr() for key in found if key in state}
-    missing = [key for key in wanted if key not in found and state[key].data_ptr() not in stored]
-    problems = [f"has {key}, which this model has not" for key in found if key not in wanted]
+    pointers = {state[key].data_ptr() for key in saved if key in state}
+    missing = [key for key in wanted if key not in saved and state[key].data_ptr() not in pointers]
+    problems = [f"has {key}, which this model has not" for key in saved if key not in wanted]
     problems += [f"has no {key}" for key in missing]
     problems += [
-        f"has {key} of shape {found[key]}, not {shape}"
+        f"has {key} of shape {saved[key]}, not {shape}"
         for key, shape in wanted.items()
-        if found.get(key, shape) != shape
+        if saved.get(key, shape) != shape
     ]
     if problems:
         raise InputError(

@@ -5,18 +5,20 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
-from transformers import PreTrainedTokenizerFast, TrainingArguments, set_seed
+from filelock import FileLock, Timeout
+from transformers import TrainingArguments
 from transformers import logging as hf_logging
 
+from toeplitz_theory.cache import file_hash
 from toeplitz_theory.errors import InputError, RunError
-from toeplitz_theory.files import remove_partial, write_json, write_text
-from toeplitz_theory.tmm import TMMConfig, TMMForAutoencoding, TMMForCausalLM
-from toeplitz_theory.training.batches import PackedTokens
+from toeplitz_theory.files import remove_partial, written_whole
+from toeplitz_theory.names import shown
 from toeplitz_theory.training.callbacks import (
     HistoryCallback,
     KernelsCallback,
@@ -24,29 +26,22 @@ from toeplitz_theory.training.callbacks import (
     tensorboard_callback,
 )
 from toeplitz_theory.training.card import model_card, run_record
-from toeplitz_theory.training.count_models import Baselines
-from toeplitz_theory.training.model_kernels import draw_kernels
-from toeplitz_theory.training.recipe import Recipe, load_recipe, placed_recipe, placed_text
-from toeplitz_theory.training.resume import checkpoint_step, complete_checkpoints, refuse_foreign
-from toeplitz_theory.training.token_cache import TextFacts, cached_tokens
-from toeplitz_theory.training.tokenizer import tokenizer_hash, vocabulary_size
+from toeplitz_theory.training.recipe import Recipe, parse_recipe, placed_recipe, placed_text, recipe_text
+from toeplitz_theory.training.resume import (
+    HISTORY,
+    checkpoint_step,
+    finish_checkpoint,
+    put_damaged_aside,
+    refuse_foreign,
+    run_of,
+    sealed_checkpoints,
+)
+from toeplitz_theory.training.token_cache import TokenCache, cached_tokens
+from toeplitz_theory.training.tokenizer import tokenizer_hash
+from toeplitz_theory.training.trained import WEIGHTS, build_model
 from toeplitz_theory.training.trainer import TMMTrainer, training_arguments
 
-MODELS: dict[str, type[TMMForCausalLM | TMMForAutoencoding]] = {
-    "next_token": TMMForCausalLM,
-    "autoencode": TMMForAutoencoding,
-}
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """What a run needs that follows from the recipe and the text alone."""
-
-    text: TextFacts
-    tokenizer: PreTrainedTokenizerFast
-    train: PackedTokens
-    validation: PackedTokens
-    baselines: Baselines
+_BEGUN = "run.json"  # in work/: a run has begun here and has not ended
 
 
 def train(recipe_path: str | os.PathLike, out: str | os.PathLike | None = None, force: bool = False) -> Path:
@@ -57,8 +52,8 @@ def train(recipe_path: str | os.PathLike, out: str | os.PathLike | None = None, 
     recipe_path : path-like
         The recipe (TOML).
     out : path-like, optional
-        Model folder to write; the recipe's own folder by default. Checkpoints are kept under its
-        ``work/`` until the run is done.
+        Model folder to write; ``runs/NAME`` in the current folder by default, with the recipe's name.
+        Checkpoints are kept under its ``work/`` until the run is done.
     force : bool
         Start over, although the folder holds a finished model or the checkpoints of another recipe.
 
@@ -71,7 +66,8 @@ def train(recipe_path: str | os.PathLike, out: str | os.PathLike | None = None, 
     Raises
     ------
     InputError
-        When the recipe cannot be used, or the folder holds a finished model or another recipe's run.
+        When the recipe cannot be used; when the folder holds a finished model, another recipe's run, files
+        that no training wrote, or is being trained in at this moment.
     NumericalError
         When the loss stops being a number; the last checkpoint stays.
     RunError
@@ -84,57 +80,31 @@ def train(recipe_path: str | os.PathLike, out: str | os.PathLike | None = None, 
     PosixPath('runs/mine')
     """
     recipe_path = Path(recipe_path)
-    recipe = load_recipe(recipe_path)
-    folder = Path(out) if out is not None else recipe_path.parent
+    text = recipe_text(recipe_path)
+    recipe = parse_recipe(text, recipe_path)
+    folder = Path(out) if out is not None else Path("runs") / recipe.name
     placed = placed_recipe(recipe, recipe_path.parent, folder)
-    copy = _copy_for(folder, recipe_path, recipe, placed)
-    work = folder / "work"
+    in_place = recipe_path.resolve() == (folder / "recipe.toml").resolve()
+    copy = None if in_place else placed_text(text, recipe, placed)
     torch.set_num_threads(recipe.training.threads)
     hf_logging.set_verbosity_warning()
-    arguments = training_arguments(recipe, work)
-    if arguments.process_index == 0:
+    arguments = training_arguments(recipe, folder / "work")
+    main = arguments.process_index == 0
+    if main:
         print(f"{recipe.name}: {_division(arguments)}", file=sys.stderr)
-    with _disk_told(folder):
-        # One process decides and prepares; the others wait, then find what it left.
+        _refuse_files_of_others(folder, recipe_path)
+    with _disk_errors_named(folder), _only_training(folder) if main else nullcontext():
+        # One process decides and prepares; the others wait, and read what it left.
         with arguments.main_process_first(local=False):
-            if arguments.process_index == 0:
-                _claim(folder, work, recipe, placed, force)
+            if main:
+                _claim(folder, recipe, placed, force)
         with arguments.main_process_first(local=True):
-            prepared = prepare(recipe, recipe_path.parent)
-        _same_data(work, prepared, arguments.process_index == 0)
-        model = build_model(recipe, prepared.tokenizer)
-        checkpoints = complete_checkpoints(work)
-        for path in checkpoints[-1:]:
-            refuse_foreign(path, model)
-        trainer = _trainer(recipe, arguments, prepared, model, folder, checkpoints)
-        trainer.train(resume_from_checkpoint=str(checkpoints[-1]) if checkpoints else None)
+            tokens = cached_tokens(recipe.data, recipe_path.parent)
+        trainer, checkpoint = _trainer(recipe, placed, arguments, tokens, folder)
+        trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
         evaluation = trainer.evaluate()
-        _finish(recipe, copy, prepared, trainer, folder, evaluation["eval_loss"])
+        _finish(recipe, copy, tokens, trainer, folder, evaluation["eval_loss"])
     return folder
-
-
-def prepare(recipe: Recipe, base: Path) -> Prepared:
-    """Return tokenizer and packed tokens of both parts of the text, from the cache where they are in it."""
-    tokens = cached_tokens(recipe.data, base)
-    train, validation = (
-        PackedTokens(part, recipe.data.sequence_length) for part in (tokens.train, tokens.validation)
-    )
-    return Prepared(tokens.text, tokens.tokenizer, train, validation, tokens.baselines)
-
-
-def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> TMMForCausalLM | TMMForAutoencoding:
-    """Return the freshly initialised model of the recipe; everything follows from its seed."""
-    set_seed(recipe.training.seed)
-    config = TMMConfig(
-        vocab_size=vocabulary_size(tokenizer),
-        max_position_embeddings=recipe.data.sequence_length,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        **recipe.model.model_dump(),
-    )
-    model = MODELS[recipe.objective](config)
-    draw_kernels(model, recipe.training.seed, recipe.model.kernel_init)
-    return model
 
 
 def _division(arguments: TrainingArguments) -> str:
@@ -144,120 +114,172 @@ def _division(arguments: TrainingArguments) -> str:
 
 
 @contextmanager
-def _disk_told(folder: Path) -> Iterator[None]:
+def _disk_errors_named(folder: Path) -> Iterator[None]:
     """Turn a file system's refusal into one line that says what is kept."""
     try:
         yield
     except OSError as error:
-        place = error.filename or folder
+        place = shown(error.filename or folder, 300)
         raise RunError(
-            f"{place}: {error.strerror or error}; checkpoints in {folder / 'work'} are kept: "
+            f"{place}: {error.strerror or error}; checkpoints in {shown(folder / 'work', 300)} are kept: "
             "put it right, and run the same command again to go on"
         ) from error
 
 
-def _copy_for(folder: Path, recipe_path: Path, recipe: Recipe, placed: Recipe) -> str | None:
-    """Return the text of the folder's own recipe, valid there; None when it is the one that is run."""
-    if recipe_path.resolve() == (folder / "recipe.toml").resolve():
-        return None
-    return placed_text(recipe_path.read_text(encoding="utf-8"), recipe, placed)
+def _refuse_files_of_others(folder: Path, recipe_path: Path) -> None:
+    """Raise unless a run has begun or ended in the folder, or nothing but the recipe lies there."""
+    work = folder / "work"
+    if not folder.is_dir() or (work / _BEGUN).exists() or (folder / "training.json").exists():
+        return
+    for path in _visible(folder):
+        if path.resolve() != recipe_path.resolve() and not (path == work and not _visible(work)):
+            raise InputError(
+                f"{shown(folder, 300)}: holds files that no training wrote ({shown(path.name)}); "
+                "give --out NEW-FOLDER"
+            )
 
 
-def _claim(folder: Path, work: Path, recipe: Recipe, placed: Recipe, force: bool) -> None:
-    """Refuse to overwrite; remember which recipe the checkpoints in ``work`` belong to.
+def _visible(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("*") if not path.name.startswith(".")]
 
-    A folder with both a finished model and that record is being trained anew: the run goes on. The recipe is
-    known again by its paths as it spells them, and as they are told from the folder, as in the copy there.
-    """
-    record, record_placed = work / "recipe.json", work / "recipe-placed.json"
-    begun = record.exists()
-    foreign = begun and not (_is_recorded(record, recipe) or _is_recorded(record_placed, placed))
-    if not force and foreign and any(work.glob("checkpoint-*")):
-        raise InputError(
-            f"{work} holds checkpoints of another recipe; give --out ANOTHER-FOLDER, or --force to start over"
-        )
-    if not force and (foreign or not begun) and (folder / "model.safetensors").exists():
-        raise InputError(
-            f"{folder} holds a finished model; give --out ANOTHER-FOLDER, or --force to train it anew"
-        )
-    if force or foreign:
-        shutil.rmtree(work, ignore_errors=True)
+
+@contextmanager
+def _only_training(folder: Path) -> Iterator[None]:
+    """Hold the folder for this process; the system lets go of it also when the process is killed."""
+    name = shown(folder, 300)
+    lock = FileLock(folder / ".lock", timeout=0)
     try:
-        write_json(record_placed, placed.model_dump(exclude_unset=True))
-        write_json(record, recipe.model_dump(exclude_unset=True))
-        remove_partial(folder)
-        # Whatever a killed run had begun to hand over is made anew: half a file must not go with it.
-        shutil.rmtree(work / "export", ignore_errors=True)
-    except OSError as error:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
         raise InputError(
-            f"{folder}: cannot be written ({error.strerror}); give --out ANOTHER-FOLDER"
+            f"{name}: another training is under way there; wait for it, or give --out ANOTHER-FOLDER"
         ) from None
-
-
-def _is_recorded(record: Path, recipe: Recipe) -> bool:
-    """Return whether a record is of this recipe; keys that came later than it have their defaults."""
-    if not record.exists():
-        return False  # of a run that began before there was such a record
+    except OSError as error:
+        raise InputError(f"{name}: cannot be written ({error.strerror}); give --out ANOTHER-FOLDER") from None
     try:
-        begun = Recipe.model_validate_json(record.read_text(encoding="utf-8"))
+        yield
+    finally:
+        (folder / ".lock").unlink(missing_ok=True)
+        lock.release()
+
+
+def _claim(folder: Path, recipe: Recipe, placed: Recipe, force: bool) -> None:
+    """Refuse to overwrite; leave in ``work`` only whole checkpoints of this recipe.
+
+    A folder with both a finished model and a run that has begun is being trained anew: the run goes on. The
+    recipe is known again by its paths as it spells them, and as the copy in the folder spells them.
+    """
+    work = folder / "work"
+    shutil.rmtree(_done(folder), ignore_errors=True)
+    remove_partial(folder)
+    finished = any((folder / name).exists() for name in (WEIGHTS, "training.json"))
+    if finished and not force and not (work / _BEGUN).exists():
+        raise InputError(
+            f"{shown(folder, 300)}: holds a finished model; give --out ANOTHER-FOLDER, "
+            "or --force to train it anew"
+        )
+    if force:
+        shutil.rmtree(work, ignore_errors=True)
+    put_damaged_aside(work)
+    for checkpoint in sealed_checkpoints(work)[-1:]:
+        run = run_of(checkpoint)
+        if not (_is_recorded(run["recipe"], recipe) or _is_recorded(run["placed"], placed)):
+            raise InputError(
+                f"{shown(work, 300)}: holds checkpoints of another recipe; give --out ANOTHER-FOLDER, "
+                "or --force to start over"
+            )
+    # Whatever a killed run had begun to hand over is made anew: half a file must not go with it.
+    shutil.rmtree(work / "export", ignore_errors=True)
+    _write(work / _BEGUN, json.dumps(_recorded(recipe, placed), indent=2))
+
+
+def _done(folder: Path) -> Path:
+    """Return the name that ``work`` gets when it may be removed, however long that takes."""
+    return folder / ".work-done"
+
+
+def _recorded(recipe: Recipe, placed: Recipe) -> dict[str, Any]:
+    return {
+        "recipe": recipe.model_dump(exclude_unset=True),
+        "placed": placed.model_dump(exclude_unset=True),
+    }
+
+
+def _is_recorded(record: dict, recipe: Recipe) -> bool:
+    """Return whether a record is of this recipe; keys that came later than it have their defaults."""
+    try:
+        begun = Recipe.model_validate_json(json.dumps(record))
     except ValueError:
         return False
     return begun.model_dump() == recipe.model_dump()
 
 
-def _same_data(work: Path, prepared: Prepared, main: bool) -> None:
-    """Refuse to go on with a text or tokenizer other than the one the run began with."""
-    record = work / "data.json"
-    found = {"text": prepared.text.sha256, "tokenizer": tokenizer_hash(prepared.tokenizer)}
-    if record.exists():
-        begun = json.loads(record.read_text(encoding="utf-8"))
-        for name in found:
-            if begun.get(name) != found[name]:
-                raise InputError(
-                    f"{work} holds a run on another {name}; give --out ANOTHER-FOLDER, "
-                    "or --force to start over"
-                )
-    elif main:
-        write_json(record, found)
+def _write(path: Path, text: str) -> None:
+    with written_whole(path) as whole:
+        whole.write_text(text, encoding="utf-8", newline="\n")
 
 
-def _trainer(recipe, arguments, prepared, model, folder, checkpoints) -> TMMTrainer:
-    settings = recipe.training
-    resume_step = checkpoint_step(checkpoints[-1]) if checkpoints else 0
+def _trainer(
+    recipe: Recipe, placed: Recipe, arguments: TrainingArguments, tokens: TokenCache, folder: Path
+) -> tuple[TMMTrainer, Path | None]:
+    """Return the Trainer and the checkpoint it has to go on from."""
+    settings, history = recipe.training, folder / HISTORY
+    model = build_model(recipe, tokens.tokenizer)
+    data = {"text": tokens.text.sha256, "tokenizer": tokenizer_hash(tokens.tokenizer)}
+    checkpoint = next(reversed(sealed_checkpoints(folder / "work")), None)
+    if checkpoint is not None:
+        _refuse_other_data(checkpoint, data)
+        refuse_foreign(checkpoint, model)
+    step = checkpoint_step(checkpoint) if checkpoint else 0
     main = arguments.process_index == 0
-    callbacks: list = [KernelsCallback(folder / "kernels", settings.kernels_every, resume_step, main)]
+    callbacks: list = [KernelsCallback(folder / "kernels", settings.kernels_every, step, main)]
     if main:
-        tokens_per_step = settings.batch_size * recipe.data.sequence_length
-        callbacks.append(HistoryCallback(folder / "history.jsonl", tokens_per_step, resume_step))
+        rows = read_history(checkpoint / HISTORY) if checkpoint else []
+        callbacks.append(HistoryCallback(history, settings.batch_size * recipe.data.sequence_length, rows))
         if settings.tensorboard:
-            callbacks.append(tensorboard_callback(folder / "tensorboard", resume_step))
-    return TMMTrainer(
+            callbacks.append(tensorboard_callback(folder / "tensorboard", step))
+    train, held_out = tokens.packed(recipe.data.sequence_length)
+    trainer = TMMTrainer(
         model=model,
         args=arguments,
-        train_dataset=prepared.train,
-        eval_dataset=prepared.validation,
+        train_dataset=train,
+        eval_dataset=held_out,
         callbacks=callbacks,
         seed=settings.seed,
+        finish_checkpoint=partial(finish_checkpoint, run=_recorded(recipe, placed) | data, history=history),
         jensen_penalty=settings.jensen_penalty,
     )
+    return trainer, checkpoint
 
 
-def _finish(recipe, copy, prepared, trainer, folder, validation_loss) -> None:
-    """Write the model folder: every file whole, the weights last, since they mark it finished."""
+def _refuse_other_data(checkpoint: Path, data: dict[str, str]) -> None:
+    run = run_of(checkpoint)
+    for name, value in data.items():
+        if run.get(name) != value:
+            raise InputError(
+                f"{shown(checkpoint.parent, 300)}: holds a run on another {name}; "
+                "give --out ANOTHER-FOLDER, or --force to start over"
+            )
+
+
+def _finish(recipe, copy, tokens, trainer, folder, validation_loss) -> None:
+    """Write the model folder: every file whole, the weights last."""
     work = folder / "work"
     export = work / "export"
     trainer.save_model(str(export))  # by all processes: sharded weights are gathered
     if not trainer.is_world_process_zero():
         return
     (export / "training_args.bin").unlink(missing_ok=True)
-    prepared.tokenizer.save_pretrained(export)
-    history = read_history(folder / "history.jsonl")
-    record = run_record(recipe, prepared, trainer.model, validation_loss, history, trainer.args.world_size)
-    write_json(folder / "training.json", record)
-    write_text(folder / "README.md", model_card(recipe, record))
+    tokens.tokenizer.save_pretrained(export)
+    history = read_history(folder / HISTORY)
+    weights = file_hash(export / WEIGHTS) if (export / WEIGHTS).exists() else None
+    record = run_record(recipe, tokens, trainer, weights, validation_loss, history)
+    _write(folder / "training.json", json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    _write(folder / "README.md", model_card(recipe, record))
     if copy is not None:
-        write_text(folder / "recipe.toml", copy)
-    for path in sorted(export.iterdir(), key=lambda p: p.name == "model.safetensors"):
+        _write(folder / "recipe.toml", copy)
+    for path in sorted(export.iterdir(), key=lambda p: p.name == WEIGHTS):
         os.replace(path, folder / path.name)
-    (work / "recipe.json").unlink()  # from here on the folder is finished, whenever the rest is removed
-    shutil.rmtree(work)
+    os.replace(work, _done(folder))  # from here on the folder is finished, whenever the rest is removed
+    shutil.rmtree(_done(folder))

@@ -6,24 +6,21 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-from toeplitz_theory.checkpoints.folders import read_json
 from toeplitz_theory.errors import InputError, RunError
+from toeplitz_theory.names import shown
 from toeplitz_theory.operators import Symbol
 from toeplitz_theory.tmm.mixers import CausalKernels, ToeplitzKernel
 from toeplitz_theory.training.batches import PackedTokens
 from toeplitz_theory.training.model_kernels import named_kernels, stored_key
-from toeplitz_theory.training.recipe import load_recipe
-from toeplitz_theory.training.runner import MODELS
-from toeplitz_theory.training.token_cache import cached_tokens
-from toeplitz_theory.training.tokenizer import tokenizer_hash, vocabulary_size
+from toeplitz_theory.training.trained import TrainedModel, open_trained
 
 
 @dataclass(frozen=True)
@@ -82,8 +79,8 @@ def make_invertible(model: nn.Module) -> list[Replaced]:
     --------
     >>> from toeplitz_theory.tmm import TMMConfig, TMMForCausalLM
     >>> shape = dict(vocab_size=8, hidden_size=4, num_hidden_layers=1, max_position_embeddings=8)
-    >>> (found,) = make_invertible(TMMForCausalLM(TMMConfig(**shape)))
-    >>> found.index_after
+    >>> (replaced,) = make_invertible(TMMForCausalLM(TMMConfig(**shape)))
+    >>> replaced.index_after
     0
     """
     kernels = list(_replaceable(model))
@@ -91,14 +88,14 @@ def make_invertible(model: nn.Module) -> list[Replaced]:
         raise InputError("the model has no Toeplitz kernel to replace")
     # All factors first: a kernel without one must leave the model as it was.
     factors = [_outer(key, taps) for key, taps in kernels]
-    found = []
+    replaced = []
     for (key, taps), (old, new) in zip(kernels, factors, strict=True):
         taps.copy_(torch.from_numpy(new))
         stored = taps.double().cpu().numpy()
         before, after = (Symbol(kernel).fredholm_index().value for kernel in (old, stored))
         distance = float(np.linalg.norm(stored - old) / np.linalg.norm(old))
-        found.append(Replaced(key, before, after, distance))
-    return found
+        replaced.append(Replaced(key, before, after, distance))
+    return replaced
 
 
 def _replaceable(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -193,55 +190,27 @@ def measure_surgery(
     >>> from toeplitz_theory.training import measure_surgery
     >>> measure_surgery("models/tmm-next-token").after  # doctest: +SKIP
     """
-    folder = Path(folder)
     target = None if save is None else Path(save)
-    if target is not None and target.exists():
-        raise InputError(f"{target} exists; name a new folder for the changed model")
-    recipe_path = Path(recipe) if recipe is not None else folder / "recipe.toml"
-    settings = load_recipe(recipe_path)
-    try:
-        model = MODELS[settings.objective].from_pretrained(folder).eval()
-    except OSError as error:
-        raise InputError(f"{folder}: holds no trained model ({str(error).splitlines()[0]})") from error
-    # Its own tokenizer: another text would train another one.
-    data = settings.data.model_copy(update={"tokenizer": str(folder.resolve())})
-    tokens = cached_tokens(data, recipe_path.parent)
-    size = vocabulary_size(tokens.tokenizer)
-    if size != model.config.vocab_size:
-        raise InputError(
-            f"{folder}: its tokenizer has {size} tokens and its model {model.config.vocab_size}; "
-            "they are of different models"
-        )
-    _refuse_another_tokenizer(folder, tokenizer_hash(tokens.tokenizer))
-    sequences = PackedTokens(tokens.validation, model.config.max_position_embeddings)
+    if target is not None and (target.exists() or target.is_symlink()):
+        raise InputError(f"{shown(target, 300)}: exists; name a new folder for the changed model")
+    trained = open_trained(folder, recipe)
+    # More threads than the training had only wait for each other.
+    with threadpool_limits(limits=trained.recipe.training.threads):
+        return _measured(trained, target, seed)
+
+
+def _measured(trained: TrainedModel, target: Path | None, seed: int) -> SurgeryMeasured:
+    model, sequences = trained.model, trained.held_out
     originals = [weight.detach().clone() for _, weight in named_kernels(model)]
     before = _loss(model, sequences)
     replaced = make_invertible(model)
     after = _loss(model, sequences)
     if target is not None:
-        _save(model, tokens.tokenizer, target)
+        _save(model, trained.tokenizer, target)
     _move(model, originals, replaced, seed)
     control = _loss(model, sequences)
-    count = sequences.sequences.size
-    return SurgeryMeasured(before, after, control, tokens.baselines.unigram, count, tuple(replaced))
-
-
-def _refuse_another_tokenizer(folder: Path, found: str) -> None:
-    """Compare a tokenizer with the one on record, where its hash is there and was made as it is made here."""
-    path = folder / "training.json"
-    if not path.exists():
-        return
-    record = read_json(path)
-    try:
-        trained, versions = record.get("tokenizer"), record.get("versions", {})
-        alike = all(versions.get(name) == version(name) for name in ("tokenizers", "transformers"))
-    except AttributeError as error:
-        raise InputError(f"{path}: is not the record of a run ({error}); restore or remove it") from None
-    if trained is not None and alike and trained != found:
-        raise InputError(
-            f"{folder}: holds not the tokenizer its model was trained with (another hash in training.json); "
-            "put that one back"
-        )
+    unigram = trained.tokens.baselines.unigram
+    return SurgeryMeasured(before, after, control, unigram, sequences.sequences.size, tuple(replaced))
 
 
 @torch.no_grad()
@@ -259,10 +228,10 @@ def _loss(model: nn.Module, sequences: PackedTokens) -> float:
 def _move(model: nn.Module, originals: list[Tensor], replaced: Sequence[Replaced], seed: int) -> None:
     """Set each kernel to its original plus a random vector as long as the change that surgery made."""
     generator = torch.Generator().manual_seed(seed)
-    for (_, weight), original, found in zip(named_kernels(model), originals, replaced, strict=True):
+    for (_, weight), original, change in zip(named_kernels(model), originals, replaced, strict=True):
         weight.copy_(original)
         direction = torch.randn(original.shape[-1], generator=generator)
-        length = found.distance * original[-1].norm()
+        length = change.distance * original[-1].norm()
         weight[-1] += direction * (length / direction.norm())
 
 

@@ -1,23 +1,27 @@
-"""Documents read one after the other: local files and folders, and data sets of the Hub. Nothing is kept."""
+"""The documents to train on, one after the other: local files, data sets of the Hub, Python's own."""
 
 import ast
+import bz2
+import gzip
 import hashlib
+import io
 import itertools
 import json
+import lzma
 import os
 import platform
+import re
 import sys
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-import fsspec
-
+from toeplitz_theory.cache import DiskCache, file_hash, key_of
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.files import cache_folder, write_json
+from toeplitz_theory.names import shown
 from toeplitz_theory.training.recipe import HUB, STDLIB_DOCS, DataSection
 
 _COMPRESSED = {".gz", ".bz2", ".xz", ".zst"}
@@ -48,251 +52,19 @@ class Documents:
         return self.read()
 
 
-def local_documents(path: Path, sample_by: str = "paragraph", column: str = "text") -> Documents:
-    """Return the documents of a file, or of the files of a folder that hold text, in order of their names."""
-    if not path.exists():
-        raise InputError(f"corpus {path}: there is no such file; use a path, 'stdlib-docs' or hub:OWNER/NAME")
-    if path.is_dir() and any((path / name).exists() for name in ("state.json", "dataset_dict.json")):
-        raise InputError(f"corpus {path}: was written by save_to_disk; write it with to_parquet instead")
-    files = _files_of(path) if path.is_dir() else [(path.name, path)]
-    fingerprint = _hash([sample_by, column, *((name, _file_hash(file)) for name, file in files)])
-
-    def read() -> Iterator[tuple[str, str]]:
-        for name, file in files:
-            for i, text in enumerate(_read_file(file, sample_by, column)):
-                if text.strip():
-                    yield f"{name}:{i}", text
-
-    return Documents(path.name, fingerprint, read)
-
-
-def hub_documents(
-    source: str, config: str | None, split: str, revision: str | None, streaming: bool, column: str
-) -> Documents:
-    """Return the documents of a data set by its name on the Hub (after ``hub:``), through ``datasets``."""
-    import datasets
-
-    name = source.removeprefix(HUB)
-    with _told(source):
-        builder = datasets.load_dataset_builder(name, config, revision=revision)
-    # The builder's hash follows the revision and the files.
-    fingerprint = _hash([name, builder.config_id, builder.hash, split, column])
-
-    def read() -> Iterator[tuple[str, str]]:
-        with _told(source):
-            rows = datasets.load_dataset(name, config, split=split, revision=revision, streaming=streaming)
-            yield from _rows(source, f"{name}/{split}", rows, column)
-
-    return Documents(f"{name} ({split})", fingerprint, read)
-
-
-def first(documents: Documents, count: int | None) -> Documents:
-    """Return the first ``count`` documents; all, when it is None."""
+def open_documents(data: DataSection, base: str | os.PathLike = ".") -> Documents:
+    """Return the documents that a recipe names, to be read one after the other."""
+    if data.corpus == STDLIB_DOCS:
+        documents = _stdlib_docs()
+    elif data.corpus.startswith(HUB):
+        documents = _hub_documents(data)
+    else:
+        documents = _local_documents(Path(base, data.corpus), data.sample_by, data.text_column)
+    count = data.max_documents
     if count is None:
         return documents
-    fingerprint = _hash([documents.fingerprint, count])
-    return Documents(documents.name, fingerprint, lambda: itertools.islice(documents.read(), count))
-
-
-@contextmanager
-def _told(source: str) -> Iterator[None]:
-    """Turn what goes wrong inside ``datasets`` into one line."""
-    from datasets.exceptions import DatasetsError
-
-    try:
-        yield
-    except InputError:
-        raise
-    except (OSError, ValueError, DatasetsError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(
-            f"corpus {source}: cannot be read ({reason}); check name, config and split; "
-            "without network only what was downloaded before can be read"
-        ) from error
-
-
-def _rows(source: str, name: str, rows: Iterable, column: str) -> Iterator[tuple[str, str]]:
-    columns = rows.column_names  # type: ignore[attr-defined]
-    if columns is not None:
-        if column not in columns:
-            raise InputError(
-                f"corpus {source}: has no column {column!r}; set text_column to one of {columns}"
-            )
-        rows = rows.select_columns([column])  # type: ignore[attr-defined]
-    for i, row in enumerate(rows):
-        text = row[column]
-        if text is not None and not isinstance(text, str):
-            raise InputError(f"corpus {source}: column {column!r} holds {type(text).__name__}, not text")
-        if text and text.strip():
-            yield f"{name}:{i}", text
-
-
-def _files_of(folder: Path) -> list[tuple[str, Path]]:
-    """Return the files with text by their relative names; say on stderr what else lies there."""
-    every = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-    files = [path for path in every if _kind(path) in _LINES | _TEXT | {".parquet"}]
-    if not files:
-        raise InputError(
-            f"corpus {folder}: has no .txt, .md, .rst, .jsonl or .parquet file (also compressed)"
-        )
-    if len(files) < len(every):
-        left = next(path for path in every if path not in files)
-        print(
-            f"corpus {folder}: {len(every) - len(files)} other files are left out ({left.name}, ...)",
-            file=sys.stderr,
-        )
-    return [(path.relative_to(folder).as_posix(), path) for path in files]
-
-
-def _kind(path: Path) -> str:
-    name = path.with_suffix("") if path.suffix in _COMPRESSED else path
-    return name.suffix.lower()
-
-
-def _read_file(path: Path, sample_by: str, column: str) -> Iterator[str]:
-    kind = _kind(path)
-    try:
-        if kind == ".parquet":
-            yield from _parquet(path, column)
-            return
-        with fsspec.open(str(path), "rt", encoding="utf-8", compression="infer") as file:
-            if kind in _LINES:
-                yield from _json_lines(path, file, column)
-            elif sample_by == "document":
-                yield file.read()
-            else:
-                yield from file if sample_by == "line" else _paragraphs(file)
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise InputError(f"corpus {path}: is not readable UTF-8 text ({error})") from None
-
-
-def _paragraphs(file) -> Iterator[str]:
-    """Yield what stands between blank lines, as splitting at two line ends does, a piece at a time."""
-    pending: list[str] = []
-    while piece := file.read(_PIECE):
-        if pending and pending[-1].endswith("\n"):
-            piece = pending.pop() + piece  # a separator may lie across the two
-        head, *rest = piece.split("\n\n")
-        pending.append(head)
-        for part in rest:
-            yield "".join(pending)
-            pending = [part]
-    yield "".join(pending)
-
-
-def _json_lines(path: Path, file, column: str) -> Iterator[str]:
-    for number, line in enumerate(file, 1):
-        if not line.strip():
-            continue
-        try:
-            text = str(json.loads(line)[column])
-        except (json.JSONDecodeError, KeyError, TypeError):
-            raise InputError(f'corpus {path}: line {number} is not {{"{column}": "..."}}') from None
-        # JSON can spell half a character; no tokenizer can take it.
-        yield text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _parquet(path: Path, column: str) -> Iterator[str]:
-    import datasets
-
-    with _told(str(path)):
-        rows = datasets.load_dataset("parquet", data_files=str(path), split="train", streaming=True)
-        yield from (text for _, text in _rows(str(path), "", rows, column))
-
-
-def _file_hash(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"corpus {path}: cannot be read ({error.strerror})") from None
-
-
-def _hash(parts: list) -> str:
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-# The text to train on: by default the standard library's documentation on the user's own machine.
-
-
-_NOT_DOCUMENTATION = {
-    *("site-packages", "dist-packages", "__pycache__"),
-    *("test", "tests", "idlelib", "turtledemo"),
-}
-_EXTRACTION_VERSION = 1  # raise when the extraction below changes, so that cached text is made anew
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """Named documents of plain text.
-
-    Parameters
-    ----------
-    name : str
-        Where the text is from.
-    documents : tuple of (str, str)
-        Name and text of each document, in a fixed order.
-
-    Examples
-    --------
-    >>> corpus = Corpus("two", (("a", "first text"), ("b", "second text")))
-    >>> corpus.characters
-    21
-    >>> corpus.sha256[:8]
-    '493ac8ff'
-    """
-
-    name: str
-    documents: tuple[tuple[str, str], ...]
-
-    @property
-    def characters(self) -> int:
-        """Length of all texts."""
-        return sum(len(text) for _, text in self.documents)
-
-    @property
-    def sha256(self) -> str:
-        """Hash of all names and texts in order."""
-        digest = TextHash()
-        for name, text in self.documents:
-            digest.add(name, text)
-        return digest.hexdigest()
-
-    def split(self, validation_fraction: float) -> tuple["Corpus", "Corpus"]:
-        """Return training and validation documents, chosen by the hash of each document's name.
-
-        Parameters
-        ----------
-        validation_fraction : float
-            Share of documents held out, in expectation.
-
-        Returns
-        -------
-        training, validation : Corpus
-
-        Raises
-        ------
-        InputError
-            When one of the two would be empty.
-
-        Examples
-        --------
-        >>> corpus = Corpus("many", tuple((f"document {i}", "text") for i in range(100)))
-        >>> [len(part.documents) for part in corpus.split(0.1)]
-        [95, 5]
-        """
-        held = {name for name, _ in self.documents if is_held_out(name, validation_fraction)}
-        parts = [
-            Corpus(f"{self.name} ({label})", tuple(d for d in self.documents if (d[0] in held) is wanted))
-            for label, wanted in (("training", False), ("validation", True))
-        ]
-        for part in parts:
-            if not part.documents:
-                raise InputError(
-                    f"{self.name}: {len(self.documents)} documents leave none for {part.name}; "
-                    "use more documents or another validation_fraction"
-                )
-        return parts[0], parts[1]
+    first = key_of(documents.fingerprint, count)
+    return Documents(documents.name, first, lambda: itertools.islice(documents.read(), count))
 
 
 def is_held_out(name: str, validation_fraction: float) -> bool:
@@ -318,69 +90,221 @@ class TextHash:
         return self._digest.hexdigest()
 
 
-def load_corpus(source: str, base: str | os.PathLike = ".") -> Corpus:
-    """Load the embedded corpus or local text.
-
-    Parameters
-    ----------
-    source : str
-        ``"stdlib-docs"`` (documentation topics and docstrings of the running Python's standard
-        library), or a path: a ``.jsonl`` file with one ``{"text": ...}`` a line is one document a
-        line, a ``.parquet`` file one a row; any other file is UTF-8 text whose documents are separated
-        by blank lines; a folder is all such files in it.
-    base : path-like
-        Folder that relative paths start from.
-
-    Returns
-    -------
-    Corpus
-
-    Raises
-    ------
-    InputError
-        When the path is missing, not UTF-8, not JSON lines, or holds no text.
-
-    Examples
-    --------
-    >>> import pathlib, tempfile
-    >>> path = pathlib.Path(tempfile.mkdtemp()) / "poems.txt"
-    >>> _ = path.write_text("one line\\n\\nanother poem\\n")
-    >>> len(load_corpus(str(path)).documents)
-    2
-    """
-    if source == STDLIB_DOCS:
-        return _stdlib_docs()
-    found = local_documents(Path(base, source))
-    documents = tuple(found)
-    if not documents:
-        raise InputError(f"corpus {Path(base, source)}: holds no text")
-    return Corpus(found.name, documents)
+# Local files and folders.
 
 
-def open_documents(data: DataSection, base: str | os.PathLike = ".") -> Documents:
-    """Return the documents that a recipe names, to be read one after the other."""
-    if data.corpus == STDLIB_DOCS:
-        corpus = _stdlib_docs()
-        found = Documents(corpus.name, corpus.sha256, lambda: iter(corpus.documents))
-    elif data.corpus.startswith(HUB):
-        found = hub_documents(
-            data.corpus, data.config, data.split, data.revision, data.streaming, data.text_column
-        )
-    else:
-        found = local_documents(Path(base, data.corpus), data.sample_by, data.text_column)
-    return first(found, data.max_documents)
-
-
-def _stdlib_docs() -> Corpus:
-    version = f"{platform.python_implementation()}-{platform.python_version()}"
-    cached = cache_folder() / f"{STDLIB_DOCS}-{version}-v{_EXTRACTION_VERSION}.json"
+def _local_documents(path: Path, sample_by: str, column: str) -> Documents:
+    """Return the documents of a file, or of the files of a folder that hold text, in order of their names."""
+    if not path.exists():
+        raise _refusal(path, "there is no such file; use a path, 'stdlib-docs' or hub:OWNER/NAME")
+    if path.is_dir() and any((path / name).exists() for name in ("state.json", "dataset_dict.json")):
+        raise _refusal(path, "was written by save_to_disk; write it with to_parquet instead")
+    if not path.is_dir() and not path.is_file():
+        raise _refusal(path, "is no file to be read more than once (a pipe or device); copy it into a file")
+    files = _files_of(path) if path.is_dir() else [(path.name, path)]
     try:
-        documents = [(str(name), str(text)) for name, text in json.loads(cached.read_text(encoding="utf-8"))]
-    except (OSError, ValueError):
-        print("Reading the standard library's documentation (once, about 20 s) ...", file=sys.stderr)
-        documents = [*_topics(), *_docstrings(Path(sysconfig.get_path("stdlib")))]
-        write_json(cached, documents)
-    return Corpus(f"standard-library documentation of {version.replace('-', ' ')}", tuple(documents))
+        hashes = [(name, file_hash(file)) for name, file in files]
+    except OSError as error:
+        raise _refusal(error.filename, f"cannot be read ({error.strerror})") from None
+
+    def read() -> Iterator[tuple[str, str]]:
+        for name, file in files:
+            for i, text in enumerate(_read_file(file, sample_by, column)):
+                if text.strip():
+                    yield f"{name}:{i}", text
+
+    return Documents(path.name, key_of(sample_by, column, *hashes), read)
+
+
+def _refusal(source: object, reason: str) -> InputError:
+    return InputError(f"corpus {shown(source, 300)}: {reason}")
+
+
+def _files_of(folder: Path) -> list[tuple[str, Path]]:
+    """Return the files with text by their relative names; say on stderr what else lies there."""
+    every = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    files = [path for path in every if _kind(path) in _LINES | _TEXT | {".parquet"}]
+    if not files:
+        raise _refusal(folder, "has no .txt, .md, .rst, .jsonl or .parquet file (also compressed)")
+    if len(files) < len(every):
+        left = shown(next(path for path in every if path not in files).name)
+        print(
+            f"corpus {shown(folder, 300)}: {len(every) - len(files)} other files are left out ({left}, ...)",
+            file=sys.stderr,
+        )
+    return [(path.relative_to(folder).as_posix(), path) for path in files]
+
+
+def _kind(path: Path) -> str:
+    name = path.with_suffix("") if path.suffix in _COMPRESSED else path
+    return name.suffix.lower()
+
+
+def _read_file(path: Path, sample_by: str, column: str) -> Iterator[str]:
+    kind = _kind(path)
+    try:
+        with _unpacked(path) as binary:
+            if kind == ".parquet":
+                yield from _parquet(path, binary, column)
+                return
+            file = io.TextIOWrapper(binary, encoding="utf-8")
+            if kind in _LINES:
+                yield from _json_lines(path, file, column)
+            elif sample_by == "document":
+                yield file.read()
+            else:
+                yield from file if sample_by == "line" else _paragraphs(file)
+    except InputError:
+        raise
+    except Exception as error:  # whatever a damaged file makes of its readers
+        what = "parquet file" if kind == ".parquet" else "UTF-8 text"
+        raise _refusal(path, f"is not readable {what} ({_reason(error)})") from error
+
+
+def _unpacked(path: Path) -> IO[bytes]:
+    """Open a file by its own name, whatever characters that has, and unpack it on the way."""
+    if path.suffix == ".zst":
+        import pyarrow
+
+        # Unlike the zstandard package's reader, it reads all frames, and refuses one that is cut short.
+        return io.BufferedReader(pyarrow.CompressedInputStream(pyarrow.OSFile(str(path)), "zstd"))
+    opened: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+    return opened.get(path.suffix, open)(path, "rb")
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of an error of somebody else."""
+    return shown((str(error).strip() or type(error).__name__).splitlines()[0], 300)
+
+
+def _paragraphs(file) -> Iterator[str]:
+    """Yield what stands between blank lines, as splitting at two line ends does, a piece at a time."""
+    pending: list[str] = []
+    while piece := file.read(_PIECE):
+        if pending and pending[-1].endswith("\n"):
+            piece = pending.pop() + piece  # a separator may lie across the two
+        head, *rest = piece.split("\n\n")
+        pending.append(head)
+        for part in rest:
+            yield "".join(pending)
+            pending = [part]
+    yield "".join(pending)
+
+
+def _json_lines(path: Path, file, column: str) -> Iterator[str]:
+    for number, line in enumerate(file, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            raise _refusal(path, f"line {number} is not JSON") from None
+        if not isinstance(row, dict) or column not in row:
+            raise _refusal(path, f'line {number} is not {{"{shown(column)}": "..."}}')
+        text = _text(path, f"line {number}", column, row[column])
+        # JSON can spell half a character; no tokenizer can take it.
+        yield text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _text(source: object, place: str, column: str, value: Any) -> str:
+    if not isinstance(value, str):
+        kind = "nothing (null)" if value is None else type(value).__name__
+        raise _refusal(source, f"{place}: {column!r} holds {kind}, not text; leave such rows out")
+    return value
+
+
+def _parquet(path: Path, binary: IO[bytes], column: str) -> Iterator[str]:
+    from pyarrow import parquet
+
+    # What is unpacked on the way cannot be read from its end, where parquet keeps its table of contents.
+    table = parquet.ParquetFile(io.BytesIO(binary.read()) if path.suffix in _COMPRESSED else binary)
+    _refuse_without_column(path, column, table.schema_arrow.names)
+    batches = table.iter_batches(1024, columns=[column])
+    for number, value in enumerate((row for batch in batches for row in batch.column(column).to_pylist()), 1):
+        yield _text(path, f"row {number}", column, value)
+
+
+def _refuse_without_column(source: object, column: str, columns: list[str]) -> None:
+    if column not in columns:
+        known = shown(", ".join(map(repr, columns)), 300)
+        raise _refusal(source, f"has no column {column!r}; set text_column to one of {known}")
+
+
+# Data sets of the Hub.
+
+
+def hub_name(source: str, what: str) -> str:
+    """Return the name after ``hub:``; patterns, which would match other names, are none."""
+    name = source.removeprefix(HUB)
+    if not name.strip("/. ") or re.search(r"[*?\[\]{}\x00-\x1f]", name):
+        raise InputError(f"{what} {shown(source)}: is no name on the Hub; write hub:OWNER/NAME")
+    return name
+
+
+def _hub_documents(data: DataSection) -> Documents:
+    import datasets
+
+    source, column, split = data.corpus, data.text_column, data.split
+    name = hub_name(source, "corpus")
+    with _in_one_line(source):
+        builder = datasets.load_dataset_builder(name, data.config, revision=data.revision)
+    # The builder's hash follows the revision and the files.
+    fingerprint = key_of(name, builder.config_id, builder.hash, split, column)
+
+    def read() -> Iterator[tuple[str, str]]:
+        with _in_one_line(source):
+            rows: Any = datasets.load_dataset(
+                name, data.config, split=split, revision=data.revision, streaming=data.streaming
+            )
+            if rows.column_names is not None:
+                _refuse_without_column(source, column, rows.column_names)
+                rows = rows.select_columns([column])
+            for i, row in enumerate(rows):
+                text = _text(source, f"row {i + 1}", column, row.get(column))
+                if text.strip():
+                    yield f"{name}/{split}:{i}", text
+
+    return Documents(f"{name} ({split})", fingerprint, read)
+
+
+@contextmanager
+def _in_one_line(source: str) -> Iterator[None]:
+    """Turn what goes wrong inside ``datasets`` into one line."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:  # whatever damaged files make of the readers below
+        raise _refusal(
+            source,
+            f"cannot be read ({_reason(error)}); check name, config and split; "
+            "without network only what was downloaded before can be read",
+        ) from error
+
+
+# By default: the standard library's documentation on the user's own machine.
+
+
+_NOT_DOCUMENTATION = {
+    *("site-packages", "dist-packages", "__pycache__"),
+    *("test", "tests", "idlelib", "turtledemo"),
+}
+_DOCS = DiskCache(STDLIB_DOCS, version=2)  # raise when the extraction below changes
+
+
+def _stdlib_docs() -> Documents:
+    version = f"{platform.python_implementation()} {platform.python_version()}"
+    documents = [(name, text) for name, text in _DOCS.json([version], _extracted_docs)]
+    digest = TextHash()
+    for name, text in documents:
+        digest.add(name, text)
+    title = f"standard-library documentation of {version}"
+    return Documents(title, digest.hexdigest(), lambda: iter(documents))
+
+
+def _extracted_docs() -> list[tuple[str, str]]:
+    print("Reading the standard library's documentation (once, about 20 s) ...", file=sys.stderr)
+    return [*_topics(), *_docstrings(Path(sysconfig.get_path("stdlib")))]
 
 
 def _topics() -> Iterator[tuple[str, str]]:

@@ -9,7 +9,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from toeplitz_theory.errors import InputError
+from toeplitz_theory.names import shown
 from toeplitz_theory.training.recipe import HUB
+from toeplitz_theory.training.text import hub_name
 
 END = "<|endoftext|>"
 
@@ -44,7 +46,8 @@ def trained_tokenizer(definition: str, sequence_length: int) -> PreTrainedTokeni
 
 def given_tokenizer(source: str, base: Path, sequence_length: int) -> PreTrainedTokenizerFast:
     """Load a tokenizer from a folder, a ``tokenizer.json``, or the Hub (``hub:OWNER/NAME``)."""
-    place = source.removeprefix(HUB) if source.startswith(HUB) else base / source
+    place = hub_name(source, "tokenizer") if source.startswith(HUB) else base / source
+    name = shown(place, 300)
     try:
         if isinstance(place, str):
             tokenizer = AutoTokenizer.from_pretrained(place)
@@ -54,22 +57,22 @@ def given_tokenizer(source: str, base: Path, sequence_length: int) -> PreTrained
             tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(place))
         else:
             raise InputError(
-                f"tokenizer {place}: there is no such folder or file; use a path or hub:OWNER/NAME"
+                f"tokenizer {name}: there is no such folder or file; use a path or hub:OWNER/NAME"
             )
     except InputError:
         raise
     except Exception as error:  # the readers below raise plain Exception for a file that is no tokenizer
-        reason = str(error).strip().splitlines()[0]
+        reason = shown((str(error).strip() or type(error).__name__).splitlines()[0], 300)
         raise InputError(
-            f"tokenizer {place}: cannot be loaded ({reason}); it needs a tokenizer.json"
+            f"tokenizer {name}: cannot be loaded ({reason}); it needs a tokenizer.json"
         ) from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
-        raise InputError(f"tokenizer {place}: has no tokenizer.json, which this package needs")
+        raise InputError(f"tokenizer {name}: has no tokenizer.json, which this package needs")
     if tokenizer.eos_token_id is None and END in tokenizer.get_vocab():
         tokenizer.eos_token = END
     if tokenizer.eos_token_id is None:
         raise InputError(
-            f"tokenizer {place}: names no end-of-text token (eos_token); documents could not be told apart"
+            f"tokenizer {name}: names no end-of-text token (eos_token); documents could not be told apart"
         )
     tokenizer.model_max_length = sequence_length
     return tokenizer

@@ -3,7 +3,7 @@
 import math
 import os
 import shutil
-import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from toeplitz_theory.errors import InputError, NumericalError, RunError
 from toeplitz_theory.training.batches import BatchOrder
 from toeplitz_theory.training.model_kernels import kernels_can_learn, local, mean_jensen_deficit
 from toeplitz_theory.training.recipe import Recipe, TrainingSection
-from toeplitz_theory.training.resume import checkpoint_folder, complete_checkpoints, mark_complete
+from toeplitz_theory.training.resume import checkpoint_folder, sealed_checkpoints
 
 _WATCHED = {
     "loss": "loss",
@@ -34,6 +34,8 @@ class TMMTrainer(Trainer):
     ----------
     seed : int
         Of the order of sequences.
+    finish_checkpoint : callable
+        Called with the folder of each checkpoint by one process, when all have written their files.
     jensen_penalty : float
         Times the mean Jensen deficit of the kernels is added to the training loss; what is logged as the loss
         is without it.
@@ -44,8 +46,11 @@ class TMMTrainer(Trainer):
     model: nn.Module
     args: TrainingArguments
 
-    def __init__(self, *, seed: int, jensen_penalty: float = 0.0, **kwargs):
+    def __init__(
+        self, *, seed: int, finish_checkpoint: Callable[[Path], None], jensen_penalty: float = 0.0, **kwargs
+    ):
         super().__init__(**kwargs)
+        self.finish_checkpoint = finish_checkpoint
         self.order = self._order(self.train_dataset, seed)
         self.jensen_penalty = jensen_penalty
         if jensen_penalty and not kernels_can_learn(self.model):
@@ -145,17 +150,15 @@ class TMMTrainer(Trainer):
                 raise self._diverged(name, int(self.bad_step) or self.state.global_step)
 
     def _diverged(self, what: str, step: int) -> NumericalError:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # told when the run began
-            whole = complete_checkpoints(Path(str(self.args.output_dir)))
-        kept = f"{whole[-1].name} is kept" if whole else "no checkpoint had been written yet"
+        checkpoints = sealed_checkpoints(Path(str(self.args.output_dir)))
+        kept = f"{checkpoints[-1].name} is kept" if checkpoints else "no checkpoint had been written yet"
         return NumericalError(
             f"the {what} is not a finite number at step {step}: training stopped; {kept}. "
             "Lower learning_rate or max_grad_norm in the recipe, or raise warmup_steps"
         )
 
     def _save_checkpoint(self, model, trial) -> None:
-        """Save, and mark the checkpoint as whole when it is; remove what a full disk leaves of it."""
+        """Save, and finish the checkpoint when all is in it; remove what a full disk leaves of it."""
         # A finite loss can end in an update that is not: such weights must not become the last good ones.
         if not all(bool(torch.isfinite(local(weight)).all()) for weight in model.parameters()):
             raise self._diverged("update of the weights", self.state.global_step)
@@ -164,7 +167,7 @@ class TMMTrainer(Trainer):
             super()._save_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()  # each process writes a file of its own
             if self.is_world_process_zero():
-                mark_complete(folder)
+                self.finish_checkpoint(folder)
         except (OSError, RuntimeError, SafetensorError) as error:
             shutil.rmtree(folder, ignore_errors=True)
             reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
@@ -188,7 +191,7 @@ class _StepWatch(TrainerCallback):
         self.trainer.penalty_due = True
 
 
-# What the Trainer is told of a recipe.
+# The Trainer's own settings, from a recipe.
 
 
 # Seconds that processes wait for each other: one of them may be tokenising a large corpus.
