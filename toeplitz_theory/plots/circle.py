@@ -1,4 +1,4 @@
-"""A symbol's curve around the origin, and its zeros against the unit circle."""
+"""What symbols do on and near the unit circle: curves, zeros, eigenvalues."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def zeros(symbol: Symbol, ax: Any = None) -> Drawing:
         return Drawing(figure, axes, tuple(_draw_zeros(symbol.zeros(), axes[0])))
 
 
-def _draw_zeros(found: Zeros, ax: Axes) -> list[Any]:
+def _draw_zeros(isolated: Zeros, ax: Axes) -> list[Any]:
     artists: list[Any] = []
     for radius, dashes, colour in ((1.0, "-", INK), (1.25, ":", FAINT), (1.5, ":", FAINT)):
         artists.append(
@@ -131,9 +131,9 @@ def _draw_zeros(found: Zeros, ax: Axes) -> list[Any]:
             )
         )
     looks: tuple[tuple[np.ndarray, dict[str, Any]], ...] = (
-        (found.inside(), {"marker": "o", "s": 9, "color": INSIDE, "linewidths": 0}),
-        (found.outside(), {"marker": "x", "s": 9, "color": OUTSIDE, "linewidths": 0.7}),
-        (found.undecided(), {"marker": "s", "s": 16, "facecolors": "none", "edgecolors": INK}),
+        (isolated.inside(), {"marker": "o", "s": 9, "color": INSIDE, "linewidths": 0}),
+        (isolated.outside(), {"marker": "x", "s": 9, "color": OUTSIDE, "linewidths": 0.7}),
+        (isolated.undecided(), {"marker": "s", "s": 16, "facecolors": "none", "edgecolors": INK}),
     )
     for points, marks in looks:
         radius = np.abs(points)
@@ -150,13 +150,6 @@ def _draw_zeros(found: Zeros, ax: Axes) -> list[Any]:
     ax.set_ylim(-1.6, 1.6)
     ax.set_axis_off()
     return artists
-
-
-# The eigenvalues of a matrix-valued symbol along the circle: what the determinant's winding is made of.
-
-
-_EIGENVALUE_SIZE = (3.2, 3.2)
-_FEWEST = 128
 
 
 def eigenvalue_curves(layer: MultiHeadSymbol | ChannelSymbol, ax: Any = None, points: int = 0) -> Drawing:
@@ -188,13 +181,13 @@ def eigenvalue_curves(layer: MultiHeadSymbol | ChannelSymbol, ax: Any = None, po
     16
     """
     with look():
-        figure, axes = panels(1, ax, 1, _EIGENVALUE_SIZE)
-        return Drawing(figure, axes, tuple(_draw(layer, axes[0], points)))
+        figure, axes = panels(1, ax, 1, (3.2, 3.2))
+        return Drawing(figure, axes, tuple(_draw_eigenvalues(layer, axes[0], points)))
 
 
-def _draw(layer: MultiHeadSymbol | ChannelSymbol, ax: Axes, points: int) -> list[Any]:
+def _draw_eigenvalues(layer: MultiHeadSymbol | ChannelSymbol, ax: Axes, points: int) -> list[Any]:
     parts: Any = getattr(layer, "heads", None) or getattr(layer, "kernels", ())
-    count = points or max(_FEWEST, 4 * max(len(a) for a in parts))
+    count = points or max(128, 4 * max(len(a) for a in parts))
     circle = np.exp(2j * np.pi * np.arange(count) / count)
     values = np.concatenate([np.linalg.eigvals(layer(z)) for z in circle])
     artists: list[Any] = ax.plot(values.real, values.imag, ".", markersize=1.5, color=series(0).color)

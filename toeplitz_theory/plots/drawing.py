@@ -1,4 +1,4 @@
-"""What every plotting function returns, and how a figure becomes files."""
+"""How figures look, what every plotting function returns, and how a figure becomes files."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ from toeplitz_theory.errors import InputError
 from toeplitz_theory.files import replacing
 from toeplitz_theory.names import shown
 
-# How every figure looks: safe for colour-blind readers and for greyscale, and nothing global changed.
-
-
+# How every figure looks: safe for colour-blind readers and for greyscale.
 INK = "#1a1d21"
 FAINT = "#8a939c"
 CURVE = "#0072B2"

@@ -1,4 +1,4 @@
-"""One small panel per kernel of a report."""
+"""Toeplitz matrices as heat maps, and one small panel per kernel of a report."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from toeplitz_theory.reports import Report, Row
 
 _KINDS = ("symbols", "zeros", "kernels")
+# Beyond this many rows of a matrix, neighbours share a pixel and the picture only costs memory.
+_MOST_ROWS = 1024
 
 
 def index_grid(report: Report, what: str = "symbols", ax: Any = None, title: str = "") -> Drawing:
@@ -107,13 +109,6 @@ def _say(ax: Axes, message: str) -> Any:
     return text
 
 
-# A causal Toeplitz matrix as a heat map.
-
-
-# Beyond this many rows, neighbours share a pixel and the picture only costs memory.
-_MOST = 1024
-
-
 def toeplitz_heatmap(kernel: ArrayLike, ax: Any = None) -> Drawing:
     """Draw the n x n lower-triangular Toeplitz matrix of a kernel.
 
@@ -153,7 +148,7 @@ def toeplitz_heatmap(kernel: ArrayLike, ax: Any = None) -> Drawing:
 
 def _draw_matrix(taps: np.ndarray, ax: Axes, colorbar: bool) -> Any:
     n = taps.size
-    step = -(-n // _MOST)
+    step = -(-n // _MOST_ROWS)
     kept = taps[::step]
     lag = np.subtract.outer(np.arange(kept.size), np.arange(kept.size))
     matrix = np.ma.array(kept[np.maximum(lag, 0)], mask=lag < 0)

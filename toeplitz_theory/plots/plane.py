@@ -21,12 +21,12 @@ _MOST_COLOURS = 12  # more winding numbers than this are coloured in steps
 _LEAST_SHARE = 0.004  # of all points: smaller regions bear no number
 
 
-def index_map(seen: IndexMap, ax: Any = None) -> Drawing:
+def index_map(windings: IndexMap, ax: Any = None) -> Drawing:
     """Draw wind(a - lambda) over the plane: minus the index of T(a) - lambda, with the symbol's curve.
 
     Parameters
     ----------
-    seen : IndexMap
+    windings : IndexMap
         From `toeplitz_theory.index_map`. Points whose count is not proved stay white.
     ax : Axes, optional
         Where; a new figure when not given.
@@ -44,7 +44,7 @@ def index_map(seen: IndexMap, ax: Any = None) -> Drawing:
     """
     with look():
         figure, (axes,) = panels(1, ax, 1, _SIZE)
-        count, grid = seen.count, seen.grid
+        count, grid = windings.count, windings.grid
         low, high = int(count.min()), int(count.max())
         step = max(1, -(-(high - low + 1) // _MOST_COLOURS))
         # 0, where T(a) - lambda is invertible, never shares its colour.
@@ -62,8 +62,8 @@ def index_map(seen: IndexMap, ax: Any = None) -> Drawing:
             aspect="equal",
         )
         artists: list[Any] = [image]
-        curve = seen.curve
-        width = 0.5 if len(seen.symbol) < 64 else 0.15
+        curve = windings.curve
+        width = 0.5 if len(windings.symbol) < 64 else 0.15
         artists += axes.plot(curve.real, curve.imag, color=INK, linewidth=width)
         artists += axes.plot(0, 0, "+", color=INK, markersize=8)
         artists += _numbers(axes, count, grid, edges)
@@ -71,7 +71,7 @@ def index_map(seen: IndexMap, ax: Any = None) -> Drawing:
         spans = [_span(first, last, high) for first, last in pairwise(edges)]
         bar.set_ticks(((edges[:-1] + edges[1:]) / 2).tolist(), labels=spans)
         bar.minorticks_off()
-        _name(axes)
+        _label_plane(axes)
         return Drawing(figure, (axes,), tuple(artists))
 
 
@@ -107,12 +107,12 @@ def _span(lower: float, upper: float, high: int) -> str:
     return str(first) if last == first else f"{first} to {last}"
 
 
-def pseudospectrum(seen: Pseudospectrum, ax: Any = None) -> Drawing:
+def pseudospectrum(norms: Pseudospectrum, ax: Any = None) -> Drawing:
     """Draw the level lines of log10 ||(T_n - lambda)^-1|| with the symbol's curve and the one eigenvalue.
 
     Parameters
     ----------
-    seen : Pseudospectrum
+    norms : Pseudospectrum
         From `toeplitz_theory.pseudospectrum`.
     ax : Axes, optional
         Where; a new figure when not given.
@@ -130,25 +130,25 @@ def pseudospectrum(seen: Pseudospectrum, ax: Any = None) -> Drawing:
     """
     with look():
         figure, (axes,) = panels(1, ax, 1, _SIZE)
-        grid = seen.grid
+        grid = norms.grid
         # Next to w[0] the norm grows without bound: the highest colour is left to the last hundredth.
-        most = float(np.percentile(seen.log10, 99))
-        values = np.minimum(seen.log10, 2 * abs(most) + 1)
+        most = float(np.percentile(norms.log10, 99))
+        values = np.minimum(norms.log10, 2 * abs(most) + 1)
         levels = MaxNLocator(nbins=10, steps=[1, 2, 5, 10]).tick_values(float(values.min()), most)
         filled = axes.contourf(grid.x, grid.y, values, levels=levels, cmap="cividis_r", extend="max")
         lines = axes.contour(grid.x, grid.y, values, levels=levels, colors=INK, linewidths=0.35)
-        nodes = np.exp(2j * np.pi * np.linspace(0, 1, max(16 * seen.section.shape[0], 512) + 1))
-        curve = np.polynomial.polynomial.polyval(nodes, seen.section.kernel)
+        nodes = np.exp(2j * np.pi * np.linspace(0, 1, max(16 * norms.section.shape[0], 512) + 1))
+        curve = np.polynomial.polynomial.polyval(nodes, norms.section.kernel)
         artists: list[Any] = [filled, lines]
         width = 1.1 if curve.size < 700 else 0.4
         artists += axes.plot(curve.real, curve.imag, "--", color=CURVE, linewidth=width, label="symbol curve")
-        first = complex(seen.section.kernel[0])
+        first = complex(norms.section.kernel[0])
         artists += axes.plot(
             first.real, first.imag, "o", color="white", markeredgecolor=INK, markersize=4.5, label="w[0]"
         )
-        figure.colorbar(filled, ax=axes, label=f"log10 ‖(T − λ)⁻¹‖, n = {seen.section.shape[0]}", shrink=0.9)
+        figure.colorbar(filled, ax=axes, label=f"log10 ‖(T − λ)⁻¹‖, n = {norms.section.shape[0]}", shrink=0.9)
         axes.set_aspect("equal")
-        _name(axes)
+        _label_plane(axes)
         return Drawing(figure, (axes,), tuple(artists))
 
 
@@ -159,7 +159,7 @@ def _extent(grid: Any) -> tuple[float, float, float, float]:
     return grid.x[0] - dx, grid.x[-1] + dx, grid.y[0] - dy, grid.y[-1] + dy
 
 
-def _name(axes: Any) -> None:
+def _label_plane(axes: Any) -> None:
     axes.set_xlabel("Re λ")
     axes.set_ylabel("Im λ")
     axes.locator_params(nbins=5)

@@ -1,4 +1,4 @@
-"""Singular values of finite sections, one section or many."""
+"""Singular values of sections and Jacobians, and the information that passes a section."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from toeplitz_theory.retention.jacobian import JacobianSpectrum
 
 _SIZE = (3.6, 2.7)
+_DECIBELS = np.linspace(-20.0, 60.0, 33)
+_SECTION, _LIMIT = series(1), series(0)
 
 
 def singular_values(section: CausalToeplitz, ax: Any = None) -> Drawing:
@@ -65,12 +67,12 @@ def singular_values(section: CausalToeplitz, ax: Any = None) -> Drawing:
         return Drawing(figure, (axes,), tuple(artists))
 
 
-def splitting(found: Splitting, ax: Any = None) -> Drawing:
+def splitting(splits: Splitting, ax: Any = None) -> Drawing:
     """Draw the smallest singular values against the size of the section.
 
     Parameters
     ----------
-    found : Splitting
+    splits : Splitting
         From `Symbol.splitting`. As many as there are zeros inside are drawn solid: they go to 0.
     ax : Axes, optional
         Where; a new figure when not given.
@@ -90,33 +92,25 @@ def splitting(found: Splitting, ax: Any = None) -> Drawing:
         figure, (axes,) = panels(1, ax, 1, _SIZE)
         artists: list[Any] = []
         with np.errstate(divide="ignore", invalid="ignore"):
-            logs = np.log10(found.values)
+            logs = np.log10(splits.values)
         for k in range(logs.shape[1]):
-            falls = found.inside is not None and k < found.inside
+            falls = splits.inside is not None and k < splits.inside
             label = (
-                {0: "as many as zeros inside", found.inside: "the others"}.get(k) if found.inside else None
+                {0: "as many as zeros inside", splits.inside: "the others"}.get(k) if splits.inside else None
             )
             style: dict[str, Any] = (
                 {"marker": "o", "color": INSIDE} if falls else {"marker": "s", "color": CURVE, "ls": ":"}
             )
-            artists += axes.plot(found.sizes, logs[:, k], markersize=3, label=label, **style)
-        if found.floor > 0:
-            artists.append(axes.axhline(np.log10(found.floor), color=FAINT, zorder=0, label="min |a|"))
+            artists += axes.plot(splits.sizes, logs[:, k], markersize=3, label=label, **style)
+        if splits.floor > 0:
+            artists.append(axes.axhline(np.log10(splits.floor), color=FAINT, zorder=0, label="min |a|"))
         artists += axes.plot(
-            found.sizes, np.log10(found.noise), "--", color=INK, label="noise of a float64 SVD"
+            splits.sizes, np.log10(splits.noise), "--", color=INK, label="noise of a float64 SVD"
         )
         axes.set_xlabel("size n of the section")
         axes.set_ylabel("log10 of the smallest σ")
         axes.legend()
         return Drawing(figure, (axes,), tuple(artists))
-
-
-# Bits per token through a layer against the signal-to-noise ratio, with Szego's limit.
-
-
-_CHANNEL_SIZE = (3.8, 2.8)
-_DECIBELS = np.linspace(-20.0, 60.0, 33)
-_SECTION, _LIMIT = series(1), series(0)
 
 
 def information(T: CausalToeplitz | InformationCurve, ax: Any = None) -> Drawing:
@@ -147,11 +141,11 @@ def information(T: CausalToeplitz | InformationCurve, ax: Any = None) -> Drawing
     """
     curve = T if hasattr(T, "limit") else T.information_curve(10 ** (_DECIBELS / 10))
     with look():
-        figure, axes = panels(1, ax, 1, _CHANNEL_SIZE)
-        return Drawing(figure, axes, tuple(_draw(curve, axes[0])))
+        figure, axes = panels(1, ax, 1, _SIZE)
+        return Drawing(figure, axes, tuple(_draw_information(curve, axes[0])))
 
 
-def _draw(curve: InformationCurve, ax: Axes) -> list[Any]:
+def _draw_information(curve: InformationCurve, ax: Axes) -> list[Any]:
     order = np.argsort(curve.snr)
     decibels = 10 * np.log10(curve.snr[order])
     identity = 0.5 * np.log2(1 + curve.snr[order])
@@ -180,18 +174,12 @@ def _draw(curve: InformationCurve, ax: Axes) -> list[Any]:
     return artists
 
 
-# Extreme singular values of a block's or a model's Jacobian.
-
-
-_JACOBIAN_SIZE = (3.6, 2.7)
-
-
-def jacobian_spectrum(found: JacobianSpectrum, ax: Any = None) -> Drawing:
+def jacobian_spectrum(spectrum: JacobianSpectrum, ax: Any = None) -> Drawing:
     """Draw the largest and smallest singular values of a Jacobian, with their residuals and the noise.
 
     Parameters
     ----------
-    found : JacobianSpectrum
+    spectrum : JacobianSpectrum
         From `toeplitz_theory.retention.jacobian_spectrum`. A bar reaches one residual up and down: some
         singular value lies in it. Values below the dashed line, drawn where it is near, may be 0.
     ax : Axes, optional
@@ -205,27 +193,31 @@ def jacobian_spectrum(found: JacobianSpectrum, ax: Any = None) -> Drawing:
     Examples
     --------
     >>> import torch
-    >>> from toeplitz_theory.retention import jacobian_spectrum as spectrum
-    >>> found = spectrum(lambda x: torch.tensor([3.0, 2.0, 0.5], dtype=x.dtype) * x, torch.zeros(3))
-    >>> jacobian_spectrum(found).axes[0].get_ylabel()
+    >>> from toeplitz_theory.retention import jacobian_spectrum as compute
+    >>> spectrum = compute(lambda x: torch.tensor([3.0, 2.0, 0.5], dtype=x.dtype) * x, torch.zeros(3))
+    >>> jacobian_spectrum(spectrum).axes[0].get_ylabel()
     'log10 σ_i of the Jacobian, N = 3'
     """
-    size = min(found.shape)
-    first = 1 + np.arange(found.largest.size)
-    last = size - np.arange(found.smallest.size)[::-1]
+    noise = spectrum.noise
+    size = min(spectrum.shape)
+    first = 1 + np.arange(spectrum.largest.size)
+    last = size - np.arange(spectrum.smallest.size)[::-1]
     shift = max(int(last[0]) - int(first[-1]) - 3, 0)  # the numbers between are left out
     with look():
-        figure, (axes,) = panels(1, ax, 1, _JACOBIAN_SIZE)
+        figure, (axes,) = panels(1, ax, 1, _SIZE)
         artists: list[Any] = []
         for number, values, residuals, marker, color, label in (
-            (first, found.largest, found.largest_residual, "o", CURVE, "largest"),
-            (last - shift, found.smallest, found.smallest_residual, "^", INSIDE, "smallest"),
+            (first, spectrum.largest, spectrum.largest_residual, "o", CURVE, "largest"),
+            (last - shift, spectrum.smallest, spectrum.smallest_residual, "^", INSIDE, "smallest"),
         ):
-            artists += _values(axes, number, values, residuals, found.noise, (marker, color, label))
-        if found.noise > 0 and found.smallest[-1] < 1e3 * found.noise:  # far below, it would squash the rest
-            artists.append(axes.axhline(np.log10(found.noise), color=INK, linestyle="--", linewidth=0.8))
+            artists += _draw_values(axes, number, values, residuals, noise, (marker, color, label))
+        if noise > 0 and spectrum.smallest[-1] < 1e3 * noise:  # far below, it would squash the rest
+            artists.append(axes.axhline(np.log10(noise), color=INK, linestyle="--", linewidth=0.8))
             axes.annotate(
-                "rounding: not told from 0", (first[0], np.log10(found.noise)), va="bottom", fontsize=7
+                "rounding: indistinguishable from 0",
+                (first[0], np.log10(noise)),
+                va="bottom",
+                fontsize=7,
             )
         if shift:
             axes.axvline(first[-1] + 1.5, color=FAINT, linewidth=0.8, zorder=0)
@@ -237,7 +229,7 @@ def jacobian_spectrum(found: JacobianSpectrum, ax: Any = None) -> Drawing:
         return Drawing(figure, (axes,), tuple(artists))
 
 
-def _values(
+def _draw_values(
     axes: Any, number: Any, values: Any, residuals: Any, noise: float, style: tuple[str, str, str]
 ) -> list[Any]:
     """Draw values above 0 with bars of one residual, cut at the noise."""
