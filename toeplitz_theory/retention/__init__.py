@@ -1,8 +1,15 @@
-"""What a model keeps of its input."""
+"""What a model keeps of its input: capacity, recall, recovery, reconstruction, and whole-model Jacobians."""
 
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submod_attrs={"jacobian": ["JacobianSpectrum", "jacobian_spectrum", "model_jacobian"]},
+    submod_attrs={
+        "capacity": ["token_capacity", "total_effect"],
+        "jacobian": ["JacobianSpectrum", "jacobian_spectrum", "model_jacobian"],
+        "measure": ["Measured"],
+        "rebuilt": ["exact"],
+        "recall": ["recall_curve"],
+        "recovered": ["recovery"],
+    },
 )

@@ -95,13 +95,41 @@ class TMMForAutoencoding(TMMPreTrainedModel):
         >>> model.encode(torch.tensor([[1, 2, 3]])).shape
         torch.Size([1, 16])
         """
+        return self._encoded(input_ids)[-1][:, -1]
+
+    def encoder_states(self, input_ids: Tensor) -> tuple[Tensor, ...]:
+        """Return the encoder's hidden states: the embedding, after each block, the last of them normed.
+
+        Parameters
+        ----------
+        input_ids : Tensor of int, shape (B, t) with t <= n
+            Tokens.
+
+        Returns
+        -------
+        tuple of Tensor, each of shape (B, t, d)
+            The code is the last position of the last.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from toeplitz_theory import TMMConfig, TMMForAutoencoding
+        >>> model = TMMForAutoencoding(TMMConfig(vocab_size=50, hidden_size=16, max_position_embeddings=8))
+        >>> ids = torch.tensor([[1, 2, 3]])
+        >>> bool((model.encoder_states(ids)[-1][:, -1] == model.encode(ids)).all())
+        True
+        """
+        return tuple(self._encoded(input_ids, all_positions=True))
+
+    def _encoded(self, input_ids: Tensor, all_positions: bool = False) -> list[Tensor]:
         check_ids(input_ids, self.config.vocab_size)
         check_length(0, input_ids.shape[1], self.config.max_position_embeddings, slides=False)
-        x = self.embed_tokens(input_ids)
-        place = place_of(None, 0, x.shape[1], self.config.max_position_embeddings, x)
+        states = [self.embed_tokens(input_ids)]
+        place = place_of(None, 0, input_ids.shape[1], self.config.max_position_embeddings, states[0])
         for block in self.encoderblocks:
-            x = block(x, place)
-        return self.encoder_norm(x[:, -1])
+            states.append(block(states[-1], place))
+        last = states.pop()
+        return [*states, self.encoder_norm(last if all_positions else last[:, -1:])]
 
     def decode(self, code: Tensor, length: int) -> Tensor:
         """Return the logits of every position, from the code alone.
