@@ -264,22 +264,23 @@ class Zeros(np.ndarray):
         slack = radii + 2.0**-51 * np.abs(np.asarray(self))
         return np.abs(np.asarray(self)) - slack, np.abs(np.asarray(self)) + slack
 
-    def _known(self) -> NDArray[np.int8]:
+    def known_sides(self) -> NDArray[np.int8]:
+        """Return -1 for each zero proved inside the circle, 1 for one proved outside, 0 for the others."""
         low, high = self._discs()
         sides = np.where(high < 1.0, -1, np.where(low > 1.0, 1, 0)).astype(np.int8)
         return sides if self.sides is None else np.where(sides == 0, self.sides, sides)
 
     def inside(self) -> NDArray[np.complex128]:
         """Return the zeros proved to lie in |z| < 1."""
-        return np.asarray(self)[self._known() < 0]
+        return np.asarray(self)[self.known_sides() < 0]
 
     def outside(self) -> NDArray[np.complex128]:
         """Return the zeros proved to lie in |z| > 1."""
-        return np.asarray(self)[self._known() > 0]
+        return np.asarray(self)[self.known_sides() > 0]
 
     def undecided(self) -> NDArray[np.complex128]:
         """Return the zeros that may lie on either side of the unit circle, or on it."""
-        return np.asarray(self)[self._known() == 0]
+        return np.asarray(self)[self.known_sides() == 0]
 
     def near_circle(self, width: float | None = None) -> NDArray[np.complex128]:
         """Return the zeros with 1 - ``width`` < |z| < 1 + ``width`` (1/n by default, n the number of taps).

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from toeplitz_theory.operators.factors.outer import EnergyDelay, OuterFactor
     from toeplitz_theory.operators.matrix.information_limit import InformationLimit
     from toeplitz_theory.operators.matrix.nullity import Splitting
+    from toeplitz_theory.operators.recovery.results import Memory, Recovery
     from toeplitz_theory.operators.section import CausalToeplitz
 
 
@@ -518,6 +519,60 @@ class Symbol:
         0.0
         """
         return self.energy_delay().distance
+
+    def recovery(self, snr: float = math.inf, horizon: int | None = None) -> Recovery:
+        """Return the share of its input that the layer's outputs give back within L tokens, for every L.
+
+        The best linear estimate of x[t] from all outputs ``y = T(a) x + noise`` up to t + L, x white: it
+        recovers R(L) of the variance. Without noise R(0) = exp(-2 J), R tends to 1 and the mean delay is
+        minus the Fredholm index; the shares come with a proved bound. `docs/theory.md` has the derivation.
+
+        Parameters
+        ----------
+        snr : float
+            Ratio of the variances of input and noise, not in decibels; no noise by default.
+        horizon : int, optional
+            The longest delay, in tokens; 4 n by default.
+
+        Returns
+        -------
+        Recovery
+
+        Raises
+        ------
+        InputError
+            If the kernel is all zeros, snr is not positive, or the horizon is not an integer >= 0.
+
+        Examples
+        --------
+        >>> from toeplitz_theory.operators import Symbol
+        >>> r = Symbol([1.0, -2.0]).recovery()
+        >>> r.at_once, r.mean_delay, r.delay(0.9), r.error < 1e-12
+        (0.25, 1, Delay(2, certified), True)
+        >>> round(Symbol([1.0, -2.0]).recovery(snr=10.0).limit, 6)
+        0.968393
+        """
+        from toeplitz_theory.operators.recovery.curve import recovery
+
+        return recovery(self._taps, snr, horizon)
+
+    def memory(self) -> Memory:
+        """Return the shares ``|w[k]|^2 / |w|^2`` of an output's variance that come from k tokens back.
+
+        Raises
+        ------
+        InputError
+            If the kernel is all zeros.
+
+        Examples
+        --------
+        >>> from toeplitz_theory.operators import Symbol
+        >>> Symbol([1.0, 0.0, 3.0]).memory().shares.tolist()
+        [0.1, 0.0, 0.9]
+        """
+        from toeplitz_theory.operators.recovery.memory import kernel_memory
+
+        return kernel_memory(self.kernel)
 
     def section(self, n: int | None = None) -> CausalToeplitz:
         """Return the n x n finite section T_n(a), the kernel cut or padded with zeros.

@@ -71,7 +71,7 @@ def _search(grid: ArcGrid) -> tuple[float, float, float]:
     mid, half = np.zeros(bad.size), 1.0
     active = lower[bad]
     while True:
-        mid, which, half = _halve(mid, half), np.repeat(which, _SPLIT), half / _SPLIT
+        mid, which, half = halved(mid, half), np.repeat(which, _SPLIT), half / _SPLIT
         value, slope = horner(poly[:, which], mid)
         seen, t = _smallest(poly, which, mid, half, value, slope, error)
         if seen < upper:
@@ -87,7 +87,7 @@ def _search(grid: ArcGrid) -> tuple[float, float, float]:
         mid, which = mid[keep], which[keep]
 
 
-def _halve(mid: Floats, half: float) -> Floats:
+def halved(mid: Floats, half: float) -> Floats:
     """Return the middles of the _SPLIT pieces of every [mid - half, mid + half]."""
     offsets = (np.arange(_SPLIT) - 0.5 * (_SPLIT - 1)) * (2.0 * half / _SPLIT)
     return (mid[:, None] + offsets).ravel()

@@ -16,9 +16,7 @@ So a zero on the circle itself is no obstacle, and N stays a fixed multiple of n
 from __future__ import annotations
 
 import math
-from typing import Any
 
-import flint
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
@@ -26,11 +24,12 @@ from scipy.special import zeta
 
 from toeplitz_theory.operators.circle.near_circle import Band, zeros_in_band
 from toeplitz_theory.operators.kernels import Kernel, Scaled
+from toeplitz_theory.operators.product import fast_length
 
 _DECAY = 40.0  # e^-40 < 5e-18
 _RATIO = 16  # nodes per arc: the band is then 0.80 half-widths of an arc, of which the zeros can be found
 _SHIFTS = 32  # places of the nodes tried, to keep them off the zeros
-_BITS = 192  # of the series' exponential: 53 and what a degree of some thousands loses
+_FOLD = 32  # points per tap of the series' exponential
 _CHUNK = 1 << 20
 
 
@@ -41,6 +40,14 @@ def by_cepstrum(scaled: Scaled, oversample: int = 4) -> tuple[Kernel, bool] | No
     leaves |a| intact but not its phase: ``1 - z**2`` added to ``(1 - z)**2`` changes the modulus to second
     order only, so from the modulus alone the factor next to a double zero is known to sqrt(u).
     """
+    coefficients = cepstrum(scaled, oversample)
+    if coefficients is None:
+        return None
+    return exponential(coefficients[0], bool(np.iscomplexobj(scaled.values))), coefficients[1]
+
+
+def cepstrum(scaled: Scaled, oversample: int) -> tuple[NDArray[np.complex128], bool] | None:
+    """Return c_0 .. c_{n-1} of log|a|, and whether zeros near the circle form a cluster; None as above."""
     n = scaled.values.size
     count = 1 << max(4, math.ceil(math.log2(oversample * n)))  # arcs, as in ArcGrid
     points = _RATIO * count
@@ -53,10 +60,9 @@ def by_cepstrum(scaled: Scaled, oversample: int = 4) -> tuple[Kernel, bool] | No
     if logs is None:
         return None
     turn = np.exp(-2j * np.pi * (np.arange(n) * (shift / points)))
-    cepstrum = scipy.fft.fft(logs)[:n] * turn / points
-    cepstrum -= _aliases(band, place, n, points, shift)
-    taps = _exponential(cepstrum, bool(np.iscomplexobj(scaled.values)))
-    return taps, bool((band.multiplicity > 1).any())
+    coefficients = scipy.fft.fft(logs)[:n] * turn / points
+    coefficients -= _aliases(band, place, n, points, shift)
+    return coefficients, bool((band.multiplicity > 1).any())
 
 
 def _quiet_shift(place: NDArray[np.complex128]) -> float:
@@ -103,20 +109,22 @@ def _aliases(
     return np.asarray(out / (-2.0 * points), dtype=complex)
 
 
-def _exponential(cepstrum: NDArray[np.complex128], is_complex: bool) -> Kernel:
-    """Return exp(c_0 + 2 sum c_k z^k) mod z^n: in balls, since float64 recurrences lose digits here."""
-    n = cepstrum.size
-    folded: list[Any] = (2.0 * cepstrum if is_complex else 2.0 * cepstrum.real).tolist()
-    folded[0] = float(cepstrum[0].real)
-    context = flint.ctx
-    saved = context.prec, context.cap
-    try:
-        context.prec, context.cap = _BITS, n
-        series = (flint.acb_series if is_complex else flint.arb_series)(folded, n).exp()
-        middles = [series[j].mid() for j in range(n)]
-        return np.array([complex(x) if is_complex else float(x.real) for x in middles])
-    finally:
-        context.prec, context.cap = saved
+def exponential(coefficients: NDArray[np.complex128], is_complex: bool) -> Kernel:
+    """Return exp(c_0 + 2 sum c_k z^k) mod z^n by transforms.
+
+    Recurrences in float64 lose digits here. On the circle of radius r with r^(points - n) = e^-40 the terms
+    past z^points, which fold back, are below u, and leaving it costs a factor r^-n < 4.
+    """
+    n = coefficients.size
+    points = fast_length(_FOLD * n)
+    radius = np.exp(-_DECAY / (points - n) * np.arange(n))
+    series = 2.0 * radius * (coefficients if is_complex else coefficients.real)
+    series[0] = coefficients[0].real
+    if is_complex:
+        values = np.exp(scipy.fft.fft(series, points))
+        return np.asarray(scipy.fft.ifft(values)[:n] / radius)
+    values = np.exp(scipy.fft.rfft(series, points))
+    return np.asarray(scipy.fft.irfft(values, points)[:n] / radius)
 
 
 # Polylogarithms on the closed unit disc, for arrays: what aliasing does to the logarithm of a zero.

@@ -100,7 +100,7 @@ class InnerOuter:
         >>> Symbol([1.0, -2.0]).inner_outer().inner_taps(4).real
         array([ 0.5   , -0.75  , -0.375 , -0.1875])
         """
-        return _series(np.asarray(self.zeros), self.constant, None, n)
+        return inner_series(np.asarray(self.zeros), self.constant, None, n)
 
     def __str__(self) -> str:
         text = f"{len(self.zeros)} Blaschke zeros, inner * outer is the kernel to {self.residual:.1e}"
@@ -138,13 +138,13 @@ def inner_outer(taps: Taps) -> InnerOuter:
 def _residual(taps: Taps, factor: OuterFactor, zeros: Zeros, constant: complex) -> float:
     scaled = taps.scaled()
     outer = shift_exponent(factor.symbol.kernel, -scaled.exponent)  # in the units of scaled.values
-    product = _series(np.asarray(zeros), constant, outer, outer.size)
+    product = inner_series(np.asarray(zeros), constant, outer, outer.size)
     target = np.zeros(outer.size, dtype=complex)
     target[scaled.lead : scaled.lead + scaled.values.size] = scaled.values
     return float(np.abs(product - target).max() / np.abs(target).max())
 
 
-def _series(
+def inner_series(
     zeros: NDArray[np.complex128], constant: complex, outer: NDArray[Any] | None, n: int
 ) -> NDArray[np.complex128]:
     """Return the first n coefficients of the inner factor, times ``outer`` if given.

@@ -29,7 +29,7 @@ _OVERSAMPLE = (4, 32)  # arcs per tap, tried in turn
 _MOST_BY_ROOTS = 1100  # taps; isolating all zeros of a longer kernel takes seconds
 # Of the 1-norm of the difference of autocorrelations over the mean of |a|^2. Rounding the outer taps alone
 # gives about n u; a method that failed gives much more.
-_GOOD_PER_TAP = 16 * 2.0**-53
+GOOD_PER_TAP = 16 * 2.0**-53
 _REFLECTED = "all zeros inside reflected in the circle"
 
 
@@ -78,13 +78,13 @@ def outer_factor(taps: Taps) -> OuterFactor:
         raise InputError("the symbol is identically 0: it has no outer factor")
     scaled = taps.scaled()
     first = complex(scaled.values[0])
-    own = _without_zeros_inside(scaled)
+    own = without_zeros_inside(scaled)
     if own is not None:  # the kernel is its own outer factor, up to a number of modulus 1
         turn = np.conj(first) / abs(first)
         core = scaled.values * (turn if np.iscomplexobj(scaled.values) else turn.real)
         error, method = modulus_error(scaled, core), own
     else:
-        core, error, method = _best(scaled)
+        core, error, method = best_taps(scaled)
     return _finished(taps, core, error, method, own is not None and error == 0)
 
 
@@ -104,7 +104,7 @@ def _finished(taps: Taps, core: Kernel, error: float, method: str, exact: bool) 
     return OuterFactor(outer, error, index, index == 0 or exact, method)
 
 
-def _without_zeros_inside(scaled: Scaled) -> str | None:
+def without_zeros_inside(scaled: Scaled) -> str | None:
     """Return why the symbol, zeros at 0 divided out, is proved to have no zero in the open disc, or None."""
     proof = wind(scaled.exact)
     if proof.count == 0:
@@ -131,9 +131,9 @@ def undecided_zeros(taps: Taps, zeros: Zeros) -> int:
     return int(values.size)
 
 
-def _best(scaled: Scaled) -> tuple[Kernel, float, str]:
+def best_taps(scaled: Scaled) -> tuple[Kernel, float, str]:
     """Return the taps, their modulus error and the method, of the methods that are worth trying the best."""
-    limit = _GOOD_PER_TAP * (scaled.values.size + 8)
+    limit = GOOD_PER_TAP * (scaled.values.size + 8)
     short = scaled.values.size <= _MOST_BY_ROOTS
     found: list[tuple[float, str, Kernel]] = []
     for oversample in () if short and _mostly_rounding(scaled) else _OVERSAMPLE:
@@ -161,22 +161,23 @@ def _mostly_rounding(scaled: Scaled) -> bool:
     return int(np.count_nonzero(size < noise)) > 8
 
 
-def modulus_error(scaled: Scaled, outer: Kernel) -> float:
-    """Return a proved bound of max ||a|^2 - |outer|^2| on the circle over the mean of |a|^2.
+def modulus_error(scaled: Scaled, outer: Kernel, noise: float = 0.0) -> float:
+    """Return a proved bound of max ||a|^2 + noise^2 - |outer|^2| on the circle over the mean of |a|^2.
 
     ``|a|^2 = sum_k r_k z^k`` on the circle with the autocorrelation r, the coefficients of a times its
     conjugate reversed; so the sum of the differences of all r_k bounds the difference everywhere. ``outer``
-    is in the units of ``scaled.values``.
+    and ``noise`` are in the units of ``scaled.values``.
     """
     with flint.ctx.workprec(_BITS):
         unit = flint.arb(2) ** (-scaled.exponent)
         first = [c * unit for c in to_acb(scaled.exact)]
         second = [flint.acb(complex(z)) for z in np.asarray(outer).tolist()]
         r, s = _autocorrelation(first), _autocorrelation(second)
+        mean = abs(r[len(first) - 1])
+        r[len(first) - 1] += flint.arb(noise) ** 2
         total = flint.arb(0)
         for x, y in zip(r, s, strict=True):
             total += abs(x - y)
-        mean = abs(r[len(first) - 1])
         bound = float((total / mean).upper())
         return math.nextafter(bound, math.inf) if bound else 0.0
 

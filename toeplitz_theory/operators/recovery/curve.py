@@ -1,0 +1,321 @@
+r"""The recovery curve of a symbol: the share R(L) of its input that the outputs give back within L tokens.
+
+Input x white with unit variance, ``y = T(a) x + s v`` with v white, g the outer factor of p = |a|^2 + s^2,
+g(0) > 0. The innovations of y are ``y / g``, so the best linear estimate of x[t] from all outputs up to t + L
+recovers ``R(L) = sum_{k <= L} |c_k|^2``, ``c = a / g`` (Wiener). Without noise c is the inner factor of a.
+
+What is computed is ``c~ = a / G mod z^K`` with a polynomial G near g, and the proof that it is near c:
+
+1. G has no zero in the closed disc (winding number 0, and |G| > 0 on the circle). So a / G = c h with
+   h = g / G outer. Autocorrelations compared in balls give max||a|^2 + t^2 - |G|^2| <= e, where G is made for
+   the noise t = s or t = 0. So on the circle log|h| = u with
+   |u| <= log(1 + (s^2 - t^2 + e) / (|a|^2 + t^2 - e)) / 2.
+2. log h = u + i v with v the conjugate function of u (G(0), g(0) > 0), and ||v||_2 <= ||u||_2 (Parseval: the
+   analytic function u + i v has equal energy in both parts, but for the mean of u). As
+   |e^{u + i v} - 1| <= |e^u - 1| + |v| and |c| <= 1 on the circle,
+
+       ||a / G - c||_2 <= ||h - 1||_2 <= ((e^U - 1) / U + 1) ||u||_2,  U = max|u|.
+
+   Only a mean of u^2 enters: where |a| is tiny the phase is lost, but on a short arc.
+3. The division leaves a remainder rho = a - G c~ mod z^K, and 1 / G is analytic in the disc, so the first K
+   coefficients of a / G are within ||rho||_2 / min|G| of c~.
+4. With eta the sum of both, |sum_{k <= L} |c~_k|^2 - R(L)| <= eta (2 + eta), since ||c||_2 <= 1.
+
+Without noise the curve can also be had from the zeros inside, each in a proved disc. For Blaschke factors,
+``||b_z - b_w||_2^2 = 2 |z - w|^2 Re 1 / (1 - conj(z) w)`` (residues), and factors of modulus 1 telescope, so
+moving the zeros to the middles of their discs costs ``sum_j r_j sqrt(2 / (1 - |z_j|^2))`` at most. A factor
+whose zero is within e of the circle is a constant up to sqrt(2 e): a zero on the circle costs nothing, and
+one that cannot be told from the circle hardly anything.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.fft
+import scipy.signal
+from numpy.typing import NDArray
+
+from toeplitz_theory.errors import InputError
+from toeplitz_theory.operators.circle.winding import wind
+from toeplitz_theory.operators.circle.zeros import isolate
+from toeplitz_theory.operators.factors.cepstrum import cepstrum, exponential
+from toeplitz_theory.operators.factors.inner_outer import inner_series
+from toeplitz_theory.operators.factors.outer import (
+    best_taps,
+    modulus_error,
+    undecided_zeros,
+    without_zeros_inside,
+)
+from toeplitz_theory.operators.kernels import Kernel, Scaled, Taps
+from toeplitz_theory.operators.matrix.information_limit import check_snr
+from toeplitz_theory.operators.matrix.solve import substitute
+from toeplitz_theory.operators.product import UNIT_ROUNDOFF, CausalProduct, fast_length
+from toeplitz_theory.operators.recovery.limit import Arcs, noisy_limit, on_circle
+from toeplitz_theory.operators.recovery.results import Recovery
+
+_HORIZON = 4  # default horizon, in lengths of the kernel
+_MOST_BY_ROOTS = 1100  # taps; isolating all zeros of a longer kernel takes seconds
+_LOOSE = 1e-6  # an error above this is worth isolating the zeros for
+_GOOD = 1e-9  # with noise, the first way that is as near is taken
+_POINTS_PER_TAP = 32
+_LITTLE_NOISE = (
+    1e-1,
+    1e-2,
+    1e-3,
+    1e-4,
+    1e-5,
+)  # of the root mean square of |a|, where nothing can be proved without noise
+
+
+@dataclass(frozen=True)
+class _Quotient:
+    """The first coefficients of c and a bound of their distance from it in the 2-norm; nan where unproved."""
+
+    values: NDArray[Any]
+    distance: float
+    method: str
+    outer: _Outer | None = None
+
+    @property
+    def proved(self) -> bool:
+        return self.distance < 0.5
+
+    def shares(self, lead: int, size: int) -> tuple[NDArray[np.float64], float]:
+        """Return R(0) .. R(size - 1), later by the zeros at 0, and a bound of the error of each."""
+        curve = np.zeros(size)
+        curve[lead:] = np.minimum(np.cumsum(np.abs(self.values[: max(0, size - lead)]) ** 2), 1.0)
+        curve.flags.writeable = False
+        # Running sums of squares, all below (1 + distance)^2.
+        rounding = UNIT_ROUNDOFF * (size + 8.0) * (1.0 + self.distance) ** 2
+        return curve, 1.01 * (self.distance * (2.0 + self.distance) + rounding)
+
+
+def recovery(taps: Taps, snr: float = math.inf, horizon: int | None = None) -> Recovery:
+    """Return the recovery curve of the polynomial ``taps``; `Symbol.recovery` says more."""
+    if snr != math.inf:
+        check_snr(snr)
+    if taps.is_zero:
+        raise InputError("the symbol is identically 0: its outputs give back nothing")
+    count = _HORIZON * taps.values.size if horizon is None else horizon
+    if isinstance(count, (bool, np.bool_)) or not isinstance(count, (int, np.integer)) or count < 0:
+        raise InputError(f"horizon is {horizon!r}: a number of tokens, 0 or more")
+    scaled = taps.scaled()
+    if snr == math.inf:
+        return _without_noise(scaled, int(count) + 1)
+    return _with_noise(scaled, float(snr), int(count) + 1)
+
+
+def _without_noise(scaled: Scaled, size: int) -> Recovery:
+    own = without_zeros_inside(scaled)
+    if own is not None:  # the inner factor is z^lead
+        curve = (np.arange(size) >= scaled.lead).astype(float)
+        curve.flags.writeable = False
+        return Recovery(curve, 0.0, 1.0, 0.0, scaled.lead, True, math.inf, "a shift times an outer kernel")
+    inside = wind(scaled.exact).count
+    quotient = _by_division(scaled, Arcs(scaled), _Outer(best_taps(scaled)[0], 0.0), 0.0, size)
+    if not quotient.distance <= _LOOSE and scaled.values.size <= _MOST_BY_ROOTS:
+        other, count = _by_zeros(scaled, size)
+        inside = count if inside is None else inside
+        if other.distance < quotient.distance or not quotient.proved:
+            quotient = other
+    mean_delay = None if inside is None else scaled.lead + inside
+    if not quotient.proved:
+        curve, error = _estimated(scaled, size)
+        return Recovery(
+            curve, error, 1.0, 0.0, mean_delay, False, math.inf, f"little noise: {quotient.method}"
+        )
+    curve, error = quotient.shares(scaled.lead, size)
+    return Recovery(curve, error, 1.0, 0.0, mean_delay, True, math.inf, quotient.method)
+
+
+def _with_noise(scaled: Scaled, snr: float, size: int) -> Recovery:
+    power = scaled.exponent + 0.5 * math.log2(snr)  # of |a| over the noise
+    if power < -400.0:  # R <= snr (sum |w|)^2
+        curve = np.zeros(size)
+        curve.flags.writeable = False
+        return Recovery(curve, 2.0**-700, 0.0, 2.0**-700, None, True, snr, "nothing gets through")
+    noise = math.ldexp(1.0 / math.sqrt(snr), -scaled.exponent) if power < 400.0 else 2.0**-400
+    arcs = Arcs(scaled)
+    quotient = _noisy_quotient(scaled, arcs, noise, size)
+    limit, limit_error = noisy_limit(scaled, arcs, noise)
+    mean_delay = _mean_delay(scaled, quotient.outer)
+    mean_delay = None if mean_delay is None else scaled.lead + mean_delay
+    if quotient.proved:
+        curve, error = quotient.shares(scaled.lead, size)
+        return Recovery(curve, error, limit, limit_error, mean_delay, True, snr, quotient.method)
+    curve, error = _estimated(scaled, size, noise)
+    return Recovery(
+        curve, error, limit, limit_error, mean_delay, False, snr, f"more noise: {quotient.method}"
+    )
+
+
+def _estimated(scaled: Scaled, size: int, noise: float = 0.0) -> tuple[NDArray[np.float64], float]:
+    """Return the curve with as little more noise as can be had, and how far it moved with the last step."""
+    scale = float(np.linalg.norm(scaled.values))
+    curve, error = np.zeros(size), 1.0
+    arcs = Arcs(scaled)
+    for ratio in _LITTLE_NOISE:
+        level = math.hypot(noise, ratio * scale)
+        quotient = _noisy_quotient(scaled, arcs, level, size)
+        if quotient.proved:
+            last, (curve, bound) = curve, quotient.shares(scaled.lead, size)
+            error = float(np.abs(curve - last).max()) + bound
+    return curve, error
+
+
+# By division: a / G with a proved outer G near the outer factor.
+
+
+@dataclass(frozen=True)
+class _Outer:
+    """Taps near those of the outer factor of |a|^2 + noise^2."""
+
+    taps: Kernel
+    noise: float
+
+
+def _by_division(scaled: Scaled, arcs: Arcs, outer: _Outer, noise: float, size: int) -> _Quotient:
+    """Return a / outer mod z^size, and how far it is from a / g, g the outer factor of |a|^2 + noise^2."""
+    taps = np.zeros(size, outer.taps.dtype)
+    taps[: outer.taps.size] = outer.taps[:size]
+    right = np.zeros(size, np.result_type(taps, scaled.values))
+    right[: scaled.values.size] = scaled.values[:size]
+    values = substitute(taps, right[None])[0]
+    if wind(Taps(outer.taps)).count != 0:
+        return _Quotient(
+            values, math.nan, "the computed outer factor is not proved to have no zero inside", outer
+        )
+    mean = float((np.abs(scaled.values) ** 2).sum())
+    gap = 1.01 * modulus_error(scaled, outer.taps, outer.noise) * mean
+    bound = _phase_error(arcs, gap, outer.noise, noise)
+    if bound is None:
+        return _Quotient(values, math.nan, "|a| falls below the error of the outer factor's modulus", outer)
+    far, low = bound
+    product = CausalProduct(taps)
+    remainder = float(np.linalg.norm(product.forward(values) - right))
+    remainder += product.error * float(np.linalg.norm(values)) + scaled.error
+    remainder += UNIT_ROUNDOFF * float(np.linalg.norm(right))
+    text = "divided by the outer factor, whose modulus is proved"
+    return _Quotient(values, 1.01 * (far + 1.01 * remainder / low), text, outer)
+
+
+def _phase_error(arcs: Arcs, gap: float, made_for: float, noise: float) -> tuple[float, float] | None:
+    """Return a bound of ||h - 1||_2 and a lower bound of |G|, or None if ``gap`` is too large."""
+    # Noises are right to 4 u, and squares to 4 u more.
+    gap += 16.0 * UNIT_ROUNDOFF * noise**2
+    power = 0.999 * arcs.lower**2 + made_for**2 - gap
+    least = float(power.min())
+    if not least > 0.0:
+        return None
+    u = 0.505 * np.log1p((noise**2 - made_for**2 + gap) / power)
+    most = float(u.max())
+    ratio = math.expm1(most) / most if most else 1.0
+    return 1.01 * (ratio + 1.0) * math.sqrt(arcs.mean(u**2)), 0.999 * math.sqrt(least)
+
+
+# By zeros: the Blaschke product of the middles of the discs.
+
+
+def _by_zeros(scaled: Scaled, size: int) -> tuple[_Quotient, int | None]:
+    """Return the inner factor mod z^size from the zeros inside, and their number if that is proved."""
+    zeros = isolate(scaled.exact)
+    if not zeros.certified or zeros.radii is None:
+        return _Quotient(np.zeros(size), math.nan, "the zeros could not be isolated"), None
+    values, radii = np.asarray(zeros), zeros.radii + 2.0**-51 * np.abs(np.asarray(zeros))
+    low, high = np.abs(values) - radii, np.abs(values) + radii
+    kept = high < 1.0
+    moved = float((radii[kept] * np.sqrt(2.0 / (1.0 - high[kept]))).sum())
+    unknown = undecided_zeros(scaled.exact, zeros)
+    # Zeros proved inside that are closer to the circle than their disc shows, and those that are open.
+    sides = zeros.known_sides()
+    dropped = ~kept & ((sides < 0) | ((sides == 0) & bool(unknown)))
+    left_out = float(np.sqrt(2.0 * np.maximum(0.0, 1.0 - low[dropped])).sum())
+    count = None if unknown else int((sides < 0).sum())
+    series = inner_series(values[kept], 1.0, None, size)
+    # `inner_series` rounds balls of radius 2^-70 to float64, and turns them by a phase.
+    distance = 1.01 * (moved + left_out + 8.0 * UNIT_ROUNDOFF + 2.0**-68 * math.sqrt(size))
+    return _Quotient(series, distance, "from the zeros inside, in proved discs"), count
+
+
+# With noise: the outer factor of |a|^2 + noise^2, the limit, and the mean delay.
+
+
+def _noisy_quotient(scaled: Scaled, arcs: Arcs, noise: float, size: int) -> _Quotient:
+    """Return a / g, g the outer factor of |a|^2 + noise^2, by the first of three ways that is good enough."""
+    best: _Quotient | None = None
+    for way in (_on_a_grid, _from_polynomial, _as_if_without_noise):
+        outer = way(scaled, noise)
+        if outer is not None and np.isfinite(outer.taps).all() and outer.taps[0]:
+            quotient = _by_division(scaled, arcs, outer, noise, size)
+            if best is None or quotient.distance < best.distance or not best.proved:
+                best = quotient
+            if best.distance <= _GOOD:
+                return best
+    assert best is not None  # the last way always gives taps
+    far = _phase_error(arcs, 0.0, 0.0, noise)
+    if not best.distance <= _LOOSE and scaled.values.size <= _MOST_BY_ROOTS and far is not None:
+        other = _by_zeros(scaled, size)[0]  # c tends to the inner factor
+        distance = other.distance + far[0]
+        if distance < best.distance or not best.proved:
+            best = _Quotient(other.values, distance, other.method, best.outer)
+    return best
+
+
+def _as_if_without_noise(scaled: Scaled, noise: float) -> _Outer:
+    own = without_zeros_inside(scaled) is not None
+    return _Outer(scaled.values if own else best_taps(scaled)[0], 0.0)
+
+
+def _on_a_grid(scaled: Scaled, noise: float) -> _Outer:
+    """Return the outer factor by the plain cepstrum: right where noise is not too little."""
+    n = scaled.values.size
+    points = fast_length(max(4096, _POINTS_PER_TAP * n))
+    values = scipy.fft.fft(scaled.values, points)
+    logs = scipy.fft.ifft(0.5 * np.log(np.abs(values) ** 2 + noise**2))
+    logs[0] *= 0.5
+    logs[(points + 1) // 2 :] = 0.0
+    outer = scipy.fft.ifft(np.exp(2.0 * scipy.fft.fft(logs)))[:n]
+    return _Outer(np.ascontiguousarray(outer if np.iscomplexobj(scaled.values) else outer.real), noise)
+
+
+def _from_polynomial(scaled: Scaled, noise: float) -> _Outer | None:
+    """Return it from ``z^(n - 1) (|a|^2 + noise^2)``, a polynomial: its zeros near the circle are known."""
+    n = scaled.values.size
+    power: Any = scipy.signal.fftconvolve(scaled.values, np.conj(scaled.values[::-1]))
+    power[n - 1] = power[n - 1].real + noise**2
+    polynomial = Taps(power).scaled()
+    if polynomial.lead or polynomial.values.size != power.size:
+        return None
+    logs = cepstrum(polynomial, 4)
+    if logs is None:
+        return None
+    coefficients = 0.5 * logs[0][:n]
+    coefficients[0] += 0.5 * polynomial.exponent * math.log(2.0)
+    return _Outer(exponential(coefficients, bool(np.iscomplexobj(scaled.values))), noise)
+
+
+def _mean_delay(scaled: Scaled, outer: _Outer | None) -> float | None:
+    """Return ``sum k |c_k|^2 / sum |c_k|^2``, c = a / g, from samples; None where these do not settle.
+
+    The numerator is the mean of conj(c) z c' on the circle.
+    """
+    if outer is None:
+        return None
+    n = scaled.values.size
+    points = 1 << math.ceil(math.log2(_POINTS_PER_TAP * n + 1))
+    k = np.arange(n)
+    a, weights = on_circle(scaled.values, points)
+    g = on_circle(outer.taps, points)[0]
+    slope_a, slope_g = (on_circle(taps * k, points)[0] for taps in (scaled.values, outer.taps))
+    if not (np.abs(g) > 0.0).all():
+        return None
+    c = a / g
+    turns = weights * (np.conj(c) * (slope_a - c * slope_g) / g).real
+    power = weights * np.abs(c) ** 2
+    delays = [float(turns[part].sum() / power[part].sum()) for part in (slice(0, None, 2), slice(1, None, 2))]
+    middle = 0.5 * (delays[0] + delays[1])
+    return middle if abs(delays[0] - delays[1]) <= 1e-3 * (1.0 + abs(middle)) else None
