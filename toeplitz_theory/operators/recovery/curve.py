@@ -53,9 +53,10 @@ from toeplitz_theory.operators.factors.outer import (
 from toeplitz_theory.operators.kernels import Kernel, Scaled, Taps
 from toeplitz_theory.operators.matrix.information_limit import check_snr
 from toeplitz_theory.operators.matrix.solve import substitute
-from toeplitz_theory.operators.product import UNIT_ROUNDOFF, CausalProduct, fast_length
+from toeplitz_theory.operators.product import CausalProduct, fast_length
 from toeplitz_theory.operators.recovery.limit import Arcs, noisy_limit, on_circle
 from toeplitz_theory.operators.recovery.results import Recovery
+from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF
 
 _HORIZON = 4  # default horizon, in lengths of the kernel
 _MOST_BY_ROOTS = 1100  # taps; isolating all zeros of a longer kernel takes seconds

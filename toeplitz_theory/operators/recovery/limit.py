@@ -18,7 +18,7 @@ from toeplitz_theory.operators.circle.arcs import (
 )
 from toeplitz_theory.operators.circle.modulus import halved, min_modulus
 from toeplitz_theory.operators.kernels import Kernel, Scaled
-from toeplitz_theory.operators.product import UNIT_ROUNDOFF
+from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF
 
 _ARCS_PER_TAP = 16
 _MOST_PIECES = 100_000

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.operators.product import split_scale
+from toeplitz_theory.operators.rounding import split_scale
 from toeplitz_theory.operators.recovery.results import Memory
 
 
