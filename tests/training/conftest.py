@@ -1,5 +1,9 @@
 """A tiny text and a recipe that trains on it in seconds."""
 
+import gzip
+import json
+
+import datasets
 import pytest
 
 SENTENCE = "a kernel of taps moves each token along time and the layer keeps what it can of the text"
@@ -60,3 +64,21 @@ def recipe_file(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """The same documents in every form that is read; a cache and a datasets cache of their own."""
+    monkeypatch.setenv("TOEPLITZ_THEORY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
+    texts = small_text().split("\n\n")
+    (tmp_path / "text.txt").write_text("\n\n".join(texts))
+    with gzip.open(tmp_path / "packed.txt.gz", "wt") as file:
+        file.write("\n\n".join(texts))
+    lines = "".join(json.dumps({"body": text, "n": i}) + "\n" for i, text in enumerate(texts))
+    (tmp_path / "text.jsonl").write_text(lines)
+    table = datasets.Dataset.from_dict({"body": texts, "n": list(range(len(texts)))})
+    table.to_parquet(str(tmp_path / "text.parquet"))
+    (tmp_path / "repository").mkdir()
+    table.to_parquet(str(tmp_path / "repository" / "train.parquet"))
+    return tmp_path
