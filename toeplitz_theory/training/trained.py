@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -49,17 +50,20 @@ def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> TMMForCau
     return model
 
 
+@dataclass(frozen=True)
 class TrainedModel:
     """What `open_trained` returns.
 
     The text is read when it is first asked for: model and tokenizer can be had without it.
 
-    Attributes
+    Parameters
     ----------
     folder : Path
         Where it lies.
     recipe : Recipe
         What it was trained by.
+    base : Path
+        Where relative paths of the recipe start.
     record : dict
         What the run noted in ``training.json``; empty where there is none.
     model : TMMForCausalLM or TMMForAutoencoding
@@ -75,9 +79,12 @@ class TrainedModel:
     256
     """
 
-    def __init__(self, folder: Path, recipe: Recipe, base: Path, record: dict, model, tokenizer):
-        self.folder, self.recipe, self._base = folder, recipe, base
-        self.record, self.model, self.tokenizer = record, model, tokenizer
+    folder: Path
+    recipe: Recipe
+    base: Path
+    record: dict[str, Any]
+    model: TMMForCausalLM | TMMForAutoencoding
+    tokenizer: PreTrainedTokenizerFast
 
     @cached_property
     def tokens(self) -> TokenCache:
@@ -92,7 +99,7 @@ class TrainedModel:
         """
         # Its own tokenizer: another text would train another one.
         data = self.recipe.data.model_copy(update={"tokenizer": str(self.folder.resolve())})
-        return cached_tokens(data, self._base)
+        return cached_tokens(data, self.base)
 
     @cached_property
     def held_out(self) -> PackedTokens:
