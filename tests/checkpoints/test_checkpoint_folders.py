@@ -179,12 +179,12 @@ def test_run_folder_passes_over_a_save_that_was_cut_off(tmp_path, damage):
     checkpoint = load(tmp_path)
     assert which(checkpoint) == expected(10)
     assert checkpoint.skipped[0].name == "checkpoint-20"
-    assert checkpoint.skipped[0].reason.startswith("not a complete save")
+    assert checkpoint.skipped[0].reason.startswith("not read")
 
 
 def test_run_folder_without_a_complete_save(tmp_path):
     (tmp_path / "checkpoint-1").mkdir()
-    with pytest.raises(InputError, match=r"none of its 1 checkpoint folders is complete; checkpoint-1"):
+    with pytest.raises(InputError, match=r"none of its 1 checkpoint folders can be read; checkpoint-1"):
         load(tmp_path)
 
 

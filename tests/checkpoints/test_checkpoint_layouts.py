@@ -1,11 +1,15 @@
 """Every layout, with kernels chosen beforehand: which tensor becomes which layer, in which order."""
 
+import json
+
 import numpy as np
 import pytest
 from checkpoint_builders import flat, headed, mixer, surroundings, taps
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
 
+import toeplitz_theory as tt
 from toeplitz_theory.checkpoints import load
 from toeplitz_theory.errors import InputError
 
@@ -168,7 +172,8 @@ def test_two_models_that_differ_only_in_a_wrapper_stay_apart():
         ({"weight": (1, 0)}, "holds no taps"),
         ({"weight": ()}, "not ()"),
         ({"0.weight": (32, 8), "2.weight": (8, 32)}, "where one kernel (1, n) belongs"),
-        ({"q_proj.weight": (8, 8), "k_proj.weight": (8, 8)}, "another kind: its tensors are k_proj.w"),
+        ({"q_proj.weight": (8, 8), "k_proj.weight": (8, 8)}, "attention, or linear attention"),
+        ({"gru.weight_hh": (8, 8)}, "another kind: its tensors are gru.weight_hh"),
         ({"weight": (1, 8), "decay_value": (1,)}, "'repeat' mixer"),
     ],
 )
@@ -182,11 +187,127 @@ def test_other_token_mixers_are_skipped_with_a_reason(tensors, reason):
         load(state)
 
 
-def test_strangers_in_a_toeplitz_mixer_are_named():
-    state = flat(1) | {f"{mixer(0)}.gate.weight": np.ones((4, 4))}
-    checkpoint = load(state)
-    assert [s.name for s in checkpoint.skipped] == ["mixer_blocks.0.token_mixing_layer.gate.weight"]
-    assert checkpoint.ignored == len(state) - 2
+ATTENTION = {f"mixer_heads.0.{p}_proj.weight": (4, 4) for p in ("q", "k", "v", "out")}
+STRANGERS = {
+    "a gate": ({"gate.weight": (4, 4)}, "(gate.weight); no layout that is read has them"),
+    "projections of a flat mixer": ({"out_proj.weight": (4, 4)}, "(out_proj.weight); no layout"),
+    "attention with a weight left over": (ATTENTION, "; attention, or linear attention: what multiplies"),
+    "LoRA": ({"lora_A.default.weight": (2, 8)}, "adapted by LoRA: merge the adapter first"),
+    "weight norm": (
+        {"weight_g": (1, 1), "weight_v": (1, 8)},
+        "parametrised weight: remove the parametrisation",
+    ),
+    "pruning": ({"weight_mask": (1, 8)}, "a parametrised weight"),
+    "a scale": ({"weight_scale": (1,)}, "a quantised weight: dequantise it first"),
+    "bitsandbytes": ({"SCB": (1,), "weight_format": ()}, "a quantised weight"),
+    "Mamba": ({"A_log": (4, 4), "in_proj.weight": (8, 4)}, "Mamba, a selective state space"),
+    "a second layout": ({"mixer_heads.0.weight": (1, 8)}, "kernels of several layouts, flat (weight), heads"),
+    "raw beside plain": ({"weight_raw": (1, 8)}, "flat (weight), flat (weight_raw): which of them"),
+}
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_a_kernel_beside_tensors_that_change_the_layer_is_not_certified(name):
+    tensors, reason = STRANGERS[name]
+    strangers = {f"{mixer(0)}.{tail}": np.ones(shape, np.float32) for tail, shape in tensors.items()}
+    checkpoint = load(flat(2) | strangers)
+    assert [layer.layer for layer in checkpoint.layers] == ["mixer_blocks.1"]
+    (skipped,) = checkpoint.skipped
+    assert skipped.name == mixer(0) and reason in skipped.reason
+
+
+NOT_KERNELS = {
+    "layer norm in a sequence": {"0.weight": (8,), "0.bias": (8,), "3.weight": (1, 8)},
+    "one of a pair": {"0.weight": (1, 8)},
+    "three in a sequence": {f"{j}.weight": (1, 8) for j in (0, 2, 4)},
+    "pairs at different places": {f"mixer_heads.{h}.{j + h}.weight": (1, 8) for h in (0, 1) for j in (0, 3)},
+    "a linear layer to one output": {"weight": (1, 8), "bias": (1,)},
+    "a head with one bias": {"mixer_heads.0.weight": (1, 8), "mixer_heads.0.bias": (1,)},
+    "a transposed dense layer": {"weight": (8, 4), "bias": (4,)},
+    "a column": {"weight": (8, 1), "bias": (8,)},
+    "a depthwise convolution": {"weight": (8, 1, 4), "bias": (8,)},
+    "square heads": {"mixer_heads.weight": (8, 8)},
+    "a square of raw weights": {"weight_raw": (8, 8), "bias": (8,)},
+}
+
+
+@pytest.mark.parametrize("name", NOT_KERNELS)
+def test_shapes_that_only_look_like_kernels_are_skipped(name):
+    state = {f"{mixer(1)}.{tail}": np.ones(shape, np.float32) for tail, shape in NOT_KERNELS[name].items()}
+    checkpoint = load(flat(1) | state)
+    assert [layer.layer for layer in checkpoint.layers] == ["mixer_blocks.0"]
+    assert checkpoint.skipped[0].name == mixer(1)
+
+
+def test_a_softplus_without_its_scale_and_rounded_integers_are_no_kernels():
+    state = {
+        f"{mixer(1)}.weight_raw": np.ones((1, 8), np.int8),
+        f"{mixer(2)}.weight": np.array([[2**62 + 1]]),
+    }
+    reasons = [skipped.reason for skipped in load(flat(1) | state).skipped]
+    assert "softplus of values stored as int8, without their scale" in reasons[0]
+    assert "integers of 2**53 and more" in reasons[1]
+
+
+RAW = np.random.default_rng(0).standard_normal((2, 16)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "key", ["blocks.0.mixer.weight_raw", "blocks.0.mixer.weight", f"{mixer(0)}.weight_raw"]
+)
+def test_what_the_file_does_not_say_of_normalisation_is_not_certified(key):
+    """y = D T(w) x, or T(w) x: one file for both. The index is the same, that of the residual is not."""
+    layers = load({key: RAW}).layers
+    assert [layer.row_normalised for layer in layers] == [None, None]
+    for row in tt.inspect({key: RAW}).rows:
+        assert row.index.certified and row.index_residual is None
+        assert "no index with residual" in row.note
+
+
+@pytest.mark.parametrize(
+    ("config", "normalised"),
+    [
+        ({"model_type": "tmm"}, False),
+        ({"model_type": "tmm", "row_normalised": True}, True),
+        ({"do_toep_mean": True}, True),
+        ({"do_toep_mean": False}, False),
+        ({"row_normalised": "false"}, None),
+        ({"row_normalised": 1}, None),
+        ({"hidden_size": 8}, None),
+    ],
+)
+def test_the_configuration_says_what_is_normalised(tmp_path, config, normalised):
+    save_file({"blocks.0.mixer.weight_raw": RAW}, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert [layer.row_normalised for layer in load(tmp_path).layers] == [normalised] * 2
+    residuals = [row.index_residual for row in tt.inspect(tmp_path).rows]
+    assert all((residual is None) == (normalised is None) for residual in residuals)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8])
+def test_a_scale_that_is_not_in_the_file_leaves_the_residual_open(dtype):
+    state = {f"{mixer(0)}.weight": np.array([[3, 1]], dtype)}
+    row = tt.inspect(state).rows[0]
+    assert row.index.certified and row.index_residual is None and "does not give the scale" in row.note
+
+
+def test_the_copy_that_peft_trains_is_read():
+    original = {f"{mixer(0)}.original_module.{tail}": value for tail, value in (("weight", taps(0, 1, 8)),)}
+    trained = {f"base_model.model.model.{mixer(0)}.modules_to_save.default.weight": taps(1, 1, 8)}
+    checkpoint = load({f"base_model.model.model.{key}": value for key, value in original.items()} | trained)
+    (layer,) = checkpoint.layers
+    assert_kernel(layer, taps(1, 1, 8))
+    assert layer.layer == "mixer_blocks.0" and "modules_to_save.default, the copy that PEFT" in layer.note
+    assert "before modules_to_save.default was trained" in checkpoint.skipped[0].reason
+
+
+def test_peft_above_the_mixer_and_two_adapters():
+    name = "base_model.model.mixer_blocks.{}.0.token_mixing_layer.weight"
+    state = {name.format("original_module"): taps(0, 1, 8), name.format("modules_to_save.a"): taps(1, 1, 8)}
+    (layer,) = load(state).layers
+    assert_kernel(layer, taps(1, 1, 8))
+    with pytest.raises(InputError, match="copies of several adapters"):
+        load(state | {name.format("modules_to_save.b"): taps(2, 1, 8)})
 
 
 def test_no_toeplitz_layer_shows_keys_and_layouts():
@@ -204,7 +325,7 @@ def test_no_toeplitz_layer_shows_keys_and_layouts():
         ([[0.0, 1.0]], "w[0] = 0: the layer begins with a delay"),
         (np.array([[3, -1]], np.int8), "stored as int8: values taken as they are, without a scale"),
         (np.array([[True, False]]), "stored as bool: values taken as they are, without a scale"),
-        (np.array([[2**62 + 1, 1]], np.int64), "rounded to float64"),
+        (np.array([[2**40 + 1, 1]], np.int64), "stored as int64"),
         ([[5.0]], ""),
     ],
 )

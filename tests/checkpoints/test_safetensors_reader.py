@@ -161,7 +161,7 @@ BROKEN = {
 SAID = {  # what the line must say; rules not listed here share one of the lines
     "zero bytes": "the file is empty",
     "too few": "too few for the 8-byte header length",
-    "header cap": "more than the 100000000",
+    "header cap": f"more than the {MAX_HEADER_BYTES}",
     "header beyond the file": "truncated",
     "no brace": "does not begin with '{'",
     "no JSON": "not valid JSON",

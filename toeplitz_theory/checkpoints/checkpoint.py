@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from toeplitz_theory.checkpoints.dtypes import is_scaled
 from toeplitz_theory.errors import InputError
+from toeplitz_theory.names import shown
+
+if TYPE_CHECKING:
+    from toeplitz_theory.operators import MultiHeadSymbol
 
 
 @dataclass(frozen=True, eq=False)
 class ToeplitzLayer:
-    """One causal Toeplitz kernel found in a checkpoint.
+    """One causal Toeplitz kernel of a checkpoint.
 
     The layer acts along time as ``y[t] = sum_k kernel[k] * x[t - k]``, alike on every channel of its
     head.
@@ -38,8 +43,14 @@ class ToeplitzLayer:
         tensors, ``"state space"`` and ``"implicit filter"``, or ``"generated"`` where they were saved so.
     note : str
         What a reader must know about this kernel; empty when there is nothing.
-    row_normalised : bool
-        Whether the configuration says that the layer is D T(a), each row divided by its sum.
+    row_normalised : bool or None
+        Whether the layer is D T(a), each row divided by its sum. None where the checkpoint does not say: the
+        published layers with positive heads are saved alike either way.
+    w_in : ndarray of float64, shape (c, d), or None
+        The projection that feeds this head: c channels out of the d of the stream. None where there is none,
+        or where `load` was not asked for projections.
+    w_out : ndarray of float64, shape (d, c), or None
+        The columns of the output projection that this head is multiplied by.
 
     Raises
     ------
@@ -63,12 +74,14 @@ class ToeplitzLayer:
     key: str
     layout: str
     note: str = ""
-    row_normalised: bool = False
+    row_normalised: bool | None = False
+    w_in: np.ndarray | None = None
+    w_out: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         kernel = np.array(self.kernel, dtype=np.float64)
         if kernel.ndim != 1:
-            raise InputError(f"{self.key}: a Toeplitz kernel has one axis, not shape {kernel.shape}.")
+            raise InputError(f"{shown(self.key)}: a Toeplitz kernel has one axis, not shape {kernel.shape}.")
         kernel.flags.writeable = False
         object.__setattr__(self, "kernel", kernel)
 
@@ -76,6 +89,13 @@ class ToeplitzLayer:
     def n(self) -> int:
         """Number of taps, which is the sequence length the layer was built for."""
         return len(self.kernel)
+
+    @property
+    def scale_unknown(self) -> str:
+        """Why the kernel is known only up to a factor, which leaves I + T(a) open; or nothing."""
+        if not is_scaled(self.dtype):
+            return ""
+        return f"stored as {self.dtype}, and the checkpoint does not give the scale"
 
 
 @dataclass(frozen=True)
@@ -162,3 +182,53 @@ class Checkpoint:
     config: dict[str, Any] = field(default_factory=dict)
     ignored: int = 0
     notes: tuple[str, ...] = ()
+
+    def multihead(self, layer: str) -> MultiHeadSymbol:
+        """Return the matrix-valued symbol of a whole layer: its heads with their projections.
+
+        Parameters
+        ----------
+        layer : str
+            Name of a layer with heads, as in ``layers[i].layer``.
+
+        Returns
+        -------
+        MultiHeadSymbol
+            Of d channels; its ``residual_index()`` is that of the layer with its residual connection.
+
+        Raises
+        ------
+        InputError
+            If there is no such layer, if it is no linear map with heads and projections, or if the checkpoint
+            was read without ``projections=True``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from toeplitz_theory.checkpoints import load
+        >>> mixer = "mixer_blocks.0.token_mixing_layer."
+        >>> state = {f"{mixer}mixer_heads.0.weight": np.array([[0.0, 3.0]])}
+        >>> state |= {f"{mixer}proj_head.0.weight": np.eye(2), f"{mixer}out_proj.weight": np.eye(2)}
+        >>> load(state, projections=True).multihead("mixer_blocks.0").residual_index().value
+        -2
+        """
+        from toeplitz_theory.operators import MultiHeadSymbol
+
+        heads = [head for head in self.layers if head.layer == layer]
+        if not heads:
+            names = ", ".join(dict.fromkeys(shown(head.layer) for head in self.layers[:64]))
+            raise InputError(f"no layer {shown(layer)}; the layers are {shown(names, 300)}.")
+        if heads[0].row_normalised is not False or heads[0].scale_unknown:
+            rows = "are" if heads[0].row_normalised else "may be"
+            reason = heads[0].scale_unknown or f"its rows {rows} divided by their sums"
+            raise InputError(f"{shown(layer)}: no matrix-valued symbol: {reason}.")
+        pairs = [(head.w_in, head.w_out) for head in heads]
+        w_in = [first for first, _ in pairs if first is not None]
+        w_out = [last for _, last in pairs if last is not None]
+        if len(w_in) != len(heads) or len(w_out) != len(heads):
+            raise InputError(
+                f"{shown(layer)}: no projections of heads were read; load(..., projections=True) reads them "
+                f"where a layer has them (its layout: {heads[0].layout})."
+            )
+        kernels = [head.kernel for head in heads]
+        return MultiHeadSymbol(kernels, np.concatenate(w_in), np.concatenate(w_out, axis=1))

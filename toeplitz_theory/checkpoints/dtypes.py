@@ -61,6 +61,11 @@ def can_widen(dtype: str) -> bool:
     return dtype in _PLAIN or dtype in _FLOAT8 or dtype == "bfloat16"
 
 
+def is_scaled(dtype: str) -> bool:
+    """Whether numbers of this type are as a rule multiplied by a scale that is kept elsewhere."""
+    return dtype in ("bool", "int8", "uint8") or dtype.startswith("float8")
+
+
 def decode(raw: bytes, dtype: str) -> np.ndarray:
     """Decode little-endian stored values to a flat float64 array.
 

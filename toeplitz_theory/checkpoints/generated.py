@@ -13,6 +13,12 @@ from typing import Any
 import numpy as np
 
 from toeplitz_theory.checkpoints.stores import TensorStore
+from toeplitz_theory.names import shown
+
+# Nothing in the weights bounds the length that a configuration claims: these do.
+MAX_LENGTH = 2**20
+MAX_TAPS = 2**27  # of one module, in all channels: 1 GiB in float64
+_BLOCK = 4096  # lags at a time
 
 Tensors = Mapping[str, np.ndarray]
 Segments = tuple[str, ...]
@@ -20,7 +26,7 @@ Segments = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Generator:
-    """How one kind of generated kernels is told by its tensors, and made from them.
+    """How one kind of generated kernels is recognised by its tensors, and made from them.
 
     Attributes
     ----------
@@ -52,9 +58,19 @@ class Generator:
             if store.infos[key].unreadable:
                 raise ValueError(store.infos[key].unreadable)
         n = config.get("max_position_embeddings")
-        if not isinstance(n, int) or n < 1:
+        if n is None:
             raise ValueError(
                 "its kernels are generated, and how long they are is in config.json (max_position_embeddings)"
+            )
+        if type(n) is not int or n < 1:
+            raise ValueError(
+                f"max_position_embeddings in config.json is {shown(repr(n), 40)}, no length of a kernel"
+            )
+        channels = max((store.infos[key].shape or (1,))[0] for key in sources.values())
+        if n > MAX_LENGTH or n * channels > MAX_TAPS:
+            raise ValueError(
+                f"max_position_embeddings in config.json is {shown(n, 40)}: {channels} kernels of that "
+                f"length are more than is read (up to {MAX_LENGTH} taps a kernel, {MAX_TAPS} in all)"
             )
         try:
             with np.errstate(all="ignore"):  # what is not finite becomes a row that says so
@@ -67,25 +83,31 @@ class Generator:
 def _state_space(tensors: Tensors, n: int) -> np.ndarray:
     """``2 Re sum C B A^k``, one channel at a time, with D in the first tap."""
     taps = np.empty((len(tensors["d"]), n))
-    lags = np.arange(n)
     for channel, step in enumerate(np.exp(tensors["log_dt"])):
         a = -np.exp(tensors["log_decay"][channel]) + 1j * tensors["frequency"][channel]
         weights = (tensors["c"][channel] @ np.array([1, 1j])) * np.expm1(step * a) / a
-        taps[channel] = 2 * (weights @ np.exp(step * np.outer(a, lags))).real
+        for start in range(0, n, _BLOCK):
+            lags = np.arange(start, min(start + _BLOCK, n))
+            taps[channel, lags] = 2 * (weights @ np.exp(step * np.outer(a, lags))).real
         taps[channel, 0] += tensors["d"][channel]
     return taps
 
 
 def _hyena(tensors: Tensors, n: int) -> np.ndarray:
     """A network of sines of the lag, under windows that close at different rates."""
-    time = np.linspace(0, 1, n)[:, None]
+    time = np.linspace(0, 1, n)
     bands = (tensors["first.weight"].shape[1] - 1) // 2
-    turns = 2 * np.pi * np.arange(1, bands + 1) * time
-    features = np.concatenate([time, np.sin(turns), np.cos(turns)], 1)
-    hidden = np.sin(10 * (features @ tensors["first.weight"].T + tensors["first.bias"]))
-    hidden = np.sin(hidden @ tensors["second.weight"].T + tensors["second.bias"])
-    taps = hidden @ tensors["last.weight"].T / np.sqrt(n)
-    taps = (taps * 0.01 ** (time / np.linspace(0.3, 1.5, taps.shape[1]))).T
+    channels = len(tensors["last.weight"])
+    rates = np.linspace(0.3, 1.5, channels)[:, None]
+    taps = np.empty((channels, n))
+    for start in range(0, n, _BLOCK):
+        lags = time[start : start + _BLOCK, None]
+        turns = 2 * np.pi * np.arange(1, bands + 1) * lags
+        features = np.concatenate([lags, np.sin(turns), np.cos(turns)], 1)
+        hidden = np.sin(10 * (features @ tensors["first.weight"].T + tensors["first.bias"]))
+        hidden = np.sin(hidden @ tensors["second.weight"].T + tensors["second.bias"])
+        block = tensors["last.weight"] @ hidden.T / np.sqrt(n)
+        taps[:, start : start + _BLOCK] = block * 0.01 ** (lags.T / rates)
     taps[:, 0] += tensors["skip"]
     return taps
 

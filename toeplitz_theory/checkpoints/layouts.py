@@ -23,17 +23,28 @@ tail                       shape                                         layout
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from toeplitz_theory.checkpoints.checkpoint import Skipped, ToeplitzLayer
-from toeplitz_theory.checkpoints.generated import find_generators
+from toeplitz_theory.checkpoints.dtypes import is_scaled
+from toeplitz_theory.checkpoints.generated import Generator, find_generators
 from toeplitz_theory.checkpoints.stores import TensorInfo, TensorStore
+from toeplitz_theory.checkpoints.tensor_names import (
+    ORIGINAL,
+    Place,
+    Slot,
+    by_mixer,
+    join,
+    reading_order,
+    slots_of,
+)
+from toeplitz_theory.checkpoints.unread import reason_for
+from toeplitz_theory.names import shown
 
 LAYOUTS_UNDERSTOOD = (
     "mixer_blocks.{i}.token_mixing_layer.weight (also .{j}.weight, .mixer_heads.{h}.weight, "
@@ -41,35 +52,26 @@ LAYOUTS_UNDERSTOOD = (
     "blocks.{i}.mixer.weight and .weight_raw"
 )
 
-_WRAPPERS_ANYWHERE = {"_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
-_WRAPPERS_IN_FRONT = {"model", "base_model"}
-_STACKS = {"mixer_blocks", "encoderblocks", "decoderblocks", "blocks"}
-_NUMBER = re.compile(r"[0-9]{1,9}")
-_LEAVES = {"weight", "weight_raw"}
-_COMPANIONS = {"proj_head", "in_proj", "inp_proj", "out_proj", "short_filter"}
+_GENERATED = "generated"
+# What stands beside the kernels of each layout, by its first segment; "early" may turn out "optimised heads".
+_BESIDE = {
+    "heads": ("proj_head", "out_proj"),
+    "expanded heads": ("proj_head", "out_proj"),
+    "parallel heads": ("in_proj", "out_proj"),
+    "early": ("inp_proj", "out_proj"),
+    _GENERATED: ("in_proj", "out_proj", "short_filter"),
+}
+# What leaves the linear map as it is.
+_HARMLESS = {"bias", "causal_mask", "tril", "num_batches_tracked", "_extra_state"}
 _ATTENTION = {("in_proj", "weight"), ("out_proj", "weight")}
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where a tensor of a token mixer sits; `part` is its number inside an expanded mixer."""
-
-    key: str
-    block: str
-    mixer: str
-    tail: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Slot:
-    place: _Place
-    layout: str
-    head: int | None
-    part: int | None
+class _NoKernel(Exception):
+    """Why a token mixer, or one tensor of it, is not read."""
 
 
 def find_layers(
-    store: TensorStore, config: Mapping[str, Any] | None = None
+    store: TensorStore, config: Mapping[str, Any] | None = None, projections: bool = False
 ) -> tuple[list[ToeplitzLayer], list[Skipped], int]:
     """Find the Toeplitz kernels of a state dict.
 
@@ -79,6 +81,8 @@ def find_layers(
         The tensors by name.
     config : mapping, optional
         ``config.json``: generated kernels have as many taps as it says, and it names what is row-normalised.
+    projections : bool
+        Whether to read the projections of heads too.
 
     Returns
     -------
@@ -89,230 +93,243 @@ def find_layers(
     ignored : int
         Number of tensors that are no token mixers.
     """
-    mixers = _group(store.infos)
-    config = config or {}
+    mixers = by_mixer(store.infos)
     layers: list[ToeplitzLayer] = []
     skipped: list[Skipped] = []
     kept = 0
-    for block, mixer in sorted(mixers, key=lambda name: _reading_order(name[0])):
-        places = mixers[block, mixer]
-        name = _join(block, mixer)
-        made, left_out, used = _read_generated(store, name, places, config)
-        found, more = _read_mixer(store, name, [p for p in places if p.key not in used], bool(used))
-        layers += [*made, *(_as_configured(layer, config) for layer in found)]
-        skipped += [*left_out, *more]
-        kept += len(used | {layer.key for layer in found}) + sum(s.name in store.infos for s in more)
+    for block, mixer in sorted(mixers, key=lambda name: reading_order(name[0])):
+        reader = _MixerReader(store, join(block, mixer), config or {}, projections)
+        try:
+            reader.read(mixers[block, mixer])
+        except _NoKernel as reason:
+            reader.layers, reader.used = [], set()
+            reader.skipped.append(Skipped(reader.name, str(reason)))
+        layers += reader.layers
+        skipped += sorted(reader.skipped, key=lambda s: reading_order(s.name))
+        kept += len(reader.used | {s.name for s in reader.skipped if s.name in store.infos})
     return layers, skipped, len(store.infos) - kept
 
 
-def _group(names: Iterable[str]) -> dict[tuple[str, str], list[_Place]]:
-    """Gather the tensors of each token mixer; keep wrappers in the names where two would fall together."""
-    names = list(names)
-    for strip in (True, False):
-        groups: dict[tuple[str, str], list[_Place]] = defaultdict(list)
-        for name in names:
-            place = _place(name, strip)
-            if place is not None:
-                groups[place.block, place.mixer].append(place)
-        if all(len({p.tail for p in group}) == len(group) for group in groups.values()):
-            break
-    return groups
+class _MixerReader:
+    """Reads one token mixer: its kernels into `layers`, what is left out into `skipped`.
 
+    `used` are the keys of the tensors that kernels were read from.
+    """
 
-def _place(key: str, strip: bool) -> _Place | None:
-    segments = key.split(".")
-    if strip:
-        segments = [s for s in segments if s not in _WRAPPERS_ANYWHERE]
-        while segments and segments[0] in _WRAPPERS_IN_FRONT:
-            segments = segments[1:]
-    for at, segment in enumerate(segments):
-        after_a_stack = at >= 2 and segments[at - 2] in _STACKS and _is_number(segments[at - 1])
-        if segment == "token_mixing_layer" or (segment == "mixer" and after_a_stack):
-            return _Place(key, ".".join(segments[:at]), segment, tuple(segments[at + 1 :]))
-    return None
+    def __init__(self, store: TensorStore, name: str, config: Mapping[str, Any], projections: bool) -> None:
+        self._store, self._config, self._projections = store, config, projections
+        self.name = name
+        self.layers: list[ToeplitzLayer] = []
+        self.skipped: list[Skipped] = []
+        self.used: set[str] = set()
 
+    def read(self, places: list[Place]) -> None:
+        """Read the mixer, or raise `_NoKernel` with the reason why nothing of it is read."""
+        places, note = self._trained_copy(places)
+        if any(place.tail[-1:] == ("decay_value",) for place in places):
+            raise _NoKernel(
+                "its decay_value marks a 'repeat' mixer, a recurrence with a weight a position: not Toeplitz"
+            )
+        generators = self._generators(places)
+        for sources in generators.values():
+            self.used |= set(sources.values())
+        saved = [place for place in places if self._is_saved_bank(place)]
+        self.used |= {place.key for place in saved}
+        slots = [slot for place in places if place.key not in self.used for slot in slots_of(place)]
+        _refuse_strangers(places, slots, self.used)
+        if not slots and not self.used:
+            raise _NoKernel(_other_kind(places))
+        _refuse_mixture(slots)
+        for (module, generator), sources in generators.items():
+            self._read_generated(module, generator, sources, places[0].block)
+        for place in saved:
+            self._add_bank(place)
+        infos = {place.tail: self._store.infos[place.key] for place in places}
+        readable = [slot for slot in slots if not infos[slot.place.tail].unreadable]
+        self.skipped += [
+            Skipped(slot.place.key, infos[slot.place.tail].unreadable)
+            for slot in slots
+            if slot not in readable
+        ]
+        misfits = list(filter(None, (_misfit(slot, infos) for slot in readable)))
+        if misfits:
+            raise _NoKernel(misfits[0])
+        self.layers += _read_slots(self._store, readable)
+        self.used |= {layer.key for layer in self.layers}
+        self.layers = [_as_configured(layer, self._config, note) for layer in self.layers]
+        if self._projections:
+            self.layers = _with_projections(self._store, places, self.layers)
 
-def _is_number(segment: str) -> bool:
-    return _NUMBER.fullmatch(segment) is not None
+    def _trained_copy(self, places: list[Place]) -> tuple[list[Place], str]:
+        """Choose the copy that PEFT trains, where there is one beside the original module."""
+        copies = sorted({place.adapter for place in places} - {"", ORIGINAL})
+        if not copies:
+            return places, ""
+        if len(copies) > 1:
+            raise _NoKernel(
+                f"copies of several adapters ({shown(', '.join(copies))}): delete all but one "
+                "(model.delete_adapter) or merge it (model.merge_and_unload())"
+            )
+        self.skipped += [
+            Skipped(place.key, f"as it was before {shown(copies[0])} was trained, which was read")
+            for place in places
+            if place.adapter == ORIGINAL and place.tail[-1:] != ("bias",)
+        ]
+        trained = [place for place in places if place.adapter == copies[0]]
+        return trained, f"read from {shown(copies[0])}, the copy that PEFT trains"
 
+    def _generators(self, places: list[Place]) -> dict[tuple[tuple[str, ...], Generator], dict[str, str]]:
+        """Modules whose kernels are generated, each with the keys of its tensors."""
+        by_tail = {place.tail: place.key for place in places}
+        return {
+            (module, generator): {part: by_tail[(*module, *part.split("."))] for part in generator.tensors}
+            for module, generator in find_generators(by_tail)
+        }
 
-def _join(*segments: str) -> str:
-    return ".".join(s for s in segments if s)
+    def _is_saved_bank(self, place: Place) -> bool:
+        """Whether a tensor is what a training run keeps of kernels that no tensor holds."""
+        info = self._store.infos[place.key]
+        named = len(place.tail) > 1 and place.tail[-1] == "kernels"
+        return named and not info.unreadable and len(info.shape) == 2 and 0 not in info.shape
 
-
-def _reading_order(name: str) -> tuple[object, ...]:
-    """Encoder first, decoder last; numbers by size, so that block 2 comes before block 10."""
-    segments = name.split(".")
-    rank = 1
-    if any(s.startswith("decoder") for s in segments):
-        rank = 2
-    elif any(s.startswith("encoder") for s in segments):
-        rank = 0
-    return (rank, *((0, int(s), "") if _is_number(s) else (1, 0, s) for s in segments))
-
-
-def _read_generated(
-    store: TensorStore, name: str, places: list[_Place], config: Mapping[str, Any]
-) -> tuple[list[ToeplitzLayer], list[Skipped], set[str]]:
-    """Read the generated kernels of a token mixer; also the names of all tensors that make them."""
-    by_tail = {place.tail: place for place in places}
-    layers: list[ToeplitzLayer] = []
-    skipped: list[Skipped] = []
-    used: set[str] = set()
-    for module, generator in find_generators(by_tail):
-        sources = {part: by_tail[(*module, *part.split("."))].key for part in generator.tensors}
-        used |= set(sources.values())
-        key, layer = sources[generator.key], _join(places[0].block, *module)
+    def _read_generated(
+        self, module: tuple[str, ...], generator: Generator, sources: Mapping[str, str], block: str
+    ) -> None:
+        key = sources[generator.key]
         try:
-            kernels = generator.make(store, sources, config)
+            kernels = generator.make(self._store, sources, self._config)
         except ValueError as wrong:
-            skipped.append(Skipped(_join(name, *module), str(wrong)))
-            continue
-        layers += [
-            ToeplitzLayer(layer, head, kernel, store.infos[key].dtype, key, generator.layout, generator.note)
+            self.skipped.append(Skipped(join(self.name, *module), str(wrong)))
+            return
+        dtype, layer = self._store.infos[key].dtype, join(block, *module)
+        self.layers += [
+            ToeplitzLayer(layer, head, kernel, dtype, key, generator.layout, generator.note)
             for head, kernel in enumerate(kernels)
         ]
-    for tail, place in by_tail.items():
-        info = store.infos[place.key]
-        if info.unreadable:
-            continue
-        if tail[1:] and tail[-1] == "kernels" and len(info.shape) == 2 and 0 not in info.shape:
-            # What a training run keeps of kernels that no tensor holds.
-            used.add(place.key)
-            layer, rows = _join(place.block, *tail[:-1]), store.values(place.key)
-            layers += [
-                ToeplitzLayer(layer, head, kernel, info.dtype, place.key, "generated")
-                for head, kernel in enumerate(rows)
-            ]
-    return layers, skipped, used
+
+    def _add_bank(self, place: Place) -> None:
+        dtype, layer = self._store.infos[place.key].dtype, join(place.block, *place.tail[:-1])
+        self.layers += [
+            ToeplitzLayer(layer, head, kernel, dtype, place.key, _GENERATED)
+            for head, kernel in enumerate(_exact_rows(self._store, place.key))
+        ]
 
 
-def _as_configured(layer: ToeplitzLayer, config: Mapping[str, Any]) -> ToeplitzLayer:
-    """Add to a layer's note what only the configuration tells."""
-    notes = []
+def _as_configured(layer: ToeplitzLayer, config: Mapping[str, Any], note: str) -> ToeplitzLayer:
+    """Add to a layer what only the configuration says."""
+    notes = [layer.note, note]
     if config.get("mixer") == "frozen_toeplitz":
         notes.append("frozen: as it was drawn")
-    normalised = bool(config.get("row_normalised"))
+    normalised = _row_normalised(layer, config)
     if normalised:
         notes.append("row-normalised: the layer is D T(a), each row divided by its sum")
-    note = "; ".join(filter(None, (layer.note, *notes)))
-    return replace(layer, note=note, row_normalised=normalised)
+    return replace(layer, note="; ".join(filter(None, notes)), row_normalised=normalised)
 
 
-def _read_mixer(
-    store: TensorStore, name: str, places: list[_Place], generated: bool = False
-) -> tuple[list[ToeplitzLayer], list[Skipped]]:
-    """Read one token mixer; ``generated`` says that kernels of it have been found already."""
-    if any(place.tail[-1:] == ("decay_value",) for place in places):
-        reason = (
-            "its decay_value marks a 'repeat' mixer, a recurrence with one weight per position: not Toeplitz"
+def _row_normalised(layer: ToeplitzLayer, config: Mapping[str, Any]) -> bool | None:
+    """Whether the layer is D T(a); None where it may be and the configuration does not say."""
+    for key in ("row_normalised", "do_toep_mean"):
+        if key in config:
+            said = config[key]
+            return said if isinstance(said, bool) else None
+    if _is_our_own(config):  # saved without what is as it is by default
+        return False
+    may_be = layer.layout == "optimised heads" or layer.key.endswith("weight_raw")
+    return None if may_be else False
+
+
+def _is_our_own(config: Mapping[str, Any]) -> bool:
+    return str(config.get("model_type", "")).startswith("tmm")
+
+
+def _refuse_strangers(places: list[Place], slots: list[Slot], used: set[str]) -> None:
+    """Refuse a mixer with tensors that no layout of its kernels has: what they do to it is unknown."""
+    layouts = {slot.layout for slot in slots} | ({_GENERATED} if used else set())
+    beside = {name for layout in layouts for name in _BESIDE.get(layout, ())}
+    if not layouts:  # no kernel: every projection is that of a mixer of another kind
+        beside = {"in_proj", "out_proj"}
+    of_slots = {slot.place.key for slot in slots}
+    strangers = [
+        place
+        for place in places
+        if place.key not in used | of_slots
+        and place.tail[-1:] not in {(name,) for name in _HARMLESS}
+        and place.tail[:1] not in {(name,) for name in beside}
+    ]
+    if not strangers:
+        return
+    reason = reason_for(".".join(place.tail) for place in strangers)
+    if layouts:
+        beside_them = f"beside its kernel are tensors that change what it does ({_listed(strangers)})"
+        raise _NoKernel(f"{beside_them}; {reason or 'no layout that is read has them'}")
+    raise _NoKernel(reason or _other_kind(places))
+
+
+def _refuse_mixture(slots: list[Slot]) -> None:
+    """Refuse kernels of several layouts in one mixer, and pairs that are none."""
+    kinds = {(slot.layout, slot.place.tail[-1]) for slot in slots}
+    if len(kinds) > 1:
+        listed = ", ".join(sorted(f"{layout} ({leaf})" for layout, leaf in kinds))
+        raise _NoKernel(f"kernels of several layouts, {listed}: which of them it uses is unknown")
+    if not any(slot.part is not None for slot in slots):
+        return
+    parts = Counter(slot.head for slot in slots)
+    if set(parts.values()) != {2} or len({slot.part for slot in slots}) != 2:
+        raise _NoKernel(
+            f"{len(slots)} numbered weights, where an expanded mixer has two (for each head): another kind"
         )
-        return [], [Skipped(name, reason)]
-    infos = {place.tail: store.infos[place.key] for place in places}
-    slots: list[_Slot] = []
-    skipped: list[Skipped] = []
-    strangers: list[_Place] = []
-    for place in places:
-        slot = _slot(place)
-        if slot is None:
-            if not _is_companion(place.tail):
-                strangers.append(place)
-            continue
-        reason = _refusal(slot, infos)
-        if reason:
-            skipped.append(Skipped(place.key, reason))
-        else:
-            slots.append(slot)
-    if slots:
-        skipped += [
-            Skipped(p.key, "a tensor of this token mixer that no known layout has: not applied")
-            for p in strangers
-        ]
-    elif not skipped and not generated:
-        skipped = [Skipped(name, _other_kind(places))]
-    return list(_read_slots(store, slots)), sorted(skipped, key=lambda s: _reading_order(s.name))
 
 
-def _other_kind(places: list[_Place]) -> str:
+def _other_kind(places: list[Place]) -> str:
     tails = {place.tail for place in places if place.tail[-1:] != ("bias",)}
     if tails == _ATTENTION:
         return "attention, or linear attention: what multiplies the past depends on the input, no kernel does"
     return "a token mixer of another kind: its tensors are " + _listed(places)
 
 
-def _listed(places: list[_Place]) -> str:
-    tails = sorted(".".join(p.tail) or "(itself)" for p in places)
+def _listed(places: list[Place]) -> str:
+    tails = sorted(shown(".".join(p.tail) or "(itself)", 60) for p in places)
     return ", ".join(tails[:6]) + (f" and {len(tails) - 6} more" if len(tails) > 6 else "")
 
 
-def _is_companion(tail: tuple[str, ...]) -> bool:
-    return tail[:1] != () and (tail[-1] == "bias" or tail[0] in _COMPANIONS)
-
-
-def _slot(place: _Place) -> _Slot | None:
-    """Read the tail of a tensor name; None when it is not that of a kernel."""
-    tail = place.tail
-    if not tail or tail[-1] not in _LEAVES:
-        return None
-    match [*tail[:-1]]:
-        case []:
-            return _Slot(place, "flat" if place.mixer == "token_mixing_layer" else "early", None, None)
-        case ["mixer_heads"]:
-            return _Slot(place, "parallel heads", None, None)
-        case ["mixer_heads", h] if _is_number(h):
-            return _Slot(place, "heads", int(h), None)
-        case ["mixer_heads", h, j] if _is_number(h) and _is_number(j):
-            return _Slot(place, "expanded heads", int(h), int(j))
-        case [j] if _is_number(j):
-            return _Slot(place, "expanded", None, int(j))
-    return None
-
-
-def _refusal(slot: _Slot, infos: dict[tuple[str, ...], TensorInfo]) -> str:
-    """Say why a tensor at the place of a kernel is none; empty when it is one."""
-    info = infos[slot.place.tail]
-    shape = info.shape
-    if info.unreadable:
-        return info.unreadable
+def _misfit(slot: Slot, infos: Mapping[tuple[str, ...], TensorInfo]) -> str:
+    """Say why a tensor at the place of a kernel is none, by its shape and its bias's; or nothing."""
+    shape = infos[slot.place.tail].shape
+    bias = infos.get((*slot.place.tail[:-1], "bias"))
     if len(shape) not in (1, 2):
         return f"a Toeplitz kernel has shape (n,) or (rows, n), not {shape}"
     if 0 in shape:
         return f"shape {shape} holds no taps"
-    if len(shape) == 1 or shape[0] == 1:
-        return ""
-    if slot.head is not None or slot.part is not None:
-        return f"shape {shape} where one kernel (1, n) belongs: a dense layer, not Toeplitz"
-    if slot.layout == "parallel heads" or slot.place.tail[-1] == "weight_raw":
-        return ""
-    return _bank_refusal(shape, infos.get((*slot.place.tail[:-1], "bias")))
-
-
-def _bank_refusal(shape: tuple[int, ...], bias: TensorInfo | None) -> str:
-    """Tell kernels (rows, n), whose bias has n entries, from a dense layer, whose bias has `rows`."""
-    rows, n = shape
-    if rows == n:
+    single = slot.head is not None or slot.part is not None
+    if single and (len(shape) == 1 or shape[0] > 1):
+        kind = "a scale" if len(shape) == 1 else "a dense layer"
+        return f"shape {shape} where one kernel (1, n) belongs: {kind}, not Toeplitz"
+    rows, n = (1, *shape)[-2:]
+    if rows == n > 1 and (bias is None or bias.shape == (n,)):
         return f"a dense ({n}, {n}) token mixer, not Toeplitz"
-    if bias is None:
-        return "" if rows < n else f"shape {shape} has more rows than taps: a dense layer, not Toeplitz"
-    if bias.shape in ((n,), (rows, n)):
-        return ""
-    return f"shape {shape} with a bias of shape {bias.shape}: a dense layer, not Toeplitz"
+    if bias is not None:
+        if bias.shape == (rows, n) or (bias.shape == (n,) and rows < max(n, 2)):
+            return ""
+        return f"shape {shape} with a bias of shape {bias.shape}: a dense layer, not Toeplitz"
+    if rows > n:
+        return f"shape {shape} has more rows than taps: a dense layer, not Toeplitz"
+    return ""
 
 
-def _read_slots(store: TensorStore, slots: list[_Slot]) -> Iterator[ToeplitzLayer]:
+def _read_slots(store: TensorStore, slots: list[Slot]) -> Iterator[ToeplitzLayer]:
     parts = sorted({slot.part for slot in slots if slot.part is not None})
-    named = dict(zip(parts, ("first", "second"), strict=True)) if len(parts) == 2 else {}
+    named = dict(zip(parts, ("first", "second"), strict=False))
     for slot in sorted(slots, key=lambda s: (s.part or 0, s.head or 0)):
-        part = "" if slot.part is None else named.get(slot.part, f"part{slot.part}")
-        layer = _join(slot.place.block, part) or slot.place.mixer
+        part = "" if slot.part is None else named[slot.part]
+        layer = join(slot.place.block, part) or slot.place.mixer
         yield from _read_slot(store, slot, layer)
 
 
-def _read_slot(store: TensorStore, slot: _Slot, layer: str) -> Iterator[ToeplitzLayer]:
+def _read_slot(store: TensorStore, slot: Slot, layer: str) -> Iterator[ToeplitzLayer]:
     """Read the kernels of one tensor: one, or one per head or tap."""
     key = slot.place.key
     info = store.infos[key]
-    rows = store.values(key).reshape(-1, info.shape[-1])
+    rows = _exact_rows(store, key)
     layout, many = slot.layout, False
     if slot.head is None and slot.part is None:
         many = len(rows) > 1 or layout == "parallel heads"
@@ -321,6 +338,8 @@ def _read_slot(store: TensorStore, slot: _Slot, layer: str) -> Iterator[Toeplitz
         elif layout == "flat" and many:
             layout = "channel kernel"
     softplus = slot.place.tail[-1] == "weight_raw"
+    if softplus and is_scaled(info.dtype):
+        raise _NoKernel(f"its kernel is a softplus of values stored as {info.dtype}, without their scale")
     for row, stored in enumerate(rows):
         notes = list(_notes(stored, info.dtype, softplus))
         if layout == "channel kernel":
@@ -328,6 +347,45 @@ def _read_slot(store: TensorStore, slot: _Slot, layer: str) -> Iterator[Toeplitz
         kernel = _softplus(stored) if softplus else stored
         head = row if many else slot.head
         yield ToeplitzLayer(layer, head, kernel, info.dtype, key, layout, "; ".join(notes))
+
+
+def _exact_rows(store: TensorStore, key: str) -> np.ndarray:
+    """Return the rows of a tensor, whose values float64 must hold exactly."""
+    rows = store.values(key).reshape(-1, store.infos[key].shape[-1])
+    if store.infos[key].dtype in ("int64", "uint64") and np.any(np.abs(rows) >= 2.0**53):
+        raise _NoKernel("it holds integers of 2**53 and more, which float64 would round")
+    return rows
+
+
+# The layouts that are linear maps of the whole stream: their input projection, by head or for all heads.
+_INPUT_PROJECTIONS = {"heads": "proj_head", "parallel heads": "in_proj", "optimised heads": "inp_proj"}
+
+
+def _with_projections(
+    store: TensorStore, places: list[Place], layers: list[ToeplitzLayer]
+) -> list[ToeplitzLayer]:
+    """Add to each head its rows of the input projection and its columns of the output projection."""
+    first = _INPUT_PROJECTIONS.get(layers[0].layout) if layers else None
+    if first is None or [layer.head for layer in layers] != list(range(len(layers))):
+        return layers
+    heads = len(layers)
+    tails = [(first, str(h), "weight") for h in range(heads)] if first == "proj_head" else [(first, "weight")]
+    keys = {place.tail: place.key for place in places if place.tail[-1:] != ("bias",)}
+    projections = {tail for tail in keys if tail[0] in (first, "out_proj")}
+    if projections != {*tails, ("out_proj", "weight")}:
+        return layers  # none, not all, or adapted ones
+    infos = [store.infos[keys[tail]] for tail in projections]
+    if any(info.unreadable or len(info.shape) != 2 or is_scaled(info.dtype) for info in infos):
+        return layers
+    w_out = store.values(keys["out_proj", "weight"])
+    parts = [store.values(keys[tail]) for tail in tails]
+    d = len(w_out)
+    shape = (d // heads if first == "proj_head" else d, d)
+    if w_out.shape != (d, d) or d % heads or any(part.shape != shape for part in parts):
+        return layers
+    w_in = np.concatenate(parts).reshape(heads, d // heads, d)
+    columns = w_out.reshape(d, heads, d // heads)
+    return [replace(layer, w_in=w_in[h], w_out=columns[:, h]) for h, layer in enumerate(layers)]
 
 
 def _softplus(x: np.ndarray) -> np.ndarray:
@@ -342,11 +400,7 @@ def _softplus(x: np.ndarray) -> np.ndarray:
 def _notes(stored: np.ndarray, dtype: str, softplus: bool) -> Iterator[str]:
     if softplus:
         yield "kernel = softplus(weight_raw)"
-    if dtype == "bool" or "int" in dtype:
-        yield f"stored as {dtype}: values taken as they are, without a scale"
-        if dtype in ("int64", "uint64") and np.any(np.abs(stored) > 2.0**53):
-            yield "integers beyond 2**53 are rounded to float64"
-    elif dtype.startswith("float8"):
+    if is_scaled(dtype) or "int" in dtype:
         yield f"stored as {dtype}: values taken as they are, without a scale"
     finite = np.isfinite(stored)
     if not finite.all():

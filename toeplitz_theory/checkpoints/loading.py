@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,10 @@ import numpy as np
 from toeplitz_theory.checkpoints.checkpoint import Checkpoint, Skipped, SourceFile
 from toeplitz_theory.checkpoints.folders import (
     INDEX_SUFFIX,
+    MAX_CONFIG_BYTES,
     PICKLE_SUFFIXES,
     choose,
+    note_on_part,
     read_index,
     read_json,
 )
@@ -26,7 +29,10 @@ from toeplitz_theory.checkpoints.layouts import LAYOUTS_UNDERSTOOD, find_layers
 from toeplitz_theory.checkpoints.pickles import read_pickle
 from toeplitz_theory.checkpoints.safetensors import SafetensorsFile
 from toeplitz_theory.checkpoints.stores import MemoryStore, TensorInfo, TensorStore
+from toeplitz_theory.checkpoints.unread import recognised
+from toeplitz_theory.checkpoints.wrappers import unwrap
 from toeplitz_theory.errors import InputError
+from toeplitz_theory.names import shown
 
 if TYPE_CHECKING:
     from torch import nn
@@ -40,7 +46,9 @@ _REPEAT_NOTE = (
 )
 
 
-def load(source: str | os.PathLike[str] | nn.Module | Mapping[str, Any]) -> Checkpoint:
+def load(
+    source: str | os.PathLike[str] | nn.Module | Mapping[str, Any], *, projections: bool = False
+) -> Checkpoint:
     """Read the Toeplitz kernels of a model, wherever it is.
 
     Parameters
@@ -51,6 +59,8 @@ def load(source: str | os.PathLike[str] | nn.Module | Mapping[str, Any]) -> Chec
         run); a shard index (``*.index.json``); a folder with one of these, or with ``checkpoint-N``
         folders, of which the highest complete one is read; a live ``torch.nn.Module``; or a state
         dict, from tensor names to torch tensors or arrays.
+    projections : bool
+        Whether to keep the projections of heads too, 2 d^2 numbers a layer, for `Checkpoint.multihead`.
 
     Returns
     -------
@@ -89,19 +99,30 @@ def load(source: str | os.PathLike[str] | nn.Module | Mapping[str, Any]) -> Chec
     ('mixer_blocks.0', 'flat', [1.0, -0.5, 0.25])
     """
     if isinstance(source, Mapping):
-        return _from_memory(source, "a state dict in memory")
+        return _from_memory(source, "a state dict in memory", {}, projections)
     if callable(getattr(source, "state_dict", None)):
         tensors = source.state_dict()  # type: ignore[union-attr]
-        return _from_memory(tensors, type(source).__name__, _live_config(source))
-    if isinstance(source, (str, os.PathLike)):
-        return _from_path(os.fspath(source))
+        return _from_memory(tensors, shown(type(source).__name__), _live_config(source), projections)
+    if isinstance(source, (str, bytes, os.PathLike)):
+        path = os.fspath(source)
+        return _from_path(os.fsdecode(path), projections)
     raise InputError(
         f"cannot read a model from {type(source).__name__}: give a path, a torch module or a state dict."
     )
 
 
-def _from_memory(tensors: Mapping[str, Any], source: str, config: dict[str, Any] | None = None) -> Checkpoint:
-    return _assemble(MemoryStore(tensors, source), source, config or {})
+def _from_memory(
+    tensors: Mapping[str, Any], source: str, config: dict[str, Any], projections: bool
+) -> Checkpoint:
+    unwrapped = unwrap(tensors, source, _may_be_tensor)
+    model = _Model(MemoryStore(unwrapped.tensors, source), source, config, projections)
+    model.skipped += unwrapped.skipped
+    model.notes += unwrapped.notes
+    return model.checkpoint()
+
+
+def _may_be_tensor(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) or hasattr(value, "shape")
 
 
 def _live_config(module: Any) -> dict[str, Any]:
@@ -111,70 +132,77 @@ def _live_config(module: Any) -> dict[str, Any]:
     return config if isinstance(config, dict) else {}
 
 
-def _from_path(source: str) -> Checkpoint:
-    if isinstance(source, bytes):
-        source = os.fsdecode(source)
-    path = Path(source)
-    skipped: tuple[Skipped, ...] = ()
-    notes: tuple[str, ...] = ()
+def _from_path(source: str, projections: bool) -> Checkpoint:
+    name = shown(source)
     try:
-        if stat.S_ISDIR(os.stat(source).st_mode):
-            chosen = choose(path)
-            path, skipped, notes = chosen.path, chosen.skipped, chosen.notes
-        return _from_file(path, source, list(skipped), list(notes))
+        if not stat.S_ISDIR(os.stat(source).st_mode):
+            return _from_files((Path(source),), source, projections)
+        chosen = choose(Path(source))
+        return _from_files(chosen.paths, source, projections, chosen.skipped, chosen.notes)
     except FileNotFoundError as wrong:
-        missing = wrong.filename or source
-        raise InputError(f"{missing}: no such file or folder; check the path.") from None
+        raise InputError(
+            f"{shown(wrong.filename or source)}: no such file or folder; check the path."
+        ) from None
     except PermissionError as wrong:
-        raise InputError(f"{wrong.filename or source}: permission denied; make it readable.") from None
+        raise InputError(f"{shown(wrong.filename or source)}: permission denied; make it readable.") from None
     except (OSError, ValueError) as wrong:
         if isinstance(wrong, InputError):
             raise
         # ValueError: a NUL byte in the path; OSError: too long a name, a loop of links, a failing disk
-        raise InputError(
-            f"{source!a}: cannot be read ({getattr(wrong, 'strerror', None) or wrong})."
-        ) from None
+        raise InputError(f"{name}: cannot be read ({getattr(wrong, 'strerror', None) or wrong}).") from None
 
 
-def _from_file(path: Path, source: str, skipped: list[Skipped], notes: list[str]) -> Checkpoint:
-    name = path.name
-    if name.endswith(INDEX_SUFFIX):
-        return _from_index(path, source, skipped, notes)
-    with ExitStack() as stack:
-        opened = _open(path, stack)
-        if opened.handle is None:
-            store: TensorStore
-            store, more, wrappers = read_pickle(str(path), opened.size)
-            skipped, notes = skipped + more, notes + wrappers
-        else:
-            store = SafetensorsFile(opened.handle, str(path))
-        config, broken = _config_of(store, path.parent)
-        return _assemble(store, source, config, skipped + broken, notes, lambda _: (opened.hash(),))
-
-
-def _from_index(path: Path, source: str, skipped: list[Skipped], notes: list[str]) -> Checkpoint:
+def _from_files(
+    paths: tuple[Path, ...],
+    source: str,
+    projections: bool,
+    skipped: tuple[Skipped, ...] = (),
+    notes: tuple[str, ...] = (),
+) -> Checkpoint:
+    """Read one weight file, the shards of an index, or shards that have none."""
+    index = paths[0] if paths[0].name.endswith(INDEX_SUFFIX) else None
+    shards: dict[Path, list[str] | None] = dict.fromkeys(paths)
+    if index is not None:
+        if not stat.S_ISREG(os.stat(index).st_mode):
+            raise InputError(f"{shown(index)}: not a regular file.")
+        shards = {index.parent / shard: tensors for shard, tensors in read_index(index).items()}
+    more_notes = [note_on_part(paths[0])] if index is None and len(paths) == 1 else []
+    more_skipped: list[Skipped] = []
     with ExitStack() as stack:
         owner: dict[str, tuple[TensorStore, _Opened]] = {}
-        for shard, tensors in read_index(path).items():
-            opened = _open(path.parent / shard, stack)
+        for path, tensors in shards.items():
+            opened = _open(path, stack)
+            store: TensorStore
             if opened.handle is None:
-                store: TensorStore
-                store, more, _ = read_pickle(str(opened.path), opened.size)
-                skipped = skipped + more
+                store, more, wrappers = read_pickle(str(path), shown(path), opened.size)
+                more_skipped += more
+                more_notes += wrappers
             else:
-                store = SafetensorsFile(opened.handle, str(opened.path))
-            missing = [tensor for tensor in tensors if tensor not in store.infos]
-            if missing:
-                raise InputError(f"{opened.path}: lacks {missing[0]!a}, which {path.name} places there.")
+                store = SafetensorsFile(opened.handle, shown(path))
+            tensors = list(store.infos) if tensors is None else tensors
+            missing = next((tensor for tensor in tensors if tensor not in store.infos), None)
+            if missing is not None:
+                raise InputError(
+                    f"{shown(path)}: lacks '{shown(missing)}', which {shown(paths[0].name)} places there."
+                )
+            twice = next((tensor for tensor in tensors if tensor in owner), None)
+            if twice is not None:
+                raise InputError(f"{shown(path)}: holds '{shown(twice)}', which another shard holds too.")
             owner |= dict.fromkeys(tensors, (store, opened))
 
         def used_files(keys: Iterable[str]) -> tuple[SourceFile, ...]:
             # only the shards that hold kernels are hashed: the others may be many gigabytes
             used = {id(owner[key][1]): owner[key][1] for key in keys}
-            return (_Opened.of_small(path), *(opened.hash() for opened in used.values()))
+            files = tuple(opened.hash() for opened in used.values())
+            return files if index is None else (_Opened.of_small(index), *files)
 
-        config, broken = _read_config(path.parent)
-        return _assemble(_ShardedStore(owner), source, config, skipped + broken, notes, used_files)
+        config, broken = _config_of(store, paths[0].parent)
+        if len(shards) > 1 or index is not None:
+            store = _ShardedStore(owner)
+        model = _Model(store, source, config, projections, used_files)
+        model.skipped += [*skipped, *more_skipped, *broken]
+        model.notes += [*notes, *filter(None, dict.fromkeys(more_notes))]
+        return model.checkpoint()
 
 
 class _ShardedStore:
@@ -213,73 +241,80 @@ class _Opened:
 
 
 def _open(path: Path, stack: ExitStack) -> _Opened:
+    name = shown(path)
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise InputError(f"{name}: not a regular file.")
     pickled = path.suffix.lower() in PICKLE_SUFFIXES
     if not pickled and path.suffix.lower() != ".safetensors":
         raise InputError(
-            f"{path}: unknown kind of file; "
+            f"{name}: unknown kind of file; "
             f"give a .safetensors, .bin, .pt, .pth or .ckpt file, or a folder with one."
         )
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise InputError(f"{path}: not a regular file.")
     handle = stack.enter_context(open(path, "rb"))  # noqa: SIM115 (the stack closes it)
     size = os.fstat(handle.fileno()).st_size
     start = handle.read(64)
     if not start:
-        raise InputError(f"{path}: the file is empty; save or download it again.")
+        raise InputError(f"{name}: the file is empty; save or download it again.")
     if start.startswith(_LFS_POINTER):
-        raise InputError(f"{path}: a git-lfs pointer, not the weights; run 'git lfs pull' to fetch them.")
+        raise InputError(f"{name}: a git-lfs pointer, not the weights; run 'git lfs pull' to fetch them.")
     if start.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
-        raise InputError(f"{path}: a web page, not weights; download the file itself.")
+        raise InputError(f"{name}: a web page, not weights; download the file itself.")
     return _Opened(path, handle, size, pickled)
 
 
-def _assemble(
-    store: TensorStore,
-    source: str,
-    config: dict[str, Any],
-    skipped: list[Skipped] | None = None,
-    notes: list[str] | None = None,
-    files_of: Callable[[Iterable[str]], tuple[SourceFile, ...]] | None = None,
-) -> Checkpoint:
-    skipped, notes = list(skipped or []), list(notes or [])
-    layers, left_out, ignored = find_layers(store, config)
-    # A model of this package with mixers of another kind has a report too: what was skipped, and why.
-    if not layers and not (left_out and config.get("model_type") == "tmm"):
-        raise InputError(f"{source}: {_why_none(store, left_out)}")
-    if not str(config.get("model_type", "")).startswith("tmm"):
-        notes.append(_REPEAT_NOTE)
-    return Checkpoint(
-        source=source,
-        files=files_of([layer.key for layer in layers]) if files_of else (),
-        layers=tuple(layers),
-        skipped=(*left_out, *skipped),
-        config=config,
-        ignored=ignored,
-        notes=tuple(notes),
-    )
+@dataclass
+class _Model:
+    """A model whose tensors can be read, and what is to be said of how they were come by."""
+
+    store: TensorStore
+    source: str
+    config: dict[str, Any]
+    projections: bool
+    files_of: Callable[[Iterable[str]], tuple[SourceFile, ...]] | None = None
+    skipped: list[Skipped] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def checkpoint(self) -> Checkpoint:
+        """Read the layers."""
+        layers, left_out, ignored = find_layers(self.store, self.config, self.projections)
+        ours = str(self.config.get("model_type", "")).startswith("tmm")
+        # A model of this package with mixers of another kind has a report too: what was skipped, and why.
+        if not layers and not (left_out and ours):
+            raise InputError(f"{shown(self.source)}: {_why_none(self.store, left_out)}")
+        return Checkpoint(
+            source=self.source,
+            files=self.files_of([layer.key for layer in layers]) if self.files_of else (),
+            layers=tuple(layers),
+            skipped=(*left_out, *self.skipped),
+            config=self.config,
+            ignored=ignored,
+            notes=(*self.notes, *(() if ours else (_REPEAT_NOTE,))),
+        )
 
 
 def _why_none(store: TensorStore, left_out: list[Skipped]) -> str:
     keys = list(store.infos)
-    seen = ", ".join(ascii(key[:60]) for key in keys[:4]) + (", ..." if len(keys) > 4 else "")
-    first = f"; {left_out[0].name}: {left_out[0].reason}" if left_out else ""
-    return (
-        f"no Toeplitz layer among its {len(keys)} tensors ({seen or 'none'}){first}; "
-        f"layouts understood: {LAYOUTS_UNDERSTOOD}."
-    )
+    seen = ", ".join(f"'{shown(key, 60)}'" for key in keys[:4]) + (", ..." if len(keys) > 4 else "")
+    none = f"no Toeplitz layer among its {len(keys)} tensors ({seen or 'none'})"
+    if left_out:
+        return f"{none}; {shown(left_out[0].name)}: {left_out[0].reason}."
+    known = recognised(keys)
+    return f"{known}; {none}." if known else f"{none}; layouts understood: {LAYOUTS_UNDERSTOOD}."
 
 
 def _config_of(store: TensorStore, folder: Path) -> tuple[dict[str, Any], list[Skipped]]:
     """Read config.json beside the weights; without it, what a file of kernels says of its model itself."""
     if (folder / "config.json").exists():
         return _read_config(folder)
-    told = store.metadata.get(CONFIG_KEY) if isinstance(store, SafetensorsFile) else None
-    if told is None:
+    text = store.metadata.get(CONFIG_KEY) if isinstance(store, SafetensorsFile) else None
+    if text is None:
         return {}, []
-    try:
-        config = json.loads(told)
-    except (ValueError, RecursionError):
-        config = None
+    config = None
+    if len(text) <= MAX_CONFIG_BYTES:
+        try:
+            config = json.loads(text)
+        except (ValueError, RecursionError):
+            config = None
     if not isinstance(config, dict):
         return {}, [Skipped(CONFIG_KEY, "in the metadata of the file, and not a JSON object: not applied")]
     return config, []

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 import zipfile
 from collections.abc import Mapping
 from typing import Any
 
 from toeplitz_theory.checkpoints.checkpoint import Skipped
-from toeplitz_theory.checkpoints.stores import MemoryStore
+from toeplitz_theory.checkpoints.stores import MemoryStore, is_torch
+from toeplitz_theory.checkpoints.wrappers import unwrap
 from toeplitz_theory.errors import InputError
+from toeplitz_theory.names import shown
 
-_WRAPPERS = ("state_dict", "model_state_dict", "model", "module")
-_HOLDS_CODE = ("unsupported global", "unsupported class", "not an allowed global")
+_HOLDS_CODE = re.compile(r"unsupported (global|class)|not an allowed global", re.IGNORECASE)
+_GLOBAL = re.compile(r"GLOBAL ([\w.]{1,80})")
 _RESAVE = "re-save it with torch.save(model.state_dict(), path) or as safetensors"
 
 
-def read_pickle(path: str, size: int) -> tuple[MemoryStore, list[Skipped], list[str]]:
+def read_pickle(path: str, name: str, size: int) -> tuple[MemoryStore, list[Skipped], list[str]]:
     """Read a state dict with ``torch.load(weights_only=True)``, on the CPU.
 
     Parameters
     ----------
     path : str
         A file written by ``torch.save``.
+    name : str
+        The path, for messages.
     size : int
         Its size in bytes; no tensor can be larger.
 
@@ -31,7 +36,7 @@ def read_pickle(path: str, size: int) -> tuple[MemoryStore, list[Skipped], list[
     store : MemoryStore
         The tensors.
     skipped : list of Skipped
-        Entries of the state dict that are no tensors.
+        Entries of the state dict that are no tensors, and other weights in the file.
     notes : list of str
         The wrapper the state dict was found in, if any.
 
@@ -40,30 +45,56 @@ def read_pickle(path: str, size: int) -> tuple[MemoryStore, list[Skipped], list[
     InputError
         If the file is no plain state dict; nothing in it was run.
     """
-    if _is_torchscript(path):
-        raise InputError(f"{path}: a TorchScript archive, which holds code; {_RESAVE}.")
-    saved, notes = _unwrap(_unpickle(path), path)
-    tensors, skipped = {}, []
-    for name, value in saved.items():
-        if _is_tensor(value):
-            tensors[name] = value
+    _refuse_archive(path, name, size)
+    saved = _unpickle(path, name)
+    if not isinstance(saved, Mapping):
+        raise InputError(f"{name}: holds a {type(saved).__name__}, not a state dict of tensors; {_RESAVE}.")
+    unwrapped = unwrap(saved, name, is_torch)
+    tensors, skipped = {}, list(unwrapped.skipped)
+    for key, value in unwrapped.tensors.items():
+        if is_torch(value):
+            tensors[key] = value
         else:
-            skipped.append(
-                Skipped(str(name), f"an entry of the state dict that is no tensor: {_kind(value)}")
-            )
-    return MemoryStore(tensors, path, max_bytes=size), skipped, notes
+            kind = type(value).__name__
+            skipped.append(Skipped(str(key), f"an entry of the state dict that is no tensor: {kind}"))
+    if not tensors:
+        keys = ", ".join(shown(repr(key), 40) for key in list(saved)[:4]) + (
+            ", ..." if len(saved) > 4 else ""
+        )
+        raise InputError(
+            f"{name}: holds a {type(saved).__name__} with keys {keys or '(none)'}, "
+            f"not a state dict of tensors; {_RESAVE}."
+        )
+    if "param_shapes" in saved and not any(tensor.numel() for tensor in tensors.values()):
+        raise InputError(
+            f"{name}: one process's part of a DeepSpeed ZeRO-3 checkpoint, without weights; merge the parts "
+            "with 'python zero_to_fp32.py . model.bin' in the folder of the run and name the result."
+        )
+    return MemoryStore(tensors, name, max_bytes=size), skipped, list(unwrapped.notes)
 
 
-def _is_torchscript(path: str) -> bool:
+def _refuse_archive(path: str, name: str, size: int) -> None:
+    """Refuse archives that hold code, or more than their own size."""
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
+            entries = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError):
-        return False  # torch's own reader says what is wrong with it
-    return any(name.endswith("/constants.pkl") or "/code/" in name for name in names)
+        return  # torch's own reader says what is wrong with it
+    if any(e.filename.endswith("/constants.pkl") or "/code/" in e.filename for e in entries):
+        raise InputError(f"{name}: a TorchScript archive, which holds code; {_RESAVE}.")
+    if any(e.compress_type != zipfile.ZIP_STORED for e in entries):
+        raise InputError(
+            f"{name}: an archive with compressed entries, which torch.save never writes and which may "
+            f"unpack to any size; {_RESAVE}."
+        )
+    if sum(e.file_size for e in entries) > size:
+        raise InputError(
+            f"{name}: an archive whose entries claim more bytes than the file has; "
+            f"download it again, or {_RESAVE}."
+        )
 
 
-def _unpickle(path: str) -> Any:
+def _unpickle(path: str, name: str) -> Any:
     import pickle
 
     import torch
@@ -75,15 +106,17 @@ def _unpickle(path: str) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as wrong:
         text = str(wrong)
-        if any(sign in text.lower() for sign in _HOLDS_CODE):
+        if _HOLDS_CODE.search(text):
+            which = _GLOBAL.search(text)
+            what = f" ({which[1]})" if which else ""
             raise InputError(
-                f"{path}: the file holds code or whole objects beside tensors, "
+                f"{name}: the file holds code or whole objects{what} beside tensors, "
                 f"which will not be run; {_RESAVE}."
             ) from None
-        raise _damaged(path, wrong, _reason(text)) from None
+        raise _damaged(name, wrong, _reason(text)) from None
     except Exception as wrong:
         # Damaged bytes reach torch's unpickler and its zip reader, which raise almost anything.
-        raise _damaged(path, wrong) from None
+        raise _damaged(name, wrong) from None
 
 
 def _reason(text: str) -> str:
@@ -91,40 +124,9 @@ def _reason(text: str) -> str:
     return text.rpartition("WeightsUnpickler error:")[2].partition("Check the documentation")[0]
 
 
-def _damaged(path: str, wrong: Exception, text: str = "") -> InputError:
+def _damaged(name: str, wrong: Exception, text: str = "") -> InputError:
     detail = " ".join((text or str(wrong)).split())[:80] or type(wrong).__name__
     return InputError(
-        f"{path}: not a state dict that can be read with weights_only=True ({detail!a}); "
+        f"{name}: not a state dict that can be read with weights_only=True ({detail!a}); "
         f"the file is damaged, or holds code that will not be run: download it again, or {_RESAVE}."
     )
-
-
-def _unwrap(saved: Any, path: str) -> tuple[Mapping[str, Any], list[str]]:
-    """Find the state dict: the mapping itself, or one under a customary name."""
-    notes: list[str] = []
-    inner = saved
-    for _ in range(3):  # {"state_dict": {"model": {...}}} occurs; deeper nesting is something else
-        if not isinstance(inner, Mapping):
-            break
-        if any(_is_tensor(value) for value in inner.values()):
-            return inner, notes
-        wrapper = next((name for name in _WRAPPERS if isinstance(inner.get(name), Mapping)), None)
-        if wrapper is None:
-            break
-        notes.append(f"weights found under {wrapper!r}")
-        inner = inner[wrapper]
-    held = f"a {_kind(saved)}" + (f" with keys {_some_keys(saved)}" if isinstance(saved, Mapping) else "")
-    raise InputError(f"{path}: holds {held}, not a state dict of tensors; {_RESAVE}.")
-
-
-def _some_keys(mapping: Mapping[Any, Any]) -> str:
-    keys = [ascii(key)[:40] for key in list(mapping)[:4]]
-    return (", ".join(keys) + (", ..." if len(mapping) > 4 else "")) or "(none)"
-
-
-def _kind(value: Any) -> str:
-    return type(value).__name__
-
-
-def _is_tensor(value: Any) -> bool:
-    return hasattr(value, "element_size")

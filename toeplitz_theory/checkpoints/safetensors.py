@@ -3,12 +3,17 @@
 The format (https://huggingface.co/docs/safetensors): 8 bytes, little-endian, give the length of a JSON
 header; the header maps tensor names to dtype, shape and byte range; the ranges fill the rest of the file
 without gaps. Every statement of the header is checked before a byte of data is read.
+
+The library of that name checks ranges too, but takes one of two tensors of one name in silence, maps files
+into memory, where one that is cut short kills the process, and gives numpy no bfloat16 or 8-bit floats.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NoReturn
 
@@ -17,8 +22,11 @@ import numpy as np
 from toeplitz_theory.checkpoints.dtypes import DTYPES, can_widen, decode
 from toeplitz_theory.checkpoints.stores import TensorInfo
 from toeplitz_theory.errors import InputError
+from toeplitz_theory.names import shown
 
-MAX_HEADER_BYTES = 100_000_000  # the limit of the reference implementation
+# About 300,000 tensors, read in seconds; the format allows 100 MB, which no model has come near.
+MAX_HEADER_BYTES = 25_000_000
+_MAX_ALIAS_BYTES = 2**30  # of float64, in all: an alias of a few bytes stands for a whole tensor
 _MAX_DIMENSION = 2**63 - 1
 
 
@@ -54,6 +62,7 @@ class SafetensorsFile:
         self._path = path
         try:
             self._entries, self.metadata = _read_entries(handle)
+            self._entries |= _aliases(self._entries, self.metadata)
         except _Malformed as wrong:
             raise InputError(
                 f"{path}: not a valid safetensors file: {wrong}. Save or download it again."
@@ -77,9 +86,7 @@ def _read_entries(handle: BinaryIO) -> tuple[dict[str, _Entry], dict[str, str]]:
     handle.seek(0)
     length = int.from_bytes(handle.read(8), "little")
     if length > MAX_HEADER_BYTES:
-        raise _Malformed(
-            f"the header claims {length} bytes, more than the {MAX_HEADER_BYTES} the format allows"
-        )
+        raise _Malformed(f"the header claims {length} bytes, more than the {MAX_HEADER_BYTES} that are read")
     if length > size - 8:
         raise _Malformed(f"the header claims {length} bytes and {size - 8} follow: the file is truncated")
     header = _parse_header(handle.read(length))
@@ -88,6 +95,14 @@ def _read_entries(handle: BinaryIO) -> tuple[dict[str, _Entry], dict[str, str]]:
     entries = {name: _entry(name, fields, 8 + length, data_bytes) for name, fields in header.items()}
     _check_cover(entries, 8 + length, size)
     return entries, metadata
+
+
+def _aliases(entries: Mapping[str, _Entry], metadata: Mapping[str, str]) -> dict[str, _Entry]:
+    """Tensors that were saved once under another name, as `safetensors.torch.save_model` notes them."""
+    tied = {name: entries[kept] for name, kept in metadata.items() if kept in entries and name not in entries}
+    if 8 * sum(math.prod(entry.info.shape) for entry in tied.values()) > _MAX_ALIAS_BYTES:
+        raise _Malformed(f"__metadata__ gives {len(tied)} tensors other names, more than are read")
+    return tied
 
 
 def _parse_header(raw: bytes) -> dict[str, Any]:
@@ -111,7 +126,7 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(result) != len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise _Malformed(f"the header holds {twice[:80]!a} twice")
+        raise _Malformed(f"the header holds '{shown(twice)}' twice")
     return result
 
 
@@ -128,26 +143,30 @@ def _checked_metadata(metadata: Any) -> dict[str, str]:
 
 
 def _entry(name: str, fields: Any, data_start: int, data_bytes: int) -> _Entry:
-    shown = f"tensor {name[:80]!a}"
     if not isinstance(fields, dict) or set(fields) != {"dtype", "shape", "data_offsets"}:
-        raise _Malformed(f"{shown} must have dtype, shape and data_offsets, and nothing else")
+        raise _malformed_tensor(name, "must have dtype, shape and data_offsets, and nothing else")
     if not name.isascii() and any("\ud800" <= c <= "\udfff" for c in name):
-        raise _Malformed(f"{shown} has a name that is not Unicode text")
+        raise _malformed_tensor(name, "has a name that is not Unicode text")
     dtype, shape, offsets = fields["dtype"], fields["shape"], fields["data_offsets"]
     if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise _Malformed(f"{shown} has the unknown dtype {str(dtype)[:40]!a}")
+        raise _malformed_tensor(name, f"has the unknown dtype '{shown(dtype, 40)}'")
     if not _is_naturals(shape):
-        raise _Malformed(f"{shown} has a shape that is no list of sizes")
+        raise _malformed_tensor(name, "has a shape that is no list of sizes")
     if not _is_naturals(offsets) or len(offsets) != 2 or not offsets[0] <= offsets[1] <= data_bytes:
-        raise _Malformed(f"{shown} has data_offsets outside the {data_bytes} bytes of data")
+        raise _malformed_tensor(name, f"has data_offsets outside the {data_bytes} bytes of data")
     bits, dtype_name = DTYPES[dtype]
-    if _bit_count(shape, bits, limit=8 * data_bytes) != 8 * (offsets[1] - offsets[0]):
-        raise _Malformed(
-            f"{shown}: its shape and dtype do not fill the {offsets[1] - offsets[0]} bytes it claims"
+    claimed = offsets[1] - offsets[0]
+    if _bit_count(shape, bits, limit=8 * data_bytes) != 8 * claimed:
+        raise _malformed_tensor(
+            name, f"has a shape and a dtype that do not fill the {claimed} bytes it claims"
         )
     unreadable = "" if can_widen(dtype_name) else f"dtype {dtype_name} is not read"
     info = TensorInfo(tuple(shape), dtype_name, unreadable)
     return _Entry(info, data_start + offsets[0], data_start + offsets[1])
+
+
+def _malformed_tensor(name: str, wrong: str) -> _Malformed:
+    return _Malformed(f"tensor '{shown(name)}' {wrong}")
 
 
 def _is_naturals(values: Any) -> bool:

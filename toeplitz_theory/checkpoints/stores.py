@@ -10,6 +10,7 @@ import numpy as np
 
 from toeplitz_theory.checkpoints.dtypes import can_widen
 from toeplitz_theory.errors import InputError
+from toeplitz_theory.names import shown
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class MemoryStore:
         for name, tensor in tensors.items():
             if not isinstance(name, str):
                 raise InputError(
-                    f"{source}: a state dict maps tensor names to tensors, and {name!r} is not a name."
+                    f"{source}: a state dict maps names to tensors, and {shown(repr(name))} is not a name."
                 )
             self.infos[name] = _describe(tensor, max_bytes)
 
@@ -49,41 +50,73 @@ class MemoryStore:
         """Return one tensor as float64, in its own shape."""
         tensor = self._tensors[name]
         with np.errstate(invalid="ignore"):
-            if _is_torch(tensor):
+            if is_torch(tensor):
                 return _torch_to_float64(tensor)
             return np.asarray(tensor).astype(np.float64)
 
 
-def _is_torch(tensor: Any) -> bool:
-    # by its methods, so that torch need not be imported to find out
-    return hasattr(tensor, "detach") and hasattr(tensor, "element_size")
+def is_torch(value: Any) -> bool:
+    """Whether a value is a tensor of torch, by its methods: torch need not be imported to find out."""
+    return hasattr(value, "detach") and hasattr(value, "element_size")
 
 
 def _describe(tensor: Any, max_bytes: int | None) -> TensorInfo:
-    if _is_torch(tensor):
+    if is_torch(tensor):
+        reason = _why_no_values(tensor)
+        if reason:
+            return TensorInfo(_shape(tensor), str(tensor.dtype).removeprefix("torch."), reason)
         return _describe_torch(tensor, max_bytes)
+    kind = type(tensor).__name__
+    if isinstance(tensor, np.ma.MaskedArray):
+        return TensorInfo(tensor.shape, str(tensor.dtype), "a masked array: fill it first")
     try:
         array = np.asarray(tensor)
-    except ValueError:
-        return TensorInfo((), type(tensor).__name__, "not a tensor but ragged nested lists")
+    except Exception as wrong:  # the conversion of a foreign object raises anything
+        return TensorInfo((), kind, f"not a tensor but a {kind} ({shown(wrong, 60)})")
     dtype = array.dtype.name
     if isinstance(tensor, (str, bytes)) or not (can_widen(dtype) or dtype.startswith("float8")):
         return TensorInfo(array.shape, dtype, f"dtype {dtype} holds no real numbers")
     return TensorInfo(array.shape, dtype)
 
 
-def _describe_torch(tensor: Any, max_bytes: int | None) -> TensorInfo:
-    shape, dtype = tuple(int(d) for d in tensor.shape), str(tensor.dtype).removeprefix("torch.")
-    reason = ""
+# Classes of tensors that hold their values plainly; others (fake, sharded, packed) may not.
+_PLAIN = {"torch.Tensor", "torch.nn.parameter.Parameter"}
+
+
+def _why_no_values(tensor: Any) -> str:
+    """Why a tensor's values cannot be had, asking nothing that only plain tensors answer; or nothing."""
+    cls = type(tensor)
+    name = f"{cls.__module__}.{cls.__qualname__}"
+    if hasattr(tensor, "full_tensor") or hasattr(tensor, "local_shards"):
+        return "a tensor sharded over processes: gather it before saving"
+    if hasattr(tensor, "ds_id"):
+        return "a tensor partitioned by DeepSpeed ZeRO-3: gather it (deepspeed.zero.GatheredParameters)"
+    if "Uninitialized" in name:
+        return "a parameter without values yet: run the module once"
+    if tensor.is_nested:
+        return "a nested tensor, of rows of several lengths: save one tensor for each"
     if tensor.is_meta:
-        reason = "the tensor is on the meta device, which holds no values: load the weights first"
-    elif tensor.is_quantized:
-        reason = "a quantised tensor: dequantise it before saving"
-    elif str(tensor.layout) != "torch.strided":
-        reason = f"a tensor of layout {tensor.layout}: save it dense"
-    elif hasattr(tensor, "full_tensor"):
-        reason = "a tensor sharded over processes: gather it before saving"
-    elif not can_widen(dtype):
+        return "the tensor is on the meta device, which holds no values: load the weights first"
+    if tensor.is_quantized:
+        return "a quantised tensor: dequantise it before saving"
+    if name not in _PLAIN:
+        return f"a tensor of class {shown(name)}, not a plain one: convert it (dequantise, gather) first"
+    if str(tensor.layout) != "torch.strided":
+        return f"a tensor of layout {tensor.layout}: save it dense"
+    return ""
+
+
+def _shape(tensor: Any) -> tuple[int, ...]:
+    try:
+        return tuple(int(d) for d in tensor.shape)
+    except RuntimeError:  # nested and uninitialised tensors have none
+        return ()
+
+
+def _describe_torch(tensor: Any, max_bytes: int | None) -> TensorInfo:
+    shape, dtype = _shape(tensor), str(tensor.dtype).removeprefix("torch.")
+    reason = ""
+    if not can_widen(dtype):
         reason = f"dtype {dtype} is not read"
     elif max_bytes is not None and tensor.numel() * tensor.element_size() > max_bytes:
         # strides of zero let a few stored bytes claim any number of elements

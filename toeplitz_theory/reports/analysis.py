@@ -116,6 +116,9 @@ def _deficit(symbol: Symbol, index: FredholmIndex | None) -> JensenDeficit:
 
 def _with_residual(layer: ToeplitzLayer, tol: float, notes: list[str]) -> FredholmIndex | None:
     """Index of the layer with its residual connection; where either may be meant, only if both agree."""
+    if layer.scale_unknown:
+        notes.append(f"no index with residual: {layer.scale_unknown}")
+        return None
     if layer.row_normalised is not None:
         return (_normalised if layer.row_normalised else _plain)(layer.kernel, tol, notes)
     indices = [_plain(layer.kernel, tol, notes), _normalised(layer.kernel, tol, notes)]
