@@ -1,5 +1,7 @@
 """What `from_pretrained` takes, and what it refuses."""
 
+import json
+
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
@@ -140,3 +142,69 @@ class TestOffloading:
     def test_parts_that_are_read_are_refused_by_name(self, name, tmp_path):
         with pytest.raises(InputError, match=r"offloads model\.mixer_blocks\.1\.token_mixing_layer\.\w+"):
             self.load(name, tmp_path)
+
+
+class TestConfigurationsOfUnknownOrigin:
+    """Read from a file that somebody else wrote: exact types, bounded sizes, no code from elsewhere."""
+
+    @pytest.mark.parametrize(
+        ("fields", "message"),
+        [
+            ({"max_position_embeddings": True}, "'max_position_embeddings' expected int, got bool"),
+            ({"num_hidden_layers": 2.0}, "'num_hidden_layers' expected int, got float"),
+            ({"hidden_size": "16"}, "'hidden_size' expected int, got str"),
+            ({"expanded": 1}, "'expanded' expected bool, got int"),
+            ({"mixer": ["toeplitz"] * 10**5}, "'mixer' expected str, got list"),
+            ({"eos_token_id": True}, "'eos_token_id'"),
+            ({"norm_eps": float("inf")}, "must be positive and finite"),
+            ({"max_position_embeddings": 10**9}, "max_position_embeddings is more than 16777216"),
+            ({"max_position_embeddings": 10**400}, "max_position_embeddings is more than 16777216"),
+            ({"num_hidden_layers": 10**9}, "num_hidden_layers is more than 4096"),
+            ({"vocab_size": 10**12}, "vocab_size is more than"),
+            ({"hidden_size": 2**30}, "hidden_size is more than"),
+            ({"num_labels": 10**9}, "num_labels=1000000000 is no number"),
+            ({"num_labels": "3"}, "num_labels='3' is no number"),
+            (
+                {"max_position_embeddings": 2**22},
+                "asks for 8.39e.06 numbers at least, the files beside it hold",
+            ),
+            ({"num_hidden_layers": 4096}, "numbers at least, the files beside it hold"),
+            ({"attn_implementation": "owner/name"}, "code from the Hub is not run"),
+            ({"_attn_implementation": "owner/name@main:attention"}, "code from the Hub is not run"),
+            ({"_attn_implementation_internal": "owner/name"}, "code from the Hub is not run"),
+            ({"attn_implementation": {"": "owner/name"}}, "code from the Hub is not run"),
+            ({"attn_implementation": "paged|owner/name"}, "code from the Hub is not run"),
+            ({"experts_implementation": "owner/name"}, "no field 'experts_implementation'"),
+            ({"_experts_implementation": "owner/name"}, "no field '_experts_implementation'"),
+            ({"auto_map": {"AutoConfig": "owner/name--code.Config"}}, "no field 'auto_map'"),
+            ({"quantization_config": {"quant_method": "owner/name"}}, "no field 'quantization_config'"),
+            ({"_anything": 1}, "no field '_anything'"),
+        ],
+        ids=lambda value: str(value)[:60],
+    )
+    def test_are_refused_in_one_line(self, fields, message, tmp_path):
+        make("flat").save_pretrained(tmp_path)
+        path = tmp_path / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+        for cls in (TMMForCausalLM, AutoModelForCausalLM):
+            with pytest.raises(InputError, match=message) as refusal:
+                cls.from_pretrained(tmp_path)
+            assert "\n" not in str(refusal.value) and len(str(refusal.value)) < 400
+
+    @pytest.mark.parametrize("name", MIXERS)
+    def test_least_numbers_is_at_most_what_a_model_has(self, name):
+        for cls in (TMMModel, TMMForCausalLM, TMMForAutoencoding):
+            model = make(name, cls)
+            count = sum(parameter.numel() for parameter in model.parameters())
+            assert model.config.least_numbers <= count
+            # Hyena's networks are of a size of their own.
+            assert name == "hyena" or count < 3 * model.config.least_numbers
+
+    def test_code_asked_for_by_keyword_or_by_hand_is_refused_too(self, tmp_path):
+        make("flat").save_pretrained(tmp_path)
+        with pytest.raises(InputError, match="code from the Hub is not run"):
+            TMMForCausalLM.from_pretrained(tmp_path, attn_implementation="owner/name")
+        config = config_of("flat")
+        config._attn_implementation = "owner/name"
+        with pytest.raises(InputError, match="code from the Hub is not run"):
+            TMMForCausalLM(config)

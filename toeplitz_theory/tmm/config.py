@@ -1,8 +1,11 @@
 """Configuration of the Toeplitz MLP Mixer family."""
 
+import math
 from dataclasses import fields
+from typing import Any
 
 from huggingface_hub.dataclasses import strict
+from huggingface_hub.errors import StrictDataclassFieldValidationError
 from transformers import PreTrainedConfig
 
 from toeplitz_theory.errors import InputError
@@ -23,28 +26,48 @@ _CHOICES = {
     "decoding": ("auto", "history", "online"),
     "beyond_n": ("error", "slide"),
 }
-_POSITIVE = (
-    "vocab_size",
-    "hidden_size",
-    "num_hidden_layers",
-    "num_heads",
-    "kernel_size",
-    "state_size",
-    "expansion",
-    "max_position_embeddings",
-)
-_KNOWN_EXTRAS = {
-    # Written into config.json by transformers itself, or read by its older versions.
-    "model_type",
-    "torch_dtype",
-    "name_or_path",
-    "output_attentions",
-    "num_labels",
-    "attn_implementation",
-    "tie_last_hidden_states",
+# The largest sizes taken: a file that holds an absurd number is to be refused, not to fill the memory.
+_AT_MOST = {
+    "vocab_size": 2**24,
+    "hidden_size": 2**17,
+    "num_hidden_layers": 2**12,
+    "num_heads": 2**17,
+    "kernel_size": 2**12,
+    "state_size": 2**16,
+    "expansion": 2**10,
+    "max_position_embeddings": 2**24,
 }
+# Written into config.json by transformers itself, or read by its older versions.
+_KNOWN_EXTRAS = {
+    *(
+        "model_type",
+        "torch_dtype",
+        "name_or_path",
+        "output_attentions",
+        "num_labels",
+        "tie_last_hidden_states",
+    ),
+    *("_name_or_path", "_commit_hash", "_from_auto", "_attn_implementation_autoset"),
+}
+# Where transformers takes "owner/name" for code to be fetched from the Hub and run.
+_IMPLEMENTATIONS = ("attn_implementation", "_attn_implementation", "_attn_implementation_internal")
 
 
+def _with_plain_errors(cls):
+    """Have fields of a wrong type refused in one line; the types are checked by `strict`."""
+    checked = cls.__setattr__
+
+    def __setattr__(self, name, value):
+        try:
+            checked(self, name, value)
+        except StrictDataclassFieldValidationError as error:
+            raise InputError(f"{cls.__name__}: {str(error.__cause__)[:200]}") from None
+
+    cls.__setattr__ = __setattr__
+    return cls
+
+
+@_with_plain_errors
 @strict
 class TMMConfig(PreTrainedConfig):
     """Shape and variants of a Toeplitz MLP Mixer.
@@ -167,7 +190,7 @@ class TMMConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs):
         self._refuse_unknown(kwargs)
-        self._refuse_impossible()
+        self.refuse_impossible()
         super().__post_init__(**kwargs)
 
     @classmethod
@@ -210,6 +233,17 @@ class TMMConfig(PreTrainedConfig):
         """Whether sequences longer than n have a meaning for the mixer, as ``beyond_n`` "slide" gives it."""
         return self.mixer in STORED_KERNELS
 
+    @property
+    def least_numbers(self) -> int:
+        """Numbers that the weights of a model of this configuration hold at least."""
+        n, d = self.max_position_embeddings, self.hidden_size
+        taps = n * self.num_heads * self.kernel_size * (2 if self.expanded else 1)
+        mixing = {"masked": n * n * self.num_heads, "attention": 4 * d * d, "linear_attention": 4 * d * d}
+        mixing["ssm"] = d * (d + 4 * self.state_size)
+        mixing |= dict.fromkeys(STORED_KERNELS, taps)
+        block = 2 * self.expansion * d * d + mixing.get(self.mixer, d * d)
+        return self.vocab_size * d + self.num_hidden_layers * block
+
     def _refuse_unknown(self, extras):
         other = extras.get("model_type", self.model_type)
         if other != self.model_type:
@@ -218,19 +252,43 @@ class TMMConfig(PreTrainedConfig):
                 "load it with transformers' AutoModelForCausalLM"
             )
         # transformers keeps unknown keywords as attributes, so a misspelt field would train the wrong model.
-        known = {field.name for field in fields(self)} | _KNOWN_EXTRAS
-        unknown = sorted(name for name in extras if name not in known and not name.startswith("_"))
+        known = {field.name for field in fields(self)} | _KNOWN_EXTRAS | set(_IMPLEMENTATIONS)
+        unknown = sorted(extras.keys() - known)
         if unknown:
-            raise InputError(f"TMMConfig has no field {unknown[0]!r}; the fields are listed in its docstring")
+            name = unknown[0][:100]
+            raise InputError(f"TMMConfig has no field {name!r}; the fields are listed in its docstring")
+        for name in _IMPLEMENTATIONS:
+            _refuse_code(name, extras.get(name))
+        labels = extras.get("num_labels")
+        if labels is not None and (type(labels) is not int or not 1 <= labels <= 2**16):
+            raise InputError(
+                f"TMMConfig: num_labels={labels!r:.100} is no number these models, without labels, take"
+            )
 
-    def _refuse_impossible(self):
+    def refuse_impossible(self) -> None:
+        """Raise when the fields, which may have been set one by one, do not make a model.
+
+        Raises
+        ------
+        InputError
+            When a field is out of range, or contradicts another.
+
+        Examples
+        --------
+        >>> from toeplitz_theory import TMMConfig
+        >>> TMMConfig().refuse_impossible()
+        """
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 listed = ", ".join(map(repr, choices))
                 raise InputError(f"TMMConfig: {name}={getattr(self, name)!r} is not one of {listed}")
-        for name in _POSITIVE:
-            if getattr(self, name) < 1:
-                raise InputError(f"TMMConfig: {name}={getattr(self, name)} must be at least 1")
+        for name, most in _AT_MOST.items():
+            value = getattr(self, name)
+            if value < 1:
+                raise InputError(f"TMMConfig: {name}={value} must be at least 1")
+            if value > most:
+                raise InputError(f"TMMConfig: {name} is more than {most}, the most that is taken")
+        _refuse_code("attn_implementation", getattr(self, "_attn_implementation_internal", None))
         if self.hidden_size % self.num_heads:
             raise InputError(
                 f"TMMConfig: hidden_size={self.hidden_size} is not divisible by num_heads={self.num_heads}"
@@ -239,8 +297,8 @@ class TMMConfig(PreTrainedConfig):
         if pad is not None and not 0 <= pad <= last:
             raise InputError(f"TMMConfig: pad_token_id={pad} is outside the vocabulary 0..{last}")
         self._refuse_contradictions()
-        if not (self.norm_eps > 0 and self.initializer_range > 0):
-            raise InputError("TMMConfig: norm_eps and initializer_range must be positive")
+        if not (0 < self.norm_eps < math.inf and 0 < self.initializer_range < math.inf):
+            raise InputError("TMMConfig: norm_eps and initializer_range must be positive and finite")
 
     def _refuse_contradictions(self):
         for wrong, why in self._contradictions():
@@ -272,4 +330,13 @@ class TMMConfig(PreTrainedConfig):
         yield (
             self.beyond_n == "slide" and not stored,
             f"beyond_n='slide' {only}: the others have no window of n inputs",
+        )
+
+
+def _refuse_code(name: str, value: Any) -> None:
+    """Raise when what stands in a field is not the name of an implementation that transformers brings."""
+    if value is not None and (not isinstance(value, str) or not value.replace("_", "").isalnum()):
+        raise InputError(
+            f"TMMConfig: {name}={value!r:.100} is not the name of an implementation within transformers: "
+            "code from the Hub is not run"
         )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +19,9 @@ from toeplitz_theory.tmm.mixers.masked import MaskedKernel
 
 # A language model may start from a stack without a head, and a stack may leave a head aside.
 _HEAD = "lm_head."
+# Bytes of the files of weights that a model being made is for; None when it is made without any.
+_bytes_of_weights: ContextVar[int | None] = ContextVar("bytes_of_weights", default=None)
+_WEIGHT_FILES = (".safetensors", ".bin", ".pt", ".pth")
 
 
 class TMMPreTrainedModel(PreTrainedModel):
@@ -29,9 +34,10 @@ class TMMPreTrainedModel(PreTrainedModel):
     _no_split_modules = ["TMMBlock"]  # noqa: RUF012 (transformers extends it)
 
     def __init__(self, config, *args, **kwargs):
-        super().__init__(config, *args, **kwargs)
         # Fields may have been set since it was made: by hand, or from from_pretrained's keywords.
-        config._refuse_impossible()
+        config.refuse_impossible()
+        _refuse_excess(config)
+        super().__init__(config, *args, **kwargs)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
@@ -53,18 +59,24 @@ class TMMPreTrainedModel(PreTrainedModel):
         ------
         InputError
             When tensors are missing, left over or of another shape: transformers would draw them at random.
+            When the configuration in a folder asks for far more numbers than its files hold.
             When ``device_map`` offloads matrices or kernels that are parts of a mixer: what brings offloaded
             weights back waits for calls, and those are read, not called.
         """
         lenient = kwargs.pop("ignore_mismatched_sizes", False)
         with_info = kwargs.pop("output_loading_info", False)
-        loaded: Any = super().from_pretrained(
-            pretrained_model_name_or_path,
-            *args,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-            **kwargs,
-        )
+        held = None if lenient else _bytes_held(pretrained_model_name_or_path, kwargs.get("subfolder", ""))
+        token = _bytes_of_weights.set(held)
+        try:
+            loaded: Any = super().from_pretrained(
+                pretrained_model_name_or_path,
+                *args,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+                **kwargs,
+            )
+        finally:
+            _bytes_of_weights.reset(token)
         model, info = loaded
         wrong = _what_does_not_fit(info, lenient)
         if wrong:
@@ -94,6 +106,23 @@ class TMMPreTrainedModel(PreTrainedModel):
             init.normal_(module.weight, std=math.sqrt(2 / module.weight.shape[1]))
         elif isinstance(module, nn.Embedding):
             init.copy_(module.weight, module.weight / self.config.initializer_range)
+
+
+def _bytes_held(name, subfolder: str) -> int | None:
+    """Return the bytes of the files of weights in a folder; None when there is no such folder or file."""
+    folder = Path(name or "", subfolder)
+    sizes = [path.stat().st_size for path in folder.glob("*") if path.suffix in _WEIGHT_FILES]
+    return sum(sizes) if sizes and name else None
+
+
+def _refuse_excess(config: TMMConfig) -> None:
+    held = _bytes_of_weights.get()
+    # A number takes half a byte at least, and a part may be drawn anew; small models may be what they like.
+    if held is not None and config.least_numbers > 4 * held + 2**20:
+        raise InputError(
+            f"the configuration asks for {config.least_numbers:.3g} numbers at least, the files beside it "
+            f"hold {held} bytes: are its sizes those of the model?"
+        )
 
 
 def _refuse_offloaded(model: nn.Module) -> None:
