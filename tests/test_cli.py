@@ -161,39 +161,126 @@ def test_the_parser_alone_imports_no_numbers():
     assert python("-c", code).stdout.strip() == "False"
 
 
-def test_a_closed_pipe_is_no_error(model):
-    command = f"'{sys.executable}' -m toeplitz_theory.cli inspect '{model}' | true; echo ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120, check=False)
+def shell(command, model, **environment):
+    """What bash says of a command line in which ``$TT`` is the program and ``$MODEL`` a model."""
+    return subprocess.run(
+        ["bash", "-c", command],
+        env={**os.environ, "TT": f"{sys.executable} -m toeplitz_theory", "MODEL": str(model), **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_a_closed_pipe_is_no_error_and_loses_no_file(model, tmp_path):
+    done = shell("$TT inspect $MODEL --json $MODEL.json | true; echo ${PIPESTATUS[0]}", model)
     assert done.stdout.strip() == "0" and done.stderr == ""
+    assert Report.load(f"{model}.json").rows
 
 
-@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-def test_interrupting_leaves_nothing_half_written(tmp_path):
-    rng = np.random.default_rng(0)
-    save_file(flat(*rng.standard_normal((1024, 512)) / 16), tmp_path / "m.safetensors")
-    report = tmp_path / "r.json"
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+def test_a_full_output_is_one_line_and_one(model):
+    for command in ("inspect $MODEL", "--help", "models --root $MODEL/.."):
+        done = shell(f"$TT {command} > /dev/full", model)
+        assert done.returncode == 1, command
+        assert done.stderr == "toeplitz-theory: the output cannot be written: No space left on device\n", (
+            command
+        )
+    assert shell("$TT inspect nothing 2> /dev/full", model).returncode == 2
+
+
+def test_closed_streams_change_nothing_else(model):
+    done = shell("$TT inspect $MODEL --json $MODEL.json >&- 2>&- <&-", model)
+    assert done.returncode == 0 and Report.load(f"{model}.json").rows
+    assert shell("$TT inspect nothing >&- 2>&-", model).returncode == 2
+
+
+@pytest.mark.parametrize("settings", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])
+def test_poor_encodings_and_names_that_are_no_text(model, tmp_path, settings):
+    strange = tmp_path / os.fsdecode("é\u202e".encode() + b"\xff\x1b[31m.safetensors")
+    (model / "model.safetensors").rename(strange)
+    script = "$TT inspect $MODEL && $TT compare x=$MODEL $MODEL && $TT inspect --help && $TT inspect $MODEL.x"
+    done = shell(script, strange, **settings)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "no such file" in done.stderr
+    assert all(line.isprintable() for line in (done.stdout + done.stderr).splitlines())
+    assert "\\udcff" in done.stdout and "\\udcff" in done.stderr
+
+
+def test_a_backend_that_is_not_there_is_not_asked(model):
+    done = shell("$TT inspect $MODEL --figures $MODEL/figures", model, MPLBACKEND="nonsense")
+    assert done.returncode == 0 and done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "place", ["pipe", "folder.safetensors", "n" * 300, "n" * 5000, "", "\x1b[31m", "a\nb"]
+)
+@pytest.mark.parametrize("command", ["inspect", "compare", "models", "figures"])
+def test_paths_that_are_no_models(tmp_path, capsys, command, place):
+    if place == "pipe":
+        os.mkfifo(tmp_path / place)
+    elif place.startswith("folder"):
+        (tmp_path / place).mkdir()
+    option = ["--root"] if command in ("models", "figures") else []
+    assert run([command, *option, f"{tmp_path}/{place}"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and error[:-1].isprintable() and len(error) < 2100
+
+
+def interrupt(arguments, when, presses=1):
+    """Press Ctrl-C after a time, perhaps more than once; return the exit code and what stderr says."""
     process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "toeplitz_theory.cli",
-            "inspect",
-            str(tmp_path / "m.safetensors"),
-            "--json",
-            report,
-        ],
+        [sys.executable, "-m", "toeplitz_theory", *map(str, arguments)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         # A shell that runs the tests in the background has its children ignore the interrupt.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    # A thousand such kernels take a minute, and the imports before them about a second.
-    time.sleep(3)
-    process.send_signal(signal.SIGINT)
+    time.sleep(when)
+    for _ in range(presses):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.003)
     _, error = process.communicate(timeout=60)
-    assert process.returncode == 130 and "interrupted" in error and "Traceback" not in error
+    return process.returncode, error
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize("presses", [1, 2, 20])
+def test_interrupting_leaves_nothing_half_written(tmp_path, presses):
+    rng = np.random.default_rng(0)
+    save_file(flat(*rng.standard_normal((1024, 512)) / 16), tmp_path / "m.safetensors")
+    # A thousand such kernels take a minute, and the imports before them about a second.
+    arguments = ["inspect", tmp_path / "m.safetensors", "--json", tmp_path / "r.json"]
+    assert interrupt(arguments, 3, presses) == (130, "toeplitz-theory: interrupted\n")
     assert [path.name for path in tmp_path.iterdir()] == ["m.safetensors"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_interrupting_the_imports_is_one_line(tmp_path):
+    rng = np.random.default_rng(0)
+    save_file(flat(*rng.standard_normal((1024, 512)) / 16), tmp_path / "m.safetensors")
+    arguments = ["inspect", tmp_path / "m.safetensors", "--figures", tmp_path / "figures"]
+    for when in np.linspace(0.15, 1.2, 15):  # before that Python itself is not there
+        assert interrupt(arguments, when) == (130, "toeplitz-theory: interrupted\n"), when
+
+
+# As a library does that keeps an interrupt to itself.
+DEAF = (
+    "import os, signal, time, toeplitz_theory.interrupts as interrupts\n"
+    "interrupts._PATIENCE = 0.2\n"
+    "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    "interrupts.install()\n"
+    "try: os.kill(os.getpid(), signal.SIGINT); time.sleep(60)\n"
+    "except BaseException: pass\n"
+    "time.sleep(60)"
+)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_an_interrupt_that_a_library_keeps_still_ends_it():
+    done = python("-c", DEAF)
+    assert (done.returncode, done.stderr) == (130, "toeplitz-theory: interrupted\n")
 
 
 def test_windows_show_a_table_that_fits(model):

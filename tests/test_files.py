@@ -1,12 +1,14 @@
 """Files written whole or not at all; pipes and devices are written to, not replaced."""
 
+import errno
 import os
 import stat
 import threading
 
 import pytest
 
-from toeplitz_theory.files import write_text, written_whole
+from toeplitz_theory.errors import InputError, RunError
+from toeplitz_theory.files import remove_unfinished, write_text, written_whole
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -39,3 +41,41 @@ def test_a_pipe_is_written_to_and_stays(tmp_path):
     assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
     write_text(os.devnull, "nothing")
     assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
+
+
+def test_names_of_any_length_and_of_any_bytes(tmp_path):
+    long = tmp_path / ("n" * 250 + ".json")
+    write_text(long, "x \udcff")
+    assert long.read_text() == "x \\udcff"
+    with pytest.raises(InputError, match=r"n{100}.*cannot be written \(File name too long\)"):
+        write_text(tmp_path / ("n" * 300), "x")
+    strange = tmp_path / os.fsdecode(b"\xff\x1b[31m.txt")
+    write_text(strange, "x")
+    with pytest.raises(InputError) as caught:
+        write_text(strange / "below", "x")
+    assert str(caught.value).isprintable() and sorted(os.listdir(tmp_path)) == sorted(
+        [long.name, strange.name]
+    )
+
+
+def test_a_full_disk_is_no_fault_of_the_name(tmp_path):
+    with pytest.raises(RunError, match=r"No space left on device.*make room"), written_whole(tmp_path / "a"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_is_under_way_can_be_removed_at_once(tmp_path):
+    with pytest.raises(InputError), written_whole(tmp_path / "a") as partial:
+        partial.write_text("half")
+        remove_unfinished()
+        assert os.listdir(tmp_path) == []
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_open_file_goes_on_where_it_stands(tmp_path):
+    with (tmp_path / "out").open("wb") as file:
+        file.write(b"before ")
+        file.flush()
+        write_text(f"/dev/fd/{file.fileno()}", "between")
+        file.write(b" after")
+    assert (tmp_path / "out").read_bytes() == b"before between after"

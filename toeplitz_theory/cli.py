@@ -8,30 +8,38 @@ Exit codes: 0 fine; 1 the work failed; 2 bad usage or unreadable input (one line
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import Annotated
 
 import typer
 
-from toeplitz_theory.commands import compare, figures, inspect, models, surgery, train
+from toeplitz_theory import interrupts
+from toeplitz_theory.commands.compare import compare
+from toeplitz_theory.commands.figures import figures
+from toeplitz_theory.commands.inspect import inspect
+from toeplitz_theory.commands.models import models
+from toeplitz_theory.commands.surgery import surgery
+from toeplitz_theory.commands.train import train
 from toeplitz_theory.errors import InputError, ToeplitzTheoryError
+from toeplitz_theory.names import shown
 
 # Some releases of Typer carry a copy of Click, others use Click itself; these are the right classes in both.
 _UsageError = typer.BadParameter.__bases__[0]
 _ClickError = _UsageError.__bases__[0]
+_LONGEST_MESSAGE = 2000  # characters: what hides the next prompt is read by nobody
 
 app = typer.Typer(
     name="toeplitz-theory",
-    help="Inspect the Toeplitz layers of a trained model: index, Jensen deficit, condition number, nullity.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _module in (inspect, compare, models, train, surgery, figures):
-    app.command(_module.NAME, epilog=f"Example:  {_module.EXAMPLE}")(_module.command)
+for _command in (inspect, compare, models, train, surgery, figures):
+    app.command()(_command)
 
 
 def _print_version(asked: bool) -> None:
@@ -49,11 +57,6 @@ def _options(
     ] = False,
 ) -> None:
     """Inspect the Toeplitz layers of a trained model: index, Jensen deficit, condition number, nullity."""
-
-
-def _complain(message: str) -> None:
-    one_line = " ".join(message.split())
-    print(f"toeplitz-theory: {one_line}", file=sys.stderr)
 
 
 def run(arguments: list[str] | None = None) -> int:
@@ -79,44 +82,44 @@ def run(arguments: list[str] | None = None) -> int:
         code = app(args=arguments, standalone_mode=False)
         sys.stdout.flush()
     except InputError as error:
-        _complain(str(error))
-        return 2
+        return _complain(str(error), 2)
     except ToeplitzTheoryError as error:
-        _complain(str(error))
-        return 1
+        return _complain(str(error), 1)
     except (typer.Abort, KeyboardInterrupt):
-        _complain("interrupted")
-        return 130
+        code = interrupts.EXIT_CODE
     except _ClickError as error:  # type: ignore[misc]
         # Asked for nothing: the help is the answer, and it is already complete.
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message(), file=sys.stderr)
-        else:
-            _complain(f"{error.format_message()} (--help shows an example)")
-        return 2
-    except BrokenPipeError:
-        return _reader_left()
+            return 2
+        return _complain(f"{error.format_message()} (--help shows an example)", 2)
+    except OSError as error:
+        return _complain_about(error)
+    except MemoryError:
+        return _complain("out of memory; free some, or give a smaller model", 1)
     except SystemExit as error:
         # Typer turns a closed pipe into this; anything else that exits means it.
         if isinstance(error.__context__, BrokenPipeError):
-            return _reader_left()
+            return _complain_about(error.__context__)
         raise
-    if code == 130:
-        # Typer has caught the interrupt and made it a number.
-        _complain("interrupted")
+    if code == interrupts.EXIT_CODE:
+        interrupts.say()
     return int(code or 0)
 
 
-def _reader_left() -> int:
-    """Whoever read our output (`| head`) has seen enough; keep Python from complaining at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return 0
+def _complain(message: str, code: int) -> int:
+    with contextlib.suppress(OSError):  # nobody to tell: the exit code does
+        print(f"toeplitz-theory: {shown(' '.join(message.split()), _LONGEST_MESSAGE)}", file=sys.stderr)
+    return code
 
 
-def main() -> None:
-    """Entry point of the installed script."""
-    sys.exit(run())
-
-
-if __name__ == "__main__":
-    main()
+def _complain_about(error: OSError) -> int:
+    """Answer what no command foresaw: mostly an output that takes no more."""
+    if error.filename is not None:
+        return _complain(f"{error.filename}: {error.strerror}; check the path", 2)
+    # Keep Python from complaining once more when it flushes at exit.
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        return 0  # whoever read our output (`| head`) has seen enough
+    return _complain(f"the output cannot be written: {error.strerror or error}", 1)

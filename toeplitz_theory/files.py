@@ -1,21 +1,31 @@
-"""Files written whole or not at all."""
+"""Files written whole or not at all, with one line for a place that cannot be written to."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from toeplitz_theory.errors import InputError
+from toeplitz_theory.errors import InputError, RunError
+from toeplitz_theory.names import printable
+
+# What is under way and goes when the process has to leave at once.
+_unfinished: set[Path] = set()
+_STREAMS = {"/dev/stdout": 1, "/dev/stderr": 2}
+_DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/(\d{1,9})")
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 
 
 @contextmanager
-def written_whole(path: str | os.PathLike) -> Iterator[Path]:
+def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it to ``path`` when the block succeeds.
 
     Parameters
@@ -29,6 +39,13 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
         Where to write. After an exception it is removed and ``path`` is as it was. Links are followed, and a
         device or a pipe (``/dev/stdout``) is written to at the end instead of being replaced.
 
+    Raises
+    ------
+    InputError
+        ``path`` is a folder, or lies where nothing can be written.
+    RunError
+        The disk is full or fails.
+
     Examples
     --------
     >>> import pathlib, tempfile
@@ -38,36 +55,97 @@ def written_whole(path: str | os.PathLike) -> Iterator[Path]:
     >>> target.read_text()
     '1 2 3'
     """
-    final = Path(path)
-    special = final.exists() and not final.is_file() and not final.is_dir()
-    if not special:
-        final = final.resolve()
-        final.parent.mkdir(parents=True, exist_ok=True)
-    folder = None if special else final.parent
-    handle, name = tempfile.mkstemp(prefix=f".{final.name}.", suffix=".partial", dir=folder)
-    os.close(handle)
-    partial = Path(name)
+    if os.path.isdir(path):
+        raise InputError(f"{printable(path)}: is a folder; give the name of a file to write")
     try:
-        yield partial
-        if special:
-            with partial.open("rb") as whole, final.open("wb", buffering=0) as device:
-                shutil.copyfileobj(whole, device)
-            return
-        umask = os.umask(0)
-        os.umask(umask)
-        partial.chmod(0o666 & ~umask)  # mkstemp makes files private; ours are for reading
-        os.replace(partial, final)
-    finally:
+        special = is_stream(path)
+        final = Path(path) if special else Path(os.path.realpath(path))
+        if not special:
+            final.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".", suffix=".partial", dir=None if special else final.parent)
+        os.close(handle)
+        partial = Path(name)
+        _unfinished.add(partial)
+        try:
+            yield partial
+            if special:
+                _pour(partial, final)
+            else:
+                umask = os.umask(0)
+                os.umask(umask)
+                partial.chmod(0o666 & ~umask)  # mkstemp makes files private; ours are for reading
+                os.replace(partial, final)
+        finally:
+            partial.unlink(missing_ok=True)
+            _unfinished.discard(partial)
+    except OSError as error:
+        what = f"{printable(path)}: cannot be written ({error.strerror or error})"
+        if error.errno in _NO_ROOM:
+            raise RunError(f"{what}; make room or choose another disk") from error
+        raise InputError(f"{what}; choose another place") from error
+
+
+replacing = written_whole
+
+
+def is_stream(path: str | os.PathLike[str]) -> bool:
+    """Whether writing to ``path`` adds to a device, a pipe or an open file such as ``/dev/stdout``."""
+    known = os.fspath(path) in _STREAMS or _DESCRIPTOR.fullmatch(os.fspath(path))
+    return bool(known) or (os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path))
+
+
+def _pour(partial: Path, device: Path) -> None:
+    """Write a finished file to a device; an open descriptor goes on where it stands."""
+    number = _STREAMS.get(str(device))
+    if number is None and (match := _DESCRIPTOR.fullmatch(str(device))):
+        number = int(match[1])
+    if number == 1 and sys.stdout is not None:
+        sys.stdout.flush()
+    target = device if number is None else os.dup(number)
+    with partial.open("rb") as whole, open(target, "wb", buffering=0) as stream:
+        shutil.copyfileobj(whole, stream)
+
+
+def remove_unfinished() -> None:
+    """Remove every file that `written_whole` has under way, for a process that leaves at once."""
+    for partial in list(_unfinished):
         partial.unlink(missing_ok=True)
 
 
-def remove_partial(folder: str | os.PathLike) -> None:
+def remove_partial(folder: str | os.PathLike[str]) -> None:
     """Remove what `written_whole` left in a folder when it was killed; nobody else may be writing there."""
     for path in Path(folder).glob(".*.partial"):
         path.unlink(missing_ok=True)
 
 
-def write_json(path: str | os.PathLike, value: Any) -> None:
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    r"""Write a UTF-8 text file, whole or not at all, with "\n" line ends everywhere.
+
+    Parameters
+    ----------
+    path : path-like
+        Where; an existing file is replaced.
+    text : str
+        What. Halves of characters, which names of files can hold, are written as ``\udc80``.
+
+    Raises
+    ------
+    InputError, RunError
+        As `written_whole` does.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> target = Path(tempfile.mkdtemp()) / "a.txt"
+    >>> write_text(target, "whole")
+    >>> target.read_text()
+    'whole'
+    """
+    with written_whole(path) as partial:
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Write strict, indented JSON to ``path``, whole or not at all; NaN and infinities are refused."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
@@ -78,71 +156,3 @@ def cache_folder() -> Path:
     if chosen:
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "toeplitz-theory"
-
-
-# Where a report's files go: written whole or not at all, and refused in one line where they cannot be.
-
-
-@contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary name beside ``path``, renamed to it when the block ends well and removed when it does not.
-
-    Parameters
-    ----------
-    path : path-like
-        Where the file shall be; missing parent folders are made.
-
-    Yields
-    ------
-    Path
-        Where to write, in the same folder.
-
-    Raises
-    ------
-    InputError
-        The place cannot be written to, or ``path`` is a folder.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> with replacing(folder / "a.txt") as temporary:
-    ...     _ = temporary.write_text("whole")
-    >>> [path.name for path in folder.iterdir()]
-    ['a.txt']
-    """
-    target = Path(path)
-    if target.is_dir():
-        raise InputError(f"{target}: is a folder; give the name of a file to write")
-    try:
-        with written_whole(target) as temporary:
-            yield temporary
-    except OSError as error:
-        raise InputError(f"{target}: cannot be written ({error.strerror}); choose another place") from error
-
-
-def write_text(path: str | os.PathLike[str], text: str) -> None:
-    r"""Write a UTF-8 text file in one step, with "\n" line ends everywhere.
-
-    Parameters
-    ----------
-    path : path-like
-        Where; an existing file is replaced.
-    text : str
-        What.
-
-    Raises
-    ------
-    InputError
-        The place cannot be written to.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> target = Path(tempfile.mkdtemp()) / "a.txt"
-    >>> write_text(target, "whole")
-    >>> target.read_text()
-    'whole'
-    """
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")

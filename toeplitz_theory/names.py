@@ -1,24 +1,34 @@
-"""Names that come from elsewhere (tensors, files, recipes), made fit to print."""
+"""Strings that come from elsewhere (tensors, files, recipes), made fit to print and to put into tables."""
 
 from __future__ import annotations
 
 
-def printable(text: str) -> str:
-    r"""Return the text with every control character, and half of a surrogate pair, escaped.
+def printable(text: object) -> str:
+    r"""Return a string with everything escaped that a terminal would obey, or could not show.
+
+    Parameters
+    ----------
+    text : object
+        Turned into a string.
+
+    Returns
+    -------
+    str
+        One line: control characters, line ends, marks of direction and halves of characters are escaped.
 
     Examples
     --------
     >>> printable("layer\x1b[31m.weight")
     'layer\\x1b[31m.weight'
     """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
 def shown(name: object, most: int = 120) -> str:
-    r"""Return a foreign name with its control characters escaped, its middle left out where it is long.
+    r"""Return a foreign name `printable`, with its middle left out where it is long.
 
-    Everything a file or another program named goes through here before a person reads it: escape sequences
-    would be obeyed by the terminal, and a name of a megabyte would hide the message.
+    Everything that a file or another program named goes through here before a person reads it: escape
+    sequences would be obeyed by the terminal, and a name of a megabyte would hide the message.
 
     Parameters
     ----------
@@ -39,8 +49,9 @@ def shown(name: object, most: int = 120) -> str:
     >>> shown("w" * 1000, most=9)
     'www...www'
     """
-    text = printable(str(name)[: 4 * most])
-    if len(text) <= most and len(str(name)) <= 4 * most:
-        return text
+    text = str(name)
+    if len(text) > 2 * most:
+        text = text[:most] + text[-most:]
+    text = printable(text)
     half = (most - 3) // 2
-    return f"{text[:half]}...{printable(str(name)[-half:])[-half:]}"
+    return text if len(text) <= most else f"{text[:half]}...{text[-half:]}"

@@ -1,1 +1,1 @@
-"""One module per command of the command line; each has NAME, EXAMPLE and the function ``command``."""
+"""One module per command of the command line: a function of the same name, whose docstring is its help."""

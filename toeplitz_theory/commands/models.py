@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-NAME = "models"
-EXAMPLE = "toeplitz-theory models --root models"
 
-
-def command(
+def models(
     root: Annotated[Path, typer.Option(help="Folder holding one folder per model.")] = Path("models"),
 ) -> None:
-    """List the models under a folder: objective, size, validation loss."""
+    """List the models under a folder: objective, size, validation loss.
+
+    Example: toeplitz-theory models --root models
+    """
     from toeplitz_theory.reports.shipped import find_models
     from toeplitz_theory.reports.terminal import print_models
 

@@ -7,11 +7,8 @@ from typing import Annotated
 
 import typer
 
-NAME = "surgery"
-EXAMPLE = "toeplitz-theory surgery models/tmm-next-token --save runs/invertible"
 
-
-def command(
+def surgery(
     model: Annotated[Path, typer.Argument(help="A model folder that train has written.", show_default=False)],
     recipe: Annotated[
         Path | None,
@@ -21,7 +18,10 @@ def command(
         Path | None, typer.Option(help="New folder for the changed model.", show_default=False)
     ] = None,
 ) -> None:
-    """Replace every Toeplitz kernel by its outer, invertible factor; print the loss before and after."""
+    """Replace every Toeplitz kernel by its outer, invertible factor; print the loss before and after.
+
+    Example: toeplitz-theory surgery models/tmm-next-token --save runs/invertible
+    """
     from toeplitz_theory.training.surgery import measure_surgery
 
     found = measure_surgery(model, recipe, save)

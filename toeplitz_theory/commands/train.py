@@ -8,11 +8,8 @@ from typing import Annotated
 
 import typer
 
-NAME = "train"
-EXAMPLE = "toeplitz-theory train models/tmm-next-token/recipe.toml --out runs/mine"
 
-
-def command(
+def train(
     recipe: Annotated[Path, typer.Argument(help="The recipe, a TOML file.", show_default=False)],
     out: Annotated[
         Path | None,
@@ -22,15 +19,18 @@ def command(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Start over, whatever lies there.")] = False,
 ) -> None:
-    """Train a Toeplitz MLP Mixer from a recipe; run it again to go on after an interruption."""
+    """Train a Toeplitz MLP Mixer from a recipe; run it again to go on after an interruption.
+
+    Example: toeplitz-theory train models/tmm-next-token/recipe.toml --out runs/mine
+    """
     from toeplitz_theory.training.recipe import load_recipe
 
     load_recipe(recipe)  # a typing error is reported before torch is loaded
     import torch
 
-    from toeplitz_theory.training.runner import train
+    from toeplitz_theory.training import runner
 
-    folder = train(recipe, out, force)
+    folder = runner.train(recipe, out, force)
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
     if os.environ.get("RANK", "0") != "0":

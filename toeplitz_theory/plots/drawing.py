@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.files import replacing
+from toeplitz_theory.files import written_whole
 from toeplitz_theory.names import shown
 
 # How every figure looks: safe for colour-blind readers and for greyscale.
@@ -137,10 +137,10 @@ def label(text: str, most: int = 60) -> str:
 
 # Constrained layout measures every label several times: minutes for a hundred panels, which get fixed gaps.
 _MOST_LAID_OUT = 20
-# No dates and no program names: the same numbers give the same bytes.
+# No dates and no versions: the same numbers give the same bytes. Our name marks what may be drawn anew.
 _METADATA: dict[str, dict[str, Any]] = {
-    "png": {"Software": None},
-    "pdf": {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None},
+    "png": {"Software": "toeplitz-theory"},
+    "pdf": {"CreationDate": None, "ModDate": None, "Creator": "toeplitz-theory", "Producer": None},
 }
 
 
@@ -198,7 +198,7 @@ class Drawing:
             if kind not in _METADATA:
                 raise InputError(f"save: format {kind!r} is unknown; choose from {', '.join(_METADATA)}")
             target = Path(f"{os.fspath(stem)}.{kind}")
-            with look(), replacing(target) as temporary:
+            with look(), written_whole(target) as temporary:
                 self.figure.savefig(
                     temporary, format=kind, metadata=_METADATA[kind], dpi=dpi or RC["savefig.dpi"]
                 )

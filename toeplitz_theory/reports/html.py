@@ -62,6 +62,7 @@ def page(
     panels = [_panel(place, row) for place, row in enumerate(watched(rows, progress, "panels"))]
     parts = [
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">',
+        '<meta name="generator" content="toeplitz-theory">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>Toeplitz layers of {source}</title><style>{style}</style></head><body><main>",
         f"<h1>Toeplitz layers of <code>{source}</code></h1>",

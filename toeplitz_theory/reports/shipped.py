@@ -9,9 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from toeplitz_theory.checkpoints.folders import read_json
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.reports.report import Report, inspect
 
+_LONGEST_LINE = 1 << 20  # characters; a row of a history has some hundred
 _WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
 
 
@@ -92,40 +94,44 @@ def find_models(root: str | os.PathLike[str]) -> list[ShippedModel]:
 
 
 def _weights(folder: Path) -> list[Path]:
-    return [path for pattern in _WEIGHTS for path in folder.glob(pattern)]
+    return [path for pattern in _WEIGHTS for path in folder.glob(pattern) if path.is_file()]
 
 
 def _read(folder: Path) -> ShippedModel:
-    config = _json(folder / "config.json")
-    record = _json(folder / "training.json") if (folder / "training.json").is_file() else {}
-    recipe = record.get("recipe")
-    objective = recipe.get("objective") if isinstance(recipe, dict) else None
-    if objective is None and config.get("architectures"):
-        objective = str(config["architectures"][0])
-    loss = record.get("validation_loss")
+    config = read_json(folder / "config.json")
+    record = read_json(folder / "training.json") if (folder / "training.json").is_file() else {}
+    loss = _loss(record)
     return ShippedModel(
         name=folder.name,
         path=folder,
-        objective=objective,
-        layers=config.get("num_hidden_layers"),
-        n=config.get("max_position_embeddings"),
-        d_model=config.get("hidden_size"),
-        vocabulary=config.get("vocab_size"),
-        validation_loss=_last_loss(folder / "history.jsonl") if loss is None else float(loss),
+        objective=_objective(config, record),
+        layers=_size(config, "num_hidden_layers"),
+        n=_size(config, "max_position_embeddings"),
+        d_model=_size(config, "hidden_size"),
+        vocabulary=_size(config, "vocab_size"),
+        validation_loss=_last_loss(folder / "history.jsonl") if loss is None else loss,
         bytes=sum(path.stat().st_size for path in _weights(folder)),
     )
 
 
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
-    except ValueError as error:
-        raise InputError(f"{path}: is not JSON ({error}); restore it from the model's source") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: is not a JSON object; restore it from the model's source")
-    return content
+def _objective(config: dict[str, Any], record: dict[str, Any]) -> str | None:
+    recipe, names = record.get("recipe"), config.get("architectures")
+    objective = recipe.get("objective") if isinstance(recipe, dict) else None
+    if objective is None and isinstance(names, list) and names:
+        objective = names[0]
+    return objective if isinstance(objective, str) else None
+
+
+def _size(config: dict[str, Any], key: str) -> int | None:
+    """A size that a configuration tells; None for what cannot be one."""
+    value = config.get(key)
+    return value if type(value) is int and 0 <= value < 1 << 63 else None
+
+
+def _loss(row: Any) -> float | None:
+    value: Any = row.get("validation_loss") if isinstance(row, dict) else None
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if number and abs(value) < 1e300 else None
 
 
 def _last_loss(path: Path) -> float | None:
@@ -133,14 +139,16 @@ def _last_loss(path: Path) -> float | None:
     if not path.is_file():
         return None
     loss = None
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            # A run killed in the middle of a line leaves it short; the lines before it stand.
-            continue
-        if isinstance(row, dict) and isinstance(row.get("validation_loss"), (int, float)):
-            loss = float(row["validation_loss"])
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            for line in iter(lambda: file.readline(_LONGEST_LINE), ""):
+                try:
+                    later = _loss(json.loads(line))
+                except (ValueError, RecursionError):
+                    continue  # a run that was killed leaves its last line short; the others stand
+                loss = loss if later is None else later
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
     return loss
 
 
