@@ -1,18 +1,14 @@
 """The program: ``toeplitz-theory``, and ``python -m toeplitz_theory`` for launchers that start a module."""
 
 import os
+import signal
 import sys
 
 from toeplitz_theory import interrupts
 
 
 def main() -> None:
-    """Run the command line in a process of its own, and leave with its exit code.
-
-    Examples
-    --------
-    >>> main()  # doctest: +SKIP
-    """
+    """Run the command line in a process of its own, and leave with its exit code."""
     interrupts.install()
     try:
         _prepare_streams()
@@ -27,6 +23,7 @@ def main() -> None:
         code = interrupts.EXIT_CODE
     if code == interrupts.EXIT_CODE:
         interrupts.say()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the interpreter, as it ends, would die of another one
     sys.exit(code)
 
 

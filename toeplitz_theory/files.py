@@ -85,9 +85,6 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise InputError(f"{what}; choose another place") from error
 
 
-replacing = written_whole
-
-
 def is_stream(path: str | os.PathLike[str]) -> bool:
     """Whether writing to ``path`` adds to a device, a pipe or an open file such as ``/dev/stdout``."""
     known = os.fspath(path) in _STREAMS or _DESCRIPTOR.fullmatch(os.fspath(path))

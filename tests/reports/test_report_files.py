@@ -14,7 +14,7 @@ from report_builders import flat, padded, with_zeros
 
 import toeplitz_theory as tt
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.files import replacing
+from toeplitz_theory.files import written_whole
 from toeplitz_theory.operators import (
     Condition,
     FredholmIndex,
@@ -144,7 +144,7 @@ def test_reports_with_damaged_rows_are_refused(tmp_path, awkward_report):
 def test_failed_writes_leave_what_was_there(tmp_path):
     target = tmp_path / "report.json"
     target.write_text("old")
-    with pytest.raises(RuntimeError), replacing(target) as temporary:
+    with pytest.raises(RuntimeError), written_whole(target) as temporary:
         temporary.write_text("half")
         raise RuntimeError
     assert target.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["report.json"]

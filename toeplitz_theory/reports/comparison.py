@@ -10,7 +10,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.files import replacing
+from toeplitz_theory.files import write_text
 from toeplitz_theory.names import printable, shown
 from toeplitz_theory.reports.report import Report, inspect
 from toeplitz_theory.reports.sentences import csv_cell, median, number
@@ -106,10 +106,9 @@ class Comparison:
         InputError
             The place cannot be written to.
         """
-        with replacing(path) as temporary:
-            text = self.table.select_dtypes("str").columns
-            table = self.table.assign(**{name: self.table[name].map(csv_cell) for name in text})
-            table.to_csv(temporary, index=False, lineterminator="\n")
+        text = self.table.select_dtypes("str").columns
+        table = self.table.assign(**{name: self.table[name].map(csv_cell) for name in text})
+        write_text(path, table.to_csv(index=False, lineterminator="\n"))
 
     def plot(self, ax: Any = None) -> Drawing:
         """Index, Jensen deficit, log10 condition and nullity by layer, one line per model.
