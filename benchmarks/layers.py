@@ -19,37 +19,23 @@ import argparse
 import time
 from pathlib import Path
 
-import numpy as np
-from safetensors.numpy import load_file
-
-from toeplitz_theory.operators import MultiHeadSymbol
+from toeplitz_theory.checkpoints import load
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
-
-
-def layers(model: str) -> list[MultiHeadSymbol]:
-    """Return the token-mixing layers of a shipped model with heads."""
-    tensors = load_file(MODELS / model / "model.safetensors")
-    prefixes = sorted({name.split("mixer_heads.")[0] for name in tensors if ".mixer_heads." in name})
-    found = []
-    for prefix in prefixes:
-        heads = sum(name.startswith(f"{prefix}mixer_heads.") and name.endswith("weight") for name in tensors)
-        kernels = np.stack([tensors[f"{prefix}mixer_heads.{h}.weight"][0] for h in range(heads)])
-        w_in = np.concatenate([tensors[f"{prefix}proj_head.{h}.weight"] for h in range(heads)])
-        found.append(MultiHeadSymbol(kernels, w_in, tensors[f"{prefix}out_proj.weight"]))
-    return found
 
 
 def main() -> None:
     """Print index, arcs and CPU time of every layer; all must be certified."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="tmm-next-token", help="a folder of models/")
-    for number, layer in enumerate(layers(parser.parse_args().model)):
+    checkpoint = load(MODELS / parser.parse_args().model, projections=True)
+    for name in dict.fromkeys(layer.layer for layer in checkpoint.layers):
+        symbol = checkpoint.multihead(name)
         start = time.process_time()
-        found = layer.residual_index()
+        index = symbol.residual_index()
         seconds = time.process_time() - start
-        assert found.certified, found
-        print(f"layer {number}: {seconds:.1f} s; index of I + A {found.value}, {found.method}", flush=True)
+        assert index.certified, index
+        print(f"{name}: {seconds:.1f} s; index of I + A {index.value}, {index.method}", flush=True)
 
 
 if __name__ == "__main__":

@@ -307,7 +307,7 @@ def _misfit(slot: Slot, infos: Mapping[tuple[str, ...], TensorInfo]) -> str:
     rows, n = (1, *shape)[-2:]
     if rows == n > 1 and (bias is None or bias.shape == (n,)):
         return f"a dense ({n}, {n}) token mixer, not Toeplitz"
-    if bias is not None:
+    if bias is not None and not bias.unreadable:
         if bias.shape == (rows, n) or (bias.shape == (n,) and rows < max(n, 2)):
             return ""
         return f"shape {shape} with a bias of shape {bias.shape}: a dense layer, not Toeplitz"

@@ -64,7 +64,7 @@ def _describe(tensor: Any, max_bytes: int | None) -> TensorInfo:
     if is_torch(tensor):
         reason = _why_no_values(tensor)
         if reason:
-            return TensorInfo(_shape(tensor), str(tensor.dtype).removeprefix("torch."), reason)
+            return TensorInfo((), str(tensor.dtype).removeprefix("torch."), reason)
         return _describe_torch(tensor, max_bytes)
     kind = type(tensor).__name__
     if isinstance(tensor, np.ma.MaskedArray):
@@ -106,15 +106,8 @@ def _why_no_values(tensor: Any) -> str:
     return ""
 
 
-def _shape(tensor: Any) -> tuple[int, ...]:
-    try:
-        return tuple(int(d) for d in tensor.shape)
-    except RuntimeError:  # nested and uninitialised tensors have none
-        return ()
-
-
 def _describe_torch(tensor: Any, max_bytes: int | None) -> TensorInfo:
-    shape, dtype = _shape(tensor), str(tensor.dtype).removeprefix("torch.")
+    shape, dtype = tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
     reason = ""
     if not can_widen(dtype):
         reason = f"dtype {dtype} is not read"

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.operators.rounding import split_scale
 from toeplitz_theory.operators.recovery.results import Memory
+from toeplitz_theory.operators.rounding import split_scale
 
 
 def kernel_memory(taps: NDArray[Any]) -> Memory:
