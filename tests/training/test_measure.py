@@ -51,6 +51,10 @@ def test_the_command_prints_it(trained, tmp_path, capsys):
     assert run(["surgery", str(folder), "--recipe", str(recipe), "--save", str(tmp_path / "new")]) == 0
     said = capsys.readouterr().out
     assert "outer kernels" in said and "4 after" in said and (tmp_path / "new" / "model.safetensors").exists()
+    assert run(["surgery", str(folder), "--keep", "deep-zeros", "--near", "1"]) == 0
+    assert "deep-zeros kept" in capsys.readouterr().out
+    assert run(["surgery", str(folder), "--keep", "all"]) == 2
+    assert "none of nothing, main-lag, mean-delay, deep-zeros" in capsys.readouterr().err
 
 
 def test_a_full_disk_leaves_nothing(trained, tmp_path, capsys, monkeypatch):

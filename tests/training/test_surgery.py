@@ -44,6 +44,61 @@ def test_an_invertible_kernel_stays_as_it_is():
     assert found.key == key and found.index_before == 0 and found.distance < 1e-6
 
 
+def kernels_of(model):
+    return [weight.detach().double().numpy()[-1].copy() for _, weight in named_kernels(model)]
+
+
+def set_kernels(model, kernels):
+    with torch.no_grad():
+        for (_, weight), taps in zip(named_kernels(model), kernels, strict=True):
+            weight[-1].copy_(torch.as_tensor(taps))
+
+
+def padded(taps, n=24):
+    return np.concatenate([taps, np.zeros(n - len(taps))])
+
+
+def test_only_zeros_near_the_circle_are_reflected():
+    """Kernels built from chosen zeros: the new taps are those of the chosen zeros reflected."""
+    near, deep, outside = [0.97, -0.99, 0.96j, -0.96j], [0.5, 0.3 + 0.4j, 0.3 - 0.4j], [1.5, -2.0, 1.02]
+    model = small()
+    set_kernels(model, [padded(np.poly(near + deep + outside)[::-1].real)] * 2)
+    (replaced, _) = make_invertible(model, keep="deep-zeros", near=0.05 * 24)
+    assert (replaced.index_before, replaced.index_after) == (-7, -3)
+    reflected = np.poly([1 / np.conj(z) for z in near] + deep + outside)[::-1].real
+    # A factor (1 - conj(z_j) z) / (z - z_j) multiplies by |z_j| what a zero's move divides by it.
+    expected = padded(reflected * np.prod(np.abs(near)))
+    new = kernels_of(model)[0]
+    np.testing.assert_allclose(new * np.sign(new @ expected), expected, atol=1e-5)
+    make_invertible(model, keep="deep-zeros", near=24)
+    assert [Symbol(taps).fredholm_index().value for taps in kernels_of(model)] == [0, 0]
+
+
+def test_the_delay_that_is_kept_is_the_one_that_was_there():
+    outer = np.poly([1.5, -2.0, 3.0])[::-1].real
+    for keep in ("main-lag", "mean-delay"):
+        model = small()
+        set_kernels(model, [padded(np.concatenate([np.zeros(lag), outer])) for lag in (3, 0)])
+        before = kernels_of(model)
+        replaced = make_invertible(model, keep=keep)
+        assert [one.index_after for one in replaced] == [-3, 0] == [one.index_before for one in replaced]
+        for old, new in zip(before, kernels_of(model), strict=True):
+            np.testing.assert_allclose(new, old, atol=1e-5)
+    set_kernels(model, [padded(np.poly([1.5, 0.5, -0.25])[::-1].real)] * 2)
+    assert make_invertible(model, keep="mean-delay")[0].index_after == -2
+    assert make_invertible(model)[0].index_after == 0
+
+
+def test_what_is_not_offered_is_refused():
+    for wrong in ({"keep": "all"}, {"keep": "deep-zeros", "near": 0.0}, {"near": float("nan")}):
+        with pytest.raises(InputError, match=r"keep=|near="):
+            make_invertible(small(), **wrong)
+    model = small()
+    set_kernels(model, [padded([1.0, -1.0])] * 2)
+    with pytest.raises(InputError, match="no mean delay"):
+        make_invertible(model, keep="mean-delay")
+
+
 def test_bad_models_are_left_alone():
     with pytest.raises(InputError, match="no Toeplitz kernel"):
         make_invertible(torch.nn.Linear(2, 2))

@@ -17,7 +17,9 @@ def train(
             help="Model folder to write; runs/NAME, by the recipe's name, when not given.", show_default=False
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Start over, whatever lies there.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Start over where a model or another run lies.")
+    ] = False,
 ) -> None:
     """Train a Toeplitz MLP Mixer from a recipe; run it again to go on after an interruption.
 

@@ -37,7 +37,7 @@ def finish_checkpoint(folder: Path, run: dict, history: Path) -> None:
 
 
 def run_of(checkpoint: Path) -> dict:
-    """Return what `finish_checkpoint` was told of the run."""
+    """Return the description of its run that a checkpoint holds."""
     return json.loads((checkpoint / _RUN).read_text(encoding="utf-8"))
 
 

@@ -1,4 +1,4 @@
-"""Model surgery: every Toeplitz kernel replaced by its outer, minimum-phase factor."""
+"""Model surgery: every Toeplitz kernel replaced by one that is invertible, at once or after a delay."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -50,19 +51,29 @@ class Replaced:
     distance: float
 
 
-@torch.no_grad()
-def make_invertible(model: nn.Module) -> list[Replaced]:
-    """Replace every Toeplitz kernel of a model, in place, by its outer factor.
+Keep = Literal["nothing", "main-lag", "mean-delay", "deep-zeros"]
 
-    The outer factor amplifies every frequency alike and has no zero inside the circle, so that the operator
-    T(a) of the layer is invertible; what changes is the phase. The sign is the one closer to the kernel.
-    Of a kernel over channels, the one on the diagonal decides, and it alone is replaced.
-    Comparing loss and retention before and after measures what the inner factors did.
+
+@torch.no_grad()
+def make_invertible(model: nn.Module, keep: Keep = "nothing", near: float = 2.0) -> list[Replaced]:
+    """Replace every Toeplitz kernel of a model, in place, by one with fewer zeros inside the circle.
+
+    The new kernel amplifies every frequency as the old one does (up to what a delay pushes out at the end);
+    what changes is the phase. The sign is the one closer to the old kernel. Of a kernel over channels, the
+    one on the diagonal decides, and it alone is replaced. Comparing loss and retention before and after
+    measures what the inner factors did.
 
     Parameters
     ----------
     model : nn.Module
         A model with Toeplitz kernels of `toeplitz_theory.tmm`.
+    keep : {"nothing", "main-lag", "mean-delay", "deep-zeros"}
+        What stays of the inner factor, which is a delay. Nothing: the outer factor, index 0. A main lag m:
+        z^m times the outer factor, with the m at which that is closest to the kernel. The mean delay: the
+        same with m = -index, the kernel's zeros inside. Deep zeros: only zeros nearer the circle than
+        ``near / n`` are reflected, and the others, which are what delays, stay where they are.
+    near : float
+        Width of the ring of zeros to reflect, times n; used with deep zeros alone.
 
     Returns
     -------
@@ -72,8 +83,9 @@ def make_invertible(model: nn.Module) -> list[Replaced]:
     Raises
     ------
     InputError
-        If the model has no Toeplitz kernel, one that is zero or not finite, or one that its parameters
-        cannot hold: made by a network, or positive by construction. Nothing is changed then.
+        If the model has no Toeplitz kernel, one that is zero or not finite, one whose zeros inside the circle
+        cannot be counted where they must be, or one that its parameters cannot hold: made by a network, or
+        positive by construction. Nothing is changed then.
 
     Examples
     --------
@@ -83,13 +95,17 @@ def make_invertible(model: nn.Module) -> list[Replaced]:
     >>> replaced.index_after
     0
     """
+    if keep not in get_args(Keep):
+        raise InputError(f"keep={shown(repr(keep))} is none of {', '.join(get_args(Keep))}")
+    if not near > 0:
+        raise InputError(f"near={near!r} must be positive")
     kernels = list(_replaceable(model))
     if not kernels:
         raise InputError("the model has no Toeplitz kernel to replace")
-    # All factors first: a kernel without one must leave the model as it was.
-    factors = [_outer(key, taps) for key, taps in kernels]
+    # All new kernels first: one that cannot be replaced must leave the model as it was.
+    pairs = [_replacement(key, taps, keep, near) for key, taps in kernels]
     replaced = []
-    for (key, taps), (old, new) in zip(kernels, factors, strict=True):
+    for (key, taps), (old, new) in zip(kernels, pairs, strict=True):
         taps.copy_(torch.from_numpy(new))
         stored = taps.double().cpu().numpy()
         before, after = (Symbol(kernel).fredholm_index().value for kernel in (old, stored))
@@ -108,13 +124,40 @@ def _replaceable(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
             raise InputError(f"{name}: kernels that are {kind} cannot be replaced by their outer factors")
 
 
-def _outer(key: str, taps: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Return a kernel and its outer factor, with the sign that is closer."""
+def _replacement(key: str, taps: Tensor, keep: Keep, near: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return a kernel and what takes its place, with the sign that is closer."""
     old = taps.double().cpu().numpy().copy()
     if not np.isfinite(old).all() or not old.any():
         raise InputError(f"{key}: a kernel that is zero or not finite has no outer factor")
-    outer = np.array(Symbol(old).outer().kernel)
-    return old, outer if old @ outer >= 0 else -outer
+    symbol, n = Symbol(old), len(old)
+    if keep == "deep-zeros":
+        new = _reflected(old, symbol.zeros().inside(), near / n)
+    else:
+        new, lag = np.array(symbol.outer().kernel), 0
+        if keep == "main-lag":
+            lag = int(np.argmax(np.abs(np.correlate(old, new, "full")[n - 1 :])))
+        elif keep == "mean-delay":
+            index = symbol.fredholm_index().value
+            if index is None:
+                raise InputError(
+                    f"{key}: its zeros inside the circle cannot be counted, so it has no mean delay"
+                )
+            lag = min(-index, n - 1)
+        new = np.concatenate([np.zeros(lag), new[: n - lag]])
+    return old, new if old @ new >= 0 else -new
+
+
+def _reflected(kernel: np.ndarray, inside: np.ndarray, width: float) -> np.ndarray:
+    """Reflect the zeros inside the circle that are nearer to it than ``width``.
+
+    On the circle that multiplies by factors of modulus 1, which no rounding can amplify.
+    """
+    points = 4 * len(kernel)
+    z = np.exp(-2j * np.pi * np.arange(points) / points)
+    values = np.fft.fft(kernel, points)
+    for zero in inside[1 - np.abs(inside) < width]:
+        values *= (1 - np.conj(zero) * z) / (zero - z)
+    return np.fft.ifft(values).real[: len(kernel)]
 
 
 # What surgery does to a trained model: its loss before, after, and after a random change as large.
@@ -130,7 +173,7 @@ class SurgeryMeasured:
     Attributes
     ----------
     before, after : float
-        With the kernels as trained, and with their outer factors.
+        With the kernels as trained, and with what replaced them.
     control : float
         With each kernel moved as far as surgery moved it, in a random direction.
     unigram : float
@@ -159,8 +202,10 @@ def measure_surgery(
     recipe: str | os.PathLike | None = None,
     save: str | os.PathLike | None = None,
     seed: int = 0,
+    keep: Keep = "nothing",
+    near: float = 2.0,
 ) -> SurgeryMeasured:
-    """Replace the kernels of a trained model by their outer factors, and measure its loss around it.
+    """Replace the kernels of a trained model by invertible ones, and measure its loss around it.
 
     Parameters
     ----------
@@ -169,9 +214,11 @@ def measure_surgery(
     recipe : path-like, optional
         The recipe it was trained from, whose text is read again; the folder's ``recipe.toml`` by default.
     save : path-like, optional
-        Folder to write the model with outer kernels into; it may not exist.
+        Folder to write the changed model into; it may not exist.
     seed : int
         Of the control's directions.
+    keep, near
+        As for `make_invertible`.
 
     Returns
     -------
@@ -196,14 +243,16 @@ def measure_surgery(
     trained = open_trained(folder, recipe)
     # More threads than the training had only wait for each other.
     with threadpool_limits(limits=trained.recipe.training.threads):
-        return _measured(trained, target, seed)
+        return _measured(trained, target, seed, keep, near)
 
 
-def _measured(trained: TrainedModel, target: Path | None, seed: int) -> SurgeryMeasured:
+def _measured(
+    trained: TrainedModel, target: Path | None, seed: int, keep: Keep, near: float
+) -> SurgeryMeasured:
     model, sequences = trained.model, trained.held_out
     originals = [weight.detach().clone() for _, weight in named_kernels(model)]
     before = _loss(model, sequences)
-    replaced = make_invertible(model)
+    replaced = make_invertible(model, keep, near)
     after = _loss(model, sequences)
     if target is not None:
         _save(model, trained.tokenizer, target)
