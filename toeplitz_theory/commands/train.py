@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from toeplitz_theory.names import shown
+
 
 def train(
     recipe: Annotated[Path, typer.Argument(help="The recipe, a TOML file.", show_default=False)],
@@ -37,4 +39,5 @@ def train(
         torch.distributed.destroy_process_group()
     if os.environ.get("RANK", "0") != "0":
         return  # one of several processes speaks
-    typer.echo(f"trained: {folder} (see {folder / 'README.md'}; then: toeplitz-theory inspect {folder})")
+    name = shown(folder, 300)
+    typer.echo(f"trained: {name} (see {name}/README.md; then: toeplitz-theory inspect {name})")
