@@ -9,7 +9,15 @@ import torch
 import toeplitz_theory as tt
 from tests.retention.known import Known, convolution, delay_line, delayed, noise
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.retention import exact, recall_curve, recovery, token_capacity, total_effect
+from toeplitz_theory.retention import (
+    exact,
+    recall_curve,
+    reconstruction,
+    recovery,
+    token_capacity,
+    total_effect,
+    untrained_twin,
+)
 
 
 def at(measured, layer, lag):
@@ -138,6 +146,9 @@ def test_measures_are_saved_whole(tmp_path):
         (lambda m: recovery(m, delays=[40]), "half of the 64"),
         (lambda m: recovery(m, samples=20, delays=[16]), "at least"),
         (lambda m: exact(m, [[1, 2]], dtype="int4"), "choose from"),
+        (lambda m: reconstruction(m, length=9, samples=100), "at most 7"),
+        (lambda m: reconstruction(m, length=4, samples=10), "at least 100"),
+        (lambda m: reconstruction(m, controls=["nothing"]), "choose from untrained, constant"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_one_line(call, message):
@@ -161,3 +172,25 @@ def test_the_encoder_of_an_autoencoder_can_be_asked():
     config = tt.TMMConfig(vocab_size=16, hidden_size=8, max_position_embeddings=16, num_heads=2)
     capacity = token_capacity(tt.TMMForAutoencoding(config), samples=32)
     assert at(capacity, 0, 0).value == pytest.approx(8, abs=0.5) and capacity.table.layer.max() > 0
+
+
+def test_reconstruction_gives_back_what_the_code_holds_and_nothing_from_a_constant():
+    # The state holds the last two tokens; the two before them are gone.
+    model = Known(lambda x: torch.cat([x[..., :4], delayed(x, 1)[..., :4]], dim=-1), vocab=8, width=7)
+    kept = reconstruction(model, length=4, steps=150, samples=3000, controls=["constant"])
+    table = kept.table.set_index("position")
+    assert (table["value"][2:] > 0.15).all() and (table["accuracy"][2:] > 0.25).all()  # after 150 steps
+    assert (table["value"][:2].abs() < 0.03).all()
+    assert abs(kept.baselines["constant"]) < 0.02  # the cross-entropy of the token frequencies, no better
+    assert (table["closed"][2:] < 0.5).all()
+    assert kept.value == pytest.approx(1 - table["loss"].mean() / kept.settings["entropy"])
+
+
+def test_a_twin_is_another_start_of_the_same_model():
+    config = tt.TMMConfig(vocab_size=16, hidden_size=8, max_position_embeddings=16, num_heads=2)
+    model = tt.TMMForCausalLM(config)
+    state = torch.random.get_rng_state()
+    one, same, other = untrained_twin(model, 1), untrained_twin(model, 1), untrained_twin(model, 2)
+    assert (torch.random.get_rng_state() == state).all()
+    weights = [twin.lm_head.weight for twin in (one, same, other)]
+    assert (weights[0] == weights[1]).all() and not (weights[0] == weights[2]).all()

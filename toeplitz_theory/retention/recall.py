@@ -122,19 +122,17 @@ def recall_curve(
     embedded = {}
     if controls:
         ((_, states),) = in_passes(model, text, [0], window)
-        embedded = {k: _probe(states, back[k], parts, seed).bits for k in steps}
+        embedded = {k: probe(states, back[k], parts, seed).bits for k in steps}
     for layer, states in in_passes(model, text, chosen, window):
         for k in steps:
-            probe = _probe(states, back[k], parts, seed)
-            row: dict[str, Any] = {"layer": layer, "lag": k, "value": probe.bits}
-            row["lower"], row["upper"] = probe.interval
+            readout = probe(states, back[k], parts, seed)
+            row: dict[str, Any] = {"layer": layer, "lag": k, "value": readout.bits}
+            row["lower"], row["upper"] = readout.interval
             if controls:
                 ahead = 0 < k < last - first
                 row["embedding"] = embedded[k]
                 row["future"] = (
-                    _probe(states[:, :-k], classes[:, first + k : last], parts, seed).bits
-                    if ahead
-                    else np.nan
+                    probe(states[:, :-k], classes[:, first + k : last], parts, seed).bits if ahead else np.nan
                 )
             for name, entry in row.items():
                 rows[name].append(entry)
@@ -146,7 +144,7 @@ def recall_curve(
         rows["value"][at],
         (rows["lower"][at], rows["upper"][at]),
         len(parts[2]),
-        {"all": probe.entropy} | {name: rows[name][at] for name in controls},
+        {"all": readout.entropy} | {name: rows[name][at] for name in controls},
         time.perf_counter() - begun,
         rows,
         {
@@ -161,13 +159,16 @@ def recall_curve(
 
 
 @dataclass(frozen=True)
-class _Probe:
+class Probe:
+    """Bits with their interval, a token's entropy in bits, and the loss of each test sequence in nats."""
+
     bits: float
     interval: tuple[float, float]
     entropy: float
+    losses: Array
 
 
-def _probe(states: NDArray[np.float32], classes: Tokens, parts: Sequence[Tokens], seed: int) -> _Probe:
+def probe(states: NDArray[np.float32], classes: Tokens, parts: Sequence[Tokens], seed: int) -> Probe:
     """Fit on the first part, calibrate on the second, and return the bits of the third."""
     fit, calibrate, test = parts
     count = int(classes.max()) + 1
@@ -191,7 +192,8 @@ def _probe(states: NDArray[np.float32], classes: Tokens, parts: Sequence[Tokens]
     gain = _log_p(scores["test"], target, log_prior, heat, mixed) - log_prior[target]
     by_sequence = gain.reshape(len(test), -1).mean(axis=1) / np.log(2)
     entropy = float(-log_prior[target].mean() / np.log(2))
-    return _Probe(float(by_sequence.mean()), bootstrap(by_sequence, seed), entropy)
+    losses = -(gain + log_prior[target]).reshape(len(test), -1).mean(axis=1)
+    return Probe(float(by_sequence.mean()), bootstrap(by_sequence, seed), entropy, losses)
 
 
 def _log_p(scores: Array, target: Tokens, log_prior: Array, log_temperature: float, mixed: float) -> Array:
