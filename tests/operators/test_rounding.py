@@ -15,7 +15,6 @@ from toeplitz_theory.operators.rounding import (
     FLOAT_FORMATS,
     fft_error,
     float_format,
-    scales_exactly,
     split_scale,
 )
 
@@ -23,14 +22,13 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
 
 
 @given(st.lists(finite, min_size=1, max_size=6))
-def test_scaling_is_exact_or_says_so(values):
+def test_scaling_rounds_by_less_than_a_subnormal(values):
     array = np.array(values)
     scaled, exponent = split_scale(array)
     exact = [Fraction(x) / Fraction(2) ** exponent for x in values]
     lost = [abs(Fraction(x) - y) for x, y in zip(scaled.tolist(), exact, strict=True)]
     assert not array.any() or 0.5 <= np.abs(scaled).max() < 1
     assert max(lost) <= Fraction(1, 2**1075)
-    assert scales_exactly(array) == (max(lost) == 0)
 
 
 @pytest.mark.parametrize("length", [2, 9, 96, 250, 1024])

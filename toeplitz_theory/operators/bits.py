@@ -38,6 +38,19 @@ def precision(bits: int, terms: int | None = None) -> Iterator[None]:
         flint.ctx.prec, flint.ctx.cap = saved
 
 
+def balls(values: NDArray[Any], exponent: int = 0) -> list[Any]:
+    """Return ``values * 2**exponent`` as real or complex balls of radius 0: no scale rounds here.
+
+    Examples
+    --------
+    >>> float(balls(np.array([5e-324, 1.0]), -2000)[0] * flint.arb(2) ** 2000)
+    5e-324
+    """
+    kind = flint.acb if np.iscomplexobj(values) else flint.arb
+    scale = flint.arb(2) ** exponent
+    return [kind(x) * scale for x in values.tolist()]
+
+
 def to_acb(taps: Taps) -> list[flint.acb]:
     """Return the exact coefficients as balls, of radius 0 where the working precision holds them."""
     out = [flint.acb(complex(z)) for z in taps.values.tolist()]
@@ -78,5 +91,6 @@ def float_log2(x: Any) -> float:
         return -math.inf
     mantissa, power = x.man_exp()
     whole = int(mantissa)
-    cut = max(whole.bit_length() - 64, 0)
-    return math.log2(whole >> cut) + cut + int(power)
+    size = whole.bit_length()
+    # Of a fraction in [1/2, 1], so that the logarithm's own rounding does not count beside a large exponent.
+    return math.log2(math.ldexp(whole >> max(size - 64, 0), -min(size, 64))) + (size + int(power))

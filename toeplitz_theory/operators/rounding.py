@@ -59,7 +59,7 @@ def split_scale(values: NDArray[Any]) -> tuple[NDArray[Any], int]:
     """Return ``(scaled, e)`` with ``values == scaled * 2**e`` and the largest part of ``scaled`` in [1/2, 1).
 
     A part more than 2**1000 times smaller than the largest may round, by at most 2**-1075: nothing beside the
-    whole, but everything to the part itself. `scales_exactly` tells; where small parts count, go to balls.
+    whole, but everything to the part itself: where small parts count, as in an inverse, go to balls.
     Zero arrays come back with e = 0.
 
     Examples
@@ -70,18 +70,6 @@ def split_scale(values: NDArray[Any]) -> tuple[NDArray[Any], int]:
     largest = float(np.max(np.abs(_parts(values)), initial=0.0))
     exponent = int(np.frexp(largest)[1])
     return shift_exponent(values, -exponent), exponent
-
-
-def scales_exactly(values: NDArray[Any]) -> bool:
-    """Whether `split_scale` rounds none of ``values``.
-
-    Examples
-    --------
-    >>> scales_exactly(np.array([1.0, 1e-300])), scales_exactly(np.array([1e30, 1e-300]))
-    (True, False)
-    """
-    scaled, exponent = split_scale(values)
-    return bool(np.array_equal(shift_exponent(scaled, exponent), values))
 
 
 def shift_exponent(values: NDArray[Any], exponent: int) -> NDArray[Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toeplitz_theory.errors import NumericalError
-from toeplitz_theory.operators.bits import TooFewBits, float_log2, precision
+from toeplitz_theory.operators.bits import TooFewBits, balls, float_log2, precision
 from toeplitz_theory.operators.kernels import Kernel
 from toeplitz_theory.operators.rounding import split_scale
 
@@ -50,22 +50,22 @@ def smallest_values(taps: Kernel, count: int, bits: float) -> tuple[NDArray[np.f
     >>> log10.round(6), bool(error[0] < 1e-10)
     (array([-63.004365]), True)
     """
-    scaled, exponent = split_scale(taps)
+    exponent = split_scale(taps)[1]
     # Squares appear in Frobenius norms and in B B^T: twice the spread.
     with precision(int(2 * bits) + _GUARD, terms=taps.size):
-        values, errors = _Bidiagonal(scaled).run(count)
+        values, errors = _Bidiagonal(balls(taps, -exponent)).run(count)
     return np.array([-value for value in values[::-1]]) + exponent * math.log10(2.0), errors[::-1]
 
 
 class _Bidiagonal:
     """Golub-Kahan on the inverse; vectors are lists of exact FLINT numbers."""
 
-    def __init__(self, taps: NDArray[Any]) -> None:
-        self.n = taps.size
-        self.is_complex = bool(np.iscomplexobj(taps))
+    def __init__(self, taps: list[Any]) -> None:
+        self.n = len(taps)
+        self.is_complex = isinstance(taps[0], flint.acb)
         self.kind = flint.acb_series if self.is_complex else flint.arb_series
         self.matrix = flint.acb_mat if self.is_complex else flint.arb_mat
-        self.inverse = self.kind(_middles(self.kind(taps.tolist(), self.n).inv(), self.n), self.n)
+        self.inverse = self.kind(_middles(self.kind(taps, self.n).inv(), self.n), self.n)
         # ||T^-1||_F^2
         sizes = [_square(self.inverse[k]) * (self.n - k) for k in range(self.n)]
         self.remaining = sum(sizes, flint.arb(0))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from toeplitz_theory.errors import InputError, NumericalError
 from toeplitz_theory.operators.bits import precision
 from toeplitz_theory.operators.kernels import as_kernel
-from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, shift_exponent, split_scale
+from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF
 
 _FIRST_PRECISION = 128  # bits; FLINT's inverse loses about 25 of them at n = 512 and 2048
 _LAST_PRECISION = 1 << 15
@@ -47,36 +47,37 @@ class ScaledSeries:
         ``sum_k |c_k - taps[k] 2**e| <= error * 2**e``: the distance in every operator norm. Coefficients
         2**-1000 below the largest round, and the bound contains that.
         """
-        sizes = np.abs(self.mantissas) > 0
-        top = int(self.exponents[sizes].max()) if sizes.any() else 0
-        shifts = np.maximum(self.exponents - top, -2000).astype(np.int32)
-        with np.errstate(under="ignore"):
-            taps = _from_parts(np.ldexp(_as_parts(self.mantissas), shifts[:, None]), self.mantissas.dtype)
+        present = self.mantissas != 0
+        top = int(self.exponents[present].max()) if present.any() else 0
+        taps = self.at(top)
         error = float(self.errors(top).sum())
         return taps, top, error * (1 + 2 * len(self) * UNIT_ROUNDOFF)
 
     def errors(self, exponent: int) -> NDArray[np.float64]:
         """Return e (n,) with ``|c_k - taps[k] 2**exponent| <= e[k] 2**exponent``, taps as in `common`."""
-        shifts = np.clip(self.radius_exponents - exponent, -2000, 2000).astype(np.int32)
-        with np.errstate(under="ignore", over="ignore"):
-            # A radius that underflows, and a part of a tap that does, is off by less than 2**-1073.
-            return np.ldexp(self.radii, shifts) + 2.0**-1070
+        # A radius that underflows, and a part of a tap that does, is off by less than 2**-1073.
+        return _shifted(self.radii, self.radius_exponents - float(exponent)) + 2.0**-1070
+
+    def at(self, exponent: int) -> NDArray[Any]:
+        """Return the coefficients divided by ``2**exponent``, as float64: those beyond become inf or 0."""
+        parts = _shifted(_as_parts(self.mantissas), (self.exponents - float(exponent))[:, None])
+        return _from_parts(parts, self.mantissas.dtype)
 
     def to_float(self) -> NDArray[Any]:
-        """Return the coefficients as plain float64 or complex128.
+        """Return the coefficients as plain float64 or complex128; those below 5e-324 become 0.
 
         Raises
         ------
         NumericalError
             If one is too large for float64.
         """
-        taps, top, _ = self.common()
-        if top > 1024:
+        values = self.at(0)
+        if not np.isfinite(values).all():
             raise NumericalError(
-                f"entries of the inverse reach 2**{top}, beyond float64 (2**1024): "
+                f"entries of the inverse reach 2**{self.exponents.max()}, beyond float64 (2**1024): "
                 "use inverse_series(), which keeps an exponent for each"
             )
-        return shift_exponent(taps, top)
+        return values
 
     def log10_abs(self) -> NDArray[np.float64]:
         """Return log10 of each coefficient's modulus; -inf for a zero."""
@@ -123,10 +124,9 @@ def inverse_series(kernel: Any, n: int | None = None) -> ScaledSeries:
         raise InputError(f"n is {size}: a section needs n >= 1")
     if taps[0] == 0:
         raise InputError("kernel[0] is 0: 1/a(z) has a pole at 0, so there is no causal inverse")
-    scaled, exponent = split_scale(taps[:size])
     bits = _FIRST_PRECISION
     while True:
-        series = _invert(scaled, size, bits)
+        series = _invert(taps[:size], size, bits)
         common, _, error = series.common()
         if error <= 4 * UNIT_ROUNDOFF * float(np.abs(common).sum()):
             break
@@ -135,9 +135,7 @@ def inverse_series(kernel: Any, n: int | None = None) -> ScaledSeries:
             raise NumericalError(
                 f"1/a(z) to {size} terms needs more than {_LAST_PRECISION} bits: use a smaller n"
             )
-    return ScaledSeries(
-        series.mantissas, series.exponents - exponent, series.radii, series.radius_exponents - exponent
-    )
+    return series
 
 
 def _invert(taps: NDArray[Any], size: int, bits: int) -> ScaledSeries:
@@ -148,61 +146,45 @@ def _invert(taps: NDArray[Any], size: int, bits: int) -> ScaledSeries:
 
 def collect(coefficients: list[Any], is_complex: bool) -> ScaledSeries:
     """Read balls into float64 mantissas; complex parts share the exponent of the larger one."""
-    if is_complex:
-        real = [_split_ball(c.real) for c in coefficients]
-        imag = [_split_ball(c.imag) for c in coefficients]
-        parts = np.array([[r[0], i[0]] for r, i in zip(real, imag, strict=True)])
-        powers = np.array([[r[1], i[1]] for r, i in zip(real, imag, strict=True)], dtype=np.int64)
-        radii = np.array([[r[2], i[2]] for r, i in zip(real, imag, strict=True)])
-        radius_powers = np.array([[r[3], i[3]] for r, i in zip(real, imag, strict=True)], dtype=np.int64)
-    else:
-        rows = [_split_ball(c) for c in coefficients]
-        parts = np.array([[r[0]] for r in rows])
-        powers = np.array([[r[1]] for r in rows], dtype=np.int64)
-        radii = np.array([[r[2]] for r in rows])
-        radius_powers = np.array([[r[3]] for r in rows], dtype=np.int64)
-    powers[parts == 0] = np.iinfo(np.int64).min // 4
-    radius_powers[radii == 0] = np.iinfo(np.int64).min // 4
-    top = powers.max(axis=1)
-    top[(parts == 0).all(axis=1)] = 0
-    radius_top = np.maximum(radius_powers.max(axis=1), -(1 << 40))
-    with np.errstate(under="ignore"):
-        shifts = np.maximum(powers - top[:, None], -2000).astype(np.int32)
-        mantissas = np.ldexp(parts, shifts)
-        radius_shifts = np.maximum(radius_powers - radius_top[:, None], -2000).astype(np.int32)
-        radius = np.ldexp(radii, radius_shifts).sum(axis=1)
-        # Rounding a midpoint to float64, and the shift: at most 2 u |mantissa| a part, and a subnormal.
-        joint = np.maximum(top, radius_top)
-        radius = np.ldexp(radius, np.maximum(radius_top - joint, -2000).astype(np.int32))
-        rounding = 2 * UNIT_ROUNDOFF * np.abs(mantissas).sum(axis=1) + 2.0**-1060
-        rounding[(parts == 0).all(axis=1)] = 0.0
-        radius += np.ldexp(rounding, np.maximum(top - joint, -2000).astype(np.int32)) + 2.0**-1060
+    balls = [(c.real, c.imag) if is_complex else (c,) for c in coefficients]
+    # float64 holds the exponents exactly; columns: mantissa, exponent, and those of the radius.
+    table = np.array([[_split_exact(b.mid()) + _split_exact(b.rad()) for b in row] for row in balls])
+    parts, powers, radii, radius_powers = table.transpose(2, 0, 1)
+    top, radius_top = powers.max(axis=1), radius_powers.max(axis=1)
+    joint = np.maximum(top, radius_top)
+    mantissas = _shifted(parts, powers - top[:, None])
+    # Rounding a midpoint to float64: u |mantissa| a part, and what a shift leaves of the smaller part.
+    rounding = 2 * UNIT_ROUNDOFF * np.abs(mantissas).sum(axis=1)
+    radius = _shifted(_shifted(radii, radius_powers - radius_top[:, None]).sum(axis=1), radius_top - joint)
+    radius = 1.001 * (radius + _shifted(rounding, top - joint))
     return ScaledSeries(
         _from_parts(mantissas, np.dtype(np.complex128 if is_complex else np.float64)),
-        top,
-        radius * 1.001,
-        joint,
+        np.where(top > _ZERO, top, 0.0).astype(np.int64),
+        radius,
+        np.where(radius > 0, joint, 0.0).astype(np.int64),
     )
 
 
-def _split_ball(ball: Any) -> tuple[float, int, float, int]:
-    """Return (mantissa, exponent, radius mantissa, radius exponent), mantissas in [1/2, 1] or 0."""
-    middle, power = _split_exact(ball.mid())
-    radius, radius_power = _split_exact(ball.rad())
-    return middle, power, radius, radius_power
+def _shifted(values: NDArray[np.float64], exponents: NDArray[Any]) -> NDArray[np.float64]:
+    """Return ``values * 2**exponents``; what float64 does not hold becomes 0 or inf."""
+    with np.errstate(under="ignore", over="ignore"):
+        return np.asarray(np.ldexp(values, np.clip(exponents, -2200, 2200).astype(np.int32)))
 
 
-def _split_exact(number: Any) -> tuple[float, int]:
+_ZERO = -(2.0**60)  # the exponent of 0: below every other, and exact in float64
+
+
+def _split_exact(number: Any) -> tuple[float, float]:
+    """Return the mantissa in [1/2, 1], or 0, and the exponent of an exact FLINT number."""
     if not number.is_finite():
-        return math.inf, 0  # an unusable ball: the caller raises the precision
+        return math.inf, 0.0  # an unusable ball: the caller raises the precision
     mantissa, power = number.man_exp()
     whole = int(mantissa)
     if whole == 0:
-        return 0.0, 0
+        return 0.0, _ZERO
     bits = whole.bit_length()
-    if bits <= 1000:
-        return math.ldexp(float(whole), -bits), int(power) + bits
-    return math.ldexp(float(whole >> (bits - 64)), -64), int(power) + bits
+    cut = max(bits - 64, 0)
+    return math.ldexp(float(whole >> cut), cut - bits), float(int(power) + bits)
 
 
 def _as_parts(values: NDArray[Any]) -> NDArray[np.float64]:

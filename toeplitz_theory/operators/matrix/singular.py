@@ -30,8 +30,9 @@ class SingularValues:
     log10 : ndarray, shape (k,), float64
         Their logarithms; -inf for an exact zero.
     relative_error : ndarray, shape (k,), float64
-        Bound of ``|computed - exact| / exact``, from the normwise error n u sigma_max of LAPACK's
-        eigensolver, or from residuals; infinite where only an upper bound is known.
+        Bound of ``|sigma - exact| / exact`` for `values` and for ``10**log10``, whose own rounding counts:
+        from the normwise error n u sigma_max of LAPACK's eigensolver, or from residuals; infinite where only
+        an upper bound is known.
     method : str
         Where they come from; for extreme ones of long sections, whether it is proved that none was missed.
 
@@ -56,6 +57,7 @@ class SingularValues:
         return SingularValues(self.values[which], self.log10[which], self.relative_error[which], self.method)
 
 
+_MOST_WORK = 5e10  # steps^2 * n * bits of a bidiagonalisation: some ten seconds
 _POOR = 1e-6  # relative error above which a value is computed from the inverse instead
 
 
@@ -90,7 +92,7 @@ def all_values(taps: Kernel, deep: bool = True) -> SingularValues:
     n, zeros = taps.size, leading_zeros(taps)
     scaled, exponent = split_scale(taps)
     values = dense_values(scaled)
-    log10, error = _with_error(values, exponent, n * UNIT_ROUNDOFF * float(values[0]))
+    log10, error = _with_error(values, exponent, _noise(values))
     error[n - zeros :] = 0.0
     values = shift_exponent(values, exponent)
     method = "singular value decomposition" if np.iscomplexobj(taps) else "eigenvalues of the Hankel matrix"
@@ -101,11 +103,26 @@ def all_values(taps: Kernel, deep: bool = True) -> SingularValues:
         try:
             log10[chosen], error[chosen], how = _deep_values(taps[zeros:], log10[rest], error[rest])
         except NumericalError as reason:  # the errors stay infinite, and say so
-            return SingularValues(values, log10, error, f"{method}; {reason}")
+            return SingularValues(values, log10, error + _log_error(log10, exponent), f"{method}; {reason}")
         method += f"; the smallest {count} by {how}"
-        with np.errstate(under="ignore", over="ignore"):
-            values[chosen] = 10.0 ** log10[chosen]
-    return SingularValues(values, log10, error, method)
+        values[chosen] = _power_of_ten(log10[chosen])
+    return SingularValues(values, log10, error + _log_error(log10, exponent), method)
+
+
+def _noise(values: NDArray[np.float64]) -> float:
+    """Return the absolute error of all ``values``, descending, from a backward stable eigensolver."""
+    return (values.size + 8) * UNIT_ROUNDOFF * float(values[0])
+
+
+def _power_of_ten(log10: NDArray[np.float64]) -> NDArray[np.float64]:
+    with np.errstate(under="ignore", over="ignore"):
+        return np.asarray(10.0**log10)
+
+
+def _log_error(log10: NDArray[np.float64], exponent: int) -> NDArray[np.float64]:
+    """Return the relative error that logarithms make, of taps scaled by 2**exponent; 0 for an exact 0."""
+    sizes = 1.0 + abs(exponent) + math.log(10.0) * np.abs(log10)
+    return np.where(np.isfinite(log10), 8.0 * UNIT_ROUNDOFF * sizes, 0.0)
 
 
 def _deep_values(
@@ -114,15 +131,24 @@ def _deep_values(
     """Return log10 of the values smaller than ``others``, their relative errors, and how they were found."""
     count = taps.size - others.size
     bits = log10_condition(taps, tight=False).upper / math.log10(2.0) + 8
+    by_elimination, problem = None, ""
     try:
         log10, error = smallest_by_deflation(taps, count, bits, float(others[0]) * math.log2(10.0))
-    except NumericalError:  # the other way is slower, and needs no pivots
-        error = np.full(count, np.inf)
-    if error.max() <= _POOR and _make_the_determinant(
-        taps, np.concatenate([others, log10]), np.concatenate([errors, error])
-    ):
-        return log10, error, "elimination from the corner of the inverse"
-    return *smallest_values(taps, count, bits), "bidiagonalisation of the inverse"
+        if _make_the_determinant(taps, np.concatenate([others, log10]), np.concatenate([errors, error])):
+            by_elimination = log10, error, "elimination from the corner of the inverse"
+            if error.max() <= _POOR:
+                return by_elimination
+    except NumericalError as reason:
+        problem = str(reason)
+    # The other way needs no pivots; it is slower, and much slower in many bits.
+    if min(4 * count + 64, taps.size) ** 2 * taps.size * bits <= _MOST_WORK:
+        try:
+            return *smallest_values(taps, count, bits), "bidiagonalisation of the inverse"
+        except NumericalError as reason:
+            problem = str(reason)
+    if by_elimination is None:
+        raise NumericalError(problem or f"the {count} smallest singular values need {bits:.0f} bits and more")
+    return by_elimination
 
 
 def _make_the_determinant(taps: Kernel, log10: NDArray[np.float64], error: NDArray[np.float64]) -> bool:
@@ -152,9 +178,8 @@ def extreme_values(taps: Kernel, count: int, which: str) -> SingularValues:
     find = smallest if which == "smallest" else largest
     log10, error, method = find(taps[zeros:], rest) if rest else (np.zeros(0), np.zeros(0), "exact")
     log10, error = np.append(log10, np.full(exact, -np.inf)), np.append(error, np.zeros(exact))
-    with np.errstate(under="ignore", over="ignore"):
-        values = 10.0**log10
-    return SingularValues(values, log10, error, method)
+    error += _log_error(log10, split_scale(taps)[1])
+    return SingularValues(_power_of_ten(log10), log10, error, method)
 
 
 def _interleaved(taps: Kernel, n: int, step: int, count: int, which: str) -> SingularValues:
@@ -171,9 +196,8 @@ def _interleaved(taps: Kernel, n: int, step: int, count: int, which: str) -> Sin
     logs, errors = np.concatenate(log10), np.concatenate(error)
     order = np.argsort(-logs, kind="stable")
     order = order[-count:] if which == "smallest" else order[:count]
-    with np.errstate(under="ignore", over="ignore"):
-        values = 10.0 ** logs[order]
-    return SingularValues(values, logs[order], errors[order], f"{step} interleaved sections; {notes[0]}")
+    note = f"{step} interleaved sections; {notes[0]}"
+    return SingularValues(_power_of_ten(logs[order]), logs[order], errors[order], note)
 
 
 def _with_error(

@@ -1,9 +1,9 @@
-"""Solving T x = y for a causal Toeplitz section, with measured errors, refused where they are too large."""
+"""Solving T x = y for a causal Toeplitz section with proved errors, in more bits where float64 fails."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import flint
@@ -20,6 +20,7 @@ from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, shift_exponent, sp
 
 _BLOCK = 256  # below this a triangular solve beats FFT
 _LAST_PRECISION = 1 << 14
+RTOL = 1e-10  # relative error of x that `solve` promises unless told otherwise
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ class Solution:
         Largest over the columns of ``||y - T x|| / (||w||_1 ||x|| + ||y||)``, the rounding of the residual
         included: x solves exactly a system whose data differ by this much, relatively.
     forward_error : float
-        Upper bound of ``||x - T^-1 y||_inf / ||T^-1 y||_inf``, largest over the columns; infinite where
-        float64 cannot tell or where it was not asked for.
+        Upper bound of ``||x - T^-1 y||_inf / ||T^-1 y||_inf``, largest over the columns; infinite
+        where it was not asked for, or nothing of x is left in float64's range.
     method : str
         "substitution" (float64, blocks with FFT) or "ball arithmetic".
     """
@@ -77,7 +78,7 @@ def _halve(taps: NDArray[Any], block: NDArray[Any], x: NDArray[Any]) -> None:
     _halve(taps, block, x[..., half:])
 
 
-def solve(taps: Kernel, y: NDArray[Any], rtol: float | None = None, full: bool = False) -> Solution:
+def solve(taps: Kernel, y: NDArray[Any], rtol: float | None = RTOL, full: bool = False) -> Solution:
     """Solve T x = y for the section with first column ``taps`` (n,) and y of shape (n,) or (n, m).
 
     See `CausalToeplitz.solve`.
@@ -92,71 +93,99 @@ def solve(taps: Kernel, y: NDArray[Any], rtol: float | None = None, full: bool =
     if rtol is not None and not rtol > 0:
         raise InputError(f"rtol is {rtol}: the relative error allowed in x, a positive number")
     rows = np.ascontiguousarray(y.reshape(n, -1).T)
+    solution = _by_substitution(taps, rows, rtol is not None or full)
+    if solution is None or (rtol is not None and solution.forward_error > rtol):
+        solution = _by_balls(taps, rows)
+    if not np.isfinite(solution.x).all():
+        raise NumericalError(
+            "x overflows float64 (1.8e308), so no accuracy can be had: solve a shorter section, or rescale y"
+        )
+    if rtol is not None and solution.forward_error > rtol:
+        least = "x is below float64's range (2.2e-308): rescale y"
+        best = f"float64 can state x to {solution.forward_error:.1e} at best"
+        raise NumericalError(
+            f"rtol = {rtol:g} cannot be had: {least if np.abs(solution.x).max() < 1e-290 else best}"
+        )
+    x = np.ascontiguousarray(solution.x.T).reshape(y.shape)
+    return replace(solution, x=x)
+
+
+def _by_substitution(taps: Kernel, rows: NDArray[Any], forward: bool) -> Solution | None:
+    """Return the rows x by substitution in float64; None where that cannot hold x."""
     scaled, exponent = split_scale(taps)
-    right, right_exponent = split_scale(rows)
+    if scaled[0] == 0:
+        return None
+    right, exponents = zip(*map(split_scale, rows), strict=True)
     with np.errstate(over="ignore", invalid="ignore"):
-        x = substitute(scaled, right)
-    if not np.isfinite(x).all():
-        raise NumericalError(_OVERFLOW)
-    found = _assess(scaled, right, x, rtol is not None or full)
-    if rtol is not None and found.forward_error > rtol:
-        found = _solve_in_balls(scaled, right)
-        if found.forward_error > rtol:
-            raise NumericalError(
-                f"rtol = {rtol:g} cannot be had: float64 can state x to {found.forward_error:.1e} at best"
-            )
-    x = shift_exponent(np.ascontiguousarray(found.x), right_exponent - exponent)
-    if not np.isfinite(x).all():
-        raise NumericalError(_OVERFLOW)
-    return Solution(x.T.reshape(y.shape), found.backward_error, found.forward_error, found.method)
+        x = substitute(scaled, np.stack(right))
+        if not np.isfinite(x).all():
+            return None
+        inverse = inverse_series(taps).common() if forward else None
+        parts = []
+        for row, target, e in zip(x, right, exponents, strict=True):
+            residual, backward = _residual(scaled, target, row)
+            error = math.inf if inverse is None else _forward_bound(inverse, exponent, residual, row)
+            parts.append((shift_exponent(row, e - exponent), backward, error))
+    return _solution(parts, "substitution")
 
 
-_OVERFLOW = "x overflows float64 (1.8e308), so no accuracy can be had: solve a shorter section, or rescale y"
+def _by_balls(taps: Kernel, rows: NDArray[Any]) -> Solution:
+    """Return the rows x(z) = y(z)/a(z) mod z^n, right to float64's rounding of the largest entry."""
+    scaled, exponent = split_scale(taps)
+    parts = []
+    for row in rows:
+        series, top, error = _divide(taps, row)
+        # In units in which neither side is above 1: taps 2**-exponent, x 2**-top and their product.
+        top = max(top, split_scale(row)[1] - exponent)
+        backward = _residual(scaled, shift_exponent(row, -top - exponent), series.at(top))[1]
+        parts.append((series.at(0), backward, error))
+    return _solution(parts, "ball arithmetic")
 
 
-def _assess(taps: NDArray[Any], y: NDArray[Any], x: NDArray[Any], forward: bool) -> Solution:
-    """Measure the errors of the rows x as solutions of T x = y, rounding of the measurement included."""
-    n, u = taps.size, UNIT_ROUNDOFF
-    sizes = np.abs(taps)
-    inverse = inverse_series(taps) if forward else None
-    worst_backward, worst_forward = 0.0, 0.0 if forward else math.inf
-    # Direct sums, not FFT: their rounding is small against |T||x| entry by entry, also where x grows by 1e90.
-    for row, target in zip(x, y, strict=True):
-        magnitude = np.convolve(sizes, np.abs(row))[:n] + np.abs(target)
-        residual = np.abs(target - np.convolve(taps, row)[:n]) + 4 * (n + 4) * u * magnitude
-        top = float(np.max(np.abs(row), initial=1.0))  # keeps the squares of the norms in range
-        norms = [float(np.linalg.norm(v / top)) for v in (residual, row, target)]
-        scale = float(sizes.sum()) * norms[1] + norms[2]
-        worst_backward = max(worst_backward, norms[0] / scale if scale else 0.0)
-        if inverse is not None:
-            worst_forward = max(worst_forward, _forward_bound(inverse, residual, row))
-    return Solution(x, worst_backward, worst_forward, "substitution")
+def _solution(parts: list[tuple[NDArray[Any], float, float]], method: str) -> Solution:
+    """Put rows and their errors together; what float64 rounds below its normal range counts as an error."""
+    backward = forward = 0.0
+    for row, off, error in parts:
+        largest = float(np.abs(row).max())
+        if error > 0 and largest < 2.0**-960:
+            subnormal = 2.0**-1073 / largest if largest else math.inf
+            off, error = off + subnormal, error + subnormal
+        backward, forward = max(backward, off), max(forward, error)
+    return Solution(np.stack([row for row, _, _ in parts]), backward, forward, method)
 
 
-def _forward_bound(inverse: ScaledSeries, residual: NDArray[np.float64], x: NDArray[Any]) -> float:
-    """Bound ``||x - exact||_inf / ||exact||_inf`` by ``|T^-1| residual``, entry by entry."""
-    taps, exponent, error = inverse.common()
+def _residual(taps: NDArray[Any], y: NDArray[Any], x: NDArray[Any]) -> tuple[NDArray[np.float64], float]:
+    """Return ``|y - T x|`` with the rounding of this computation added, and the backward error.
+
+    Direct sums, not FFT: their rounding is small against |T||x| entry by entry, also where x grows by 1e90.
+    """
     n = taps.size
-    with np.errstate(over="ignore", under="ignore"):
-        bound = float(np.convolve(np.abs(taps), residual)[:n].max()) + error * float(residual.max())
-        bound *= 1 + 8 * n * UNIT_ROUNDOFF  # positive terms: relative rounding n u
-        worst = float(np.ldexp(bound, exponent))
+    sizes = np.abs(taps)
+    magnitude = np.convolve(sizes, np.abs(x))[:n] + np.abs(y)
+    residual = np.abs(y - np.convolve(taps, x)[:n]) + 4 * (n + 4) * UNIT_ROUNDOFF * magnitude
+    top = float(np.max(np.abs(x), initial=1.0))
+    residual += 4 * (n + 1) * 2.0**-1074 * top  # of products that underflow, and of scaled taps that did
+    # Divided by top, the squares in the norms stay in range.
+    norms = [float(np.linalg.norm(v / top)) for v in (residual, x, y)]
+    scale = float(sizes.sum()) * norms[1] + norms[2]
+    return residual, norms[0] / scale if scale else 0.0
+
+
+def _forward_bound(
+    inverse: tuple[NDArray[Any], int, float], scale: int, residual: NDArray[np.float64], x: NDArray[Any]
+) -> float:
+    """Bound ``||x - exact||_inf / ||exact||_inf`` by ``|T^-1| residual``, T divided by 2**scale."""
+    taps, exponent, error = inverse
+    n = taps.size
+    bound = float(np.convolve(np.abs(taps), residual)[:n].max()) + error * float(residual.max())
+    bound *= 1 + 8 * n * UNIT_ROUNDOFF  # positive terms: relative rounding n u
+    worst = float(shift_exponent(np.array([bound]), exponent + scale)[0])
     largest = float(np.max(np.abs(x)))
-    if worst == 0.0:
-        return 0.0
     return worst / (largest - worst) if worst < largest else math.inf
 
 
-def _solve_in_balls(taps: NDArray[Any], y: NDArray[Any]) -> Solution:
-    """Return the rows x(z) = y(z)/a(z) mod z^n, right to float64's rounding of the largest entry."""
-    found = [_divide(taps, row) for row in y]
-    x = np.stack([values for values, _ in found])
-    backward = _assess(taps, y, x, False).backward_error
-    return Solution(x, backward, max(error for _, error in found), "ball arithmetic")
-
-
-def _divide(taps: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], float]:
-    """Return y(z)/a(z) and its largest error relative to its largest entry, by balls."""
+def _divide(taps: NDArray[Any], y: NDArray[Any]) -> tuple[ScaledSeries, int, float]:
+    """Return y(z)/a(z) by balls, its largest exponent, and its error relative to its largest entry."""
     is_complex = bool(np.iscomplexobj(taps) or np.iscomplexobj(y))
     kind = flint.acb_series if is_complex else flint.arb_series
     bits = 128
@@ -167,8 +196,9 @@ def _divide(taps: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], float]:
         values, exponent, _ = series.common()
         largest = float(np.max(np.abs(values)))
         error = float(series.errors(exponent).max())
-        if largest == 0.0 or error <= 8 * UNIT_ROUNDOFF * largest:
-            relative = error / (largest - error) if largest else 0.0
-            return shift_exponent(values, exponent), relative
+        if not series.radii.any():
+            return series, exponent, 0.0
+        if error <= 8 * UNIT_ROUNDOFF * largest:
+            return series, exponent, error / (largest - error)
         bits *= 2
     raise NumericalError(f"T x = y needs more than {_LAST_PRECISION} bits: solve a shorter section")

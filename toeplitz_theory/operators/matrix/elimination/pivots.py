@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toeplitz_theory.errors import NumericalError
-from toeplitz_theory.operators.bits import TooFewBits, floats, log2_modulus, precision
+from toeplitz_theory.operators.bits import TooFewBits, balls, floats, log2_modulus, precision
 
 # Columns of an elimination without pivoting, joined to blocks with moderate entries.
 
@@ -165,18 +165,20 @@ class Elimination:
     cuts: list[Cut]
 
 
-def eliminate(taps: NDArray[Any], bits: float, count: int, floor: float) -> Elimination:
+def eliminate(taps: NDArray[Any], bits: float, count: int, floor: float, exponent: int = 0) -> Elimination:
     """Eliminate until what remains of ``J T^-1`` is below ``2**floor``.
 
     Parameters
     ----------
     taps : ndarray, shape (n,)
-        First column of T, first tap not zero, scaled near 1.
+        First column of T, first tap not zero; it is taken times ``2**-exponent``.
     bits : float
         At least log2 of the condition number of T.
     count : int
         Number of values thought to be above ``2**floor``: sets the first guess of the bits needed.
     floor : float
+    exponent : int
+        That of the largest tap.
 
     Raises
     ------
@@ -193,7 +195,7 @@ def eliminate(taps: NDArray[Any], bits: float, count: int, floor: float) -> Elim
     while guard <= _MOST_GUARD:
         try:
             with precision(int(max(bits, 0)) + guard, terms=taps.size):
-                return _Run(_moments(taps, perturb), guard).run(floor, 3 * count + 64)
+                return _Run(_moments(balls(taps, -exponent), perturb), guard).run(floor, 3 * count + 64)
         except TooFewBits:
             guard *= 2
         except ZeroDivisionError:
@@ -201,12 +203,11 @@ def eliminate(taps: NDArray[Any], bits: float, count: int, floor: float) -> Elim
     raise NumericalError("elimination from the corner of the inverse meets vanishing pivots")
 
 
-def _moments(taps: NDArray[Any], perturb: bool) -> list[Any]:
+def _moments(taps: list[Any], perturb: bool) -> list[Any]:
     """Return g_0 ... g_{n-1}, and a zero."""
-    n = taps.size
-    is_complex = bool(np.iscomplexobj(taps))
-    kind = flint.acb_series if is_complex else flint.arb_series
-    inverse = kind(taps.tolist(), n).inv()
+    n = len(taps)
+    kind = flint.acb_series if isinstance(taps[0], flint.acb) else flint.arb_series
+    inverse = kind(taps, n).inv()
     moments = [inverse[n - 1 - m] for m in range(n)]
     if perturb:
         random = np.random.default_rng(0).standard_normal(n).tolist()

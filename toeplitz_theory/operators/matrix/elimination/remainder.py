@@ -29,6 +29,8 @@ _SURE = 16.0  # log2: elimination goes on until S is so near to the values wante
 _MOST = 24  # products of the block power iteration
 _SETTLED = 1e-11
 _LIFT = 2.0**10
+_MOST_CUTS = 4
+_ACCURATE = 1e-7
 _CLIP = 400.0  # bits above S beyond which S does not touch a pivot
 
 Matrix = NDArray[Any]
@@ -66,24 +68,37 @@ def smallest_by_deflation(
     >>> log10.round(6), bool(error[0] < 1e-10)
     (array([-63.004365]), True)
     """
-    scaled, exponent = split_scale(taps)
+    exponent = split_scale(taps)[1]
     wanted = -math.log2(taps.size * UNIT_ROUNDOFF * 1e6) - (log2_norm - exponent)  # of G's values
-    found = eliminate(scaled, bits, count, wanted + _SURE)
-    cut = _best_cut(found, wanted)
+    found = eliminate(taps, bits, count, wanted + _SURE, exponent)
+    log2, error = np.zeros(count), np.full(count, np.inf)
+    for cut in _best_cuts(found, wanted)[:_MOST_CUTS]:
+        other, wrong = _at_cut(found, cut, count, wanted)
+        # Each value from the cut that tells most about it.
+        log2, error = np.where(wrong < error, other, log2), np.minimum(wrong, error)
+        if error.max() <= _ACCURATE:
+            break
+    return (exponent - log2) * math.log10(2.0), error
+
+
+def _at_cut(
+    found: Elimination, cut: Cut, count: int, wanted: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return log2 of G's ``count`` largest singular values, ascending, and their relative errors."""
     rest = Remainder(found.lower[:, : cut.k], cut)
-    above = 2.0 ** min(wanted - 1 - cut.exponent, 500.0)
+    above = 2.0 ** min(max(wanted - 1 - cut.exponent, -900.0), 500.0)
     rest.iterate(int(1.4 * max(count - cut.k, 0)) + 24, above)
     log2, error = _combine(found, rest, above)
     if log2.size < count:
         raise NumericalError("fewer singular values were found below float64's noise than there are")
     log2 = log2[:count][::-1]
     settled = float(np.linalg.norm(rest.residuals[rest.values > above]))
-    error = error + (rest.noise + settled) * 2.0 ** np.minimum(cut.exponent - log2, 0.0)
-    return (exponent - log2) * math.log10(2.0), error
+    # What is absolute in S counts for more in values below it.
+    return log2, error + (rest.noise + settled) * 2.0 ** np.minimum(cut.exponent - log2, 1000.0)
 
 
-def _best_cut(found: Elimination, wanted: float) -> Cut:
-    """Return the cut that promises the least error: well parted, columns of L well conditioned."""
+def _best_cuts(found: Elimination, wanted: float) -> list[Cut]:
+    """Return the cuts, those first that promise the least error: well parted, L well conditioned."""
     triangle = np.asarray(np.linalg.qr(found.lower, mode="r"))
 
     def promise(cut: Cut) -> float:
@@ -93,7 +108,7 @@ def _best_cut(found: Elimination, wanted: float) -> Cut:
         coupling = 2.0 ** (-2.0 * max(above, -200.0) - 6.0) / UNIT_ROUNDOFF
         return condition + noise + (coupling if cut.k else 0.0)
 
-    return min(found.cuts, key=promise)
+    return sorted(found.cuts, key=promise)
 
 
 class Remainder:
