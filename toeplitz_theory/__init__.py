@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submodules=["checkpoints", "errors", "operators", "plots", "reports", "retention", "tmm", "training"],
     submod_attrs={
         "operators": [
+            "CausalMatrix",
             "CausalToeplitz",
             "Condition",
             "FredholmIndex",

@@ -14,6 +14,8 @@ from toeplitz_theory.operators.matrix import condition, information, nullity, re
 from toeplitz_theory.operators.matrix.inverse import ScaledSeries, inverse_series
 from toeplitz_theory.operators.matrix.solve import RTOL
 from toeplitz_theory.operators.product import CausalProduct, dense_causal
+from toeplitz_theory.operators.recovery.finite import section_recovery
+from toeplitz_theory.operators.recovery.results import Recovery
 from toeplitz_theory.operators.rounding import shift_exponent, split_scale
 
 _DENSE_UP_TO = 2048  # above, a few extreme singular values are found without a matrix
@@ -146,6 +148,38 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
         8.37 of 8.792 bits per token at bfloat16
         """
         return information.bits_at(self.kernel, dtype, self._full_kernel)
+
+    def recovery(self, snr: float, position: int | None = None) -> Recovery:
+        """Return the share of one input that the outputs up to L later give back, by exact least squares.
+
+        As `Symbol.recovery`, with no inputs before the beginning and no outputs after the end; for positions
+        and sections that grow it tends to that curve. O(n^2) operations.
+
+        Parameters
+        ----------
+        snr : float
+            Ratio of the variances of input and noise, positive and finite.
+        position : int, optional
+            Which input; the middle one by default. The curve's horizon is the last output.
+
+        Returns
+        -------
+        Recovery
+            Its error is an estimate, and its limit the share at the last output.
+
+        Raises
+        ------
+        InputError
+            If snr is not positive and finite, or there is no such position.
+        NumericalError
+            If ``snr * weight**2`` leaves float64's range.
+
+        Examples
+        --------
+        >>> CausalToeplitz([1.0, -2.0], n=8).recovery(snr=1e6).share([0, 1]).round(3)
+        array([0.25 , 0.812])
+        """
+        return section_recovery(self.kernel, snr, position)
 
     def __repr__(self) -> str:
         return f"CausalToeplitz(n={self.shape[0]}, dtype={self.dtype})"

@@ -9,8 +9,9 @@ That winding number is proved arc by arc (`residual`, `deflated`).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +20,9 @@ from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators.circle.arcs import UNIT
 from toeplitz_theory.operators.layers.determinant import ResidualWinding
 from toeplitz_theory.operators.symbol import Symbol
+
+if TYPE_CHECKING:
+    from toeplitz_theory.operators.recovery.results import Memory, Recovery
 
 Matrix = NDArray[Any]
 
@@ -140,6 +144,74 @@ class MultiHeadSymbol:
         if count is None:
             return MatrixIndex(None, False, f"no proof within {arcs} arcs, and samples do not settle")
         return MatrixIndex(-count, False, f"estimate from {samples} samples: no proof within {arcs} arcs")
+
+    def recovery(self, snr: float = math.inf, residual: bool = True, horizon: int | None = None) -> Recovery:
+        """Return the share of its input that the layer's outputs give back within L tokens, all channels.
+
+        As `Symbol.recovery`, with the matrix-valued outer factor by Wilson's iteration on 4 n nodes: an
+        estimate, its error what is seen to fold back on that grid. Some ten steps of 60 d^3 operations on
+        each node.
+
+        Parameters
+        ----------
+        snr : float
+            Ratio of the variances of an input and of the noise on each output channel. Without noise the
+            curve is that of little noise, and ``mean_delay`` is minus the index over the width.
+        residual : bool
+            Whether the input itself is added to the output.
+        horizon : int, optional
+            The longest delay, in tokens; 4 n by default.
+
+        Returns
+        -------
+        Recovery
+
+        Raises
+        ------
+        InputError
+            If snr is not positive, or the horizon is not an integer >= 0.
+        NumericalError
+            If the factorisation does not converge.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> layer = MultiHeadSymbol([[1.0, -2.0], [1.0, 0.5]], np.eye(4), np.eye(4))
+        >>> layer.recovery(snr=1e6, residual=False, horizon=2).curve.round(3)
+        array([0.625, 0.906, 0.977])
+        """
+        from toeplitz_theory.operators.recovery.layers import layer_recovery
+
+        return layer_recovery(self, snr, residual, horizon)
+
+    def memory(self, residual: bool = True, noise: float = 0.0) -> Memory:
+        """Return how many input channels k tokens back can be read off the last output vector, for every k.
+
+        ``C_k = tr(A_k^H S^-1 A_k)``, A_k the layer's coefficients and S = sum_k A_k A_k^H + noise I the
+        covariance of the outputs, white input. The sum is the rank of the outputs without noise: the width,
+        where the layer is not degenerate.
+
+        Parameters
+        ----------
+        residual : bool
+            Whether the input itself is added to the output.
+        noise : float
+            Variance of white noise on each output channel.
+
+        Raises
+        ------
+        InputError
+            If every output is 0, or the noise is negative.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> MultiHeadSymbol([[1.0, 1.0]], np.eye(2), np.eye(2)).memory(residual=False).shares.round(12)
+        array([1., 1.])
+        """
+        from toeplitz_theory.operators.recovery.layers import layer_memory
+
+        return layer_memory(self, residual, noise)
 
 
 def proved_nonsingular(matrix: Matrix) -> bool:
