@@ -153,7 +153,9 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
         """Return the share of one input that the outputs up to L later give back, by exact least squares.
 
         As `Symbol.recovery`, with no inputs before the beginning and no outputs after the end; for positions
-        and sections that grow it tends to that curve. O(n^2) operations.
+        and sections that grow it tends to that curve. With little noise a section knows more, since it knows
+        that nothing came before: 1 - 2 z grows by 2 a token, so over k tokens that shows at a noise of
+        2**-k. O(n^2) operations.
 
         Parameters
         ----------
@@ -176,8 +178,8 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
 
         Examples
         --------
-        >>> CausalToeplitz([1.0, -2.0], n=8).recovery(snr=1e6).share([0, 1]).round(3)
-        array([0.25 , 0.812])
+        >>> CausalToeplitz([1.0, -2.0], n=64).recovery(snr=10.0).share([0, 1]).round(3)
+        array([0.242, 0.798])
         """
         return section_recovery(self.kernel, snr, position)
 

@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 from toeplitz_theory.tmm.autoencoder import TMMForAutoencoding
 from toeplitz_theory.tmm.config import TMMConfig
 from toeplitz_theory.tmm.modeling import TMMForCausalLM, TMMModel
-from toeplitz_theory.tmm.penalty import jensen_deficit
+from toeplitz_theory.tmm.penalty import jensen_deficit, mean_delay, recovery_share
 from toeplitz_theory.tmm.products import causal_toeplitz_product
 
 AutoConfig.register(TMMConfig.model_type, TMMConfig, exist_ok=True)
@@ -23,4 +23,6 @@ __all__ = [
     "TMMModel",
     "causal_toeplitz_product",
     "jensen_deficit",
+    "mean_delay",
+    "recovery_share",
 ]

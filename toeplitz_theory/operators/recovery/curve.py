@@ -307,7 +307,7 @@ def _mean_delay(scaled: Scaled, outer: _Outer | None) -> float | None:
     if outer is None:
         return None
     n = scaled.values.size
-    points = 1 << math.ceil(math.log2(_POINTS_PER_TAP * n + 1))
+    points = max(1 << 12, 1 << math.ceil(math.log2(max(8 * n, min(256 * n, 1 << 19)))))
     k = np.arange(n)
     a, weights = on_circle(scaled.values, points)
     g = on_circle(outer.taps, points)[0]
@@ -318,5 +318,5 @@ def _mean_delay(scaled: Scaled, outer: _Outer | None) -> float | None:
     turns = weights * (np.conj(c) * (slope_a - c * slope_g) / g).real
     power = weights * np.abs(c) ** 2
     delays = [float(turns[part].sum() / power[part].sum()) for part in (slice(0, None, 2), slice(1, None, 2))]
-    middle = 0.5 * (delays[0] + delays[1])
-    return middle if abs(delays[0] - delays[1]) <= 1e-3 * (1.0 + abs(middle)) else None
+    middle = 0.5 * (delays[0] + delays[1])  # errs by the square of what the halves do
+    return middle if abs(delays[0] - delays[1]) <= 1e-2 * (1.0 + abs(middle)) else None
