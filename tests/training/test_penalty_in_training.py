@@ -11,12 +11,13 @@ from transformers import TrainerCallback
 from tests.training.curves import column
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators import Symbol
+from toeplitz_theory.tmm import jensen_deficit
 from toeplitz_theory.training import runner
-from toeplitz_theory.training.model_kernels import kernel_file, mean_jensen_deficit, named_kernels
+from toeplitz_theory.training.model_kernels import kernel_file, mean_over_kernels, named_kernels
 from toeplitz_theory.training.recipe import load_recipe
 from toeplitz_theory.training.token_cache import cached_tokens
 from toeplitz_theory.training.trained import build_model
-from toeplitz_theory.training.trainer import TMMTrainer, training_arguments
+from toeplitz_theory.training.trainer import TMMTrainer, penalties_of, training_arguments
 
 PENALTY = 0.3
 
@@ -44,7 +45,7 @@ def test_the_gradient_is_that_of_loss_and_penalty_once(recipe_file, tmp_path, pa
         callbacks=[kept],
         seed=recipe.training.seed,
         finish_checkpoint=lambda folder: None,
-        jensen_penalty=PENALTY,
+        penalties=penalties_of(recipe.training),
     )
     batch = [train[i]["input_ids"] for one in list(trainer.order)[:parts] for i in one]
     ids = torch.stack(batch)
@@ -54,8 +55,8 @@ def test_the_gradient_is_that_of_loss_and_penalty_once(recipe_file, tmp_path, pa
         sum(-np.log(abs(z)) for z in Symbol(weight.detach().double().numpy()[0]).zeros() if abs(z) < 1)
         for _, weight in named_kernels(plain)
     ]
-    assert mean_jensen_deficit(plain).item() == pytest.approx(np.mean(deficits), abs=0.02)
-    (plain(ids, labels=ids).loss + PENALTY * mean_jensen_deficit(plain)).backward()
+    assert mean_over_kernels(plain, jensen_deficit).item() == pytest.approx(np.mean(deficits), abs=0.02)
+    (plain(ids, labels=ids).loss + PENALTY * mean_over_kernels(plain, jensen_deficit)).backward()
     trainer.train()
     for name, weight in plain.named_parameters():
         torch.testing.assert_close(kept.kept[name], weight.grad, rtol=1e-4, atol=1e-7, msg=name)
@@ -83,6 +84,24 @@ def test_the_penalty_lowers_the_proved_deficit_and_the_loss_stays_plain(recipe_f
     )
     losses = [json.loads((tmp_path / name / "training.json").read_text()) for name in ("with", "without")]
     assert abs(losses[0]["validation_loss"] - losses[1]["validation_loss"]) < 0.5
+
+
+def test_the_delay_penalty_lowers_the_delay_that_recovery_gives(recipe_file, tmp_path):
+    steps = {"steps": "steps = 60\nlearning_rate = 0.01", "kernels_every": "kernels_every = 60"}
+    for name, tail in (("without", ""), ("with", "delay_penalty = 0.3")):
+        runner.train(recipe_file(**steps, tail=tail), tmp_path / name)
+
+    def delay(name, step):
+        kernels = load_file(kernel_file(tmp_path / name / "kernels", step)).values()
+        unit = [taps[0].astype(float) / np.linalg.norm(taps[0].astype(float)) for taps in kernels]
+        gains = [np.diff(Symbol(taps).recovery(snr=100.0, horizon=2048).curve, prepend=0.0) for taps in unit]
+        return np.mean([(gain * np.arange(len(gain))).sum() / gain.sum() for gain in gains])
+
+    begin = delay("with", 0)
+    assert begin == delay("without", 0) and delay("with", 60) < 0.5 * min(begin, delay("without", 60))
+    logged = column(tmp_path / "with", "mean_delay")
+    assert logged[2] == pytest.approx(begin, rel=0.1) and logged[60] < 0.5 * logged[2]
+    assert not column(tmp_path / "without", "mean_delay")
 
 
 def test_a_penalty_on_nothing_is_refused(recipe_file, tmp_path):

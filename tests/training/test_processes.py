@@ -17,10 +17,10 @@ from torch.distributed.tensor import DTensor
 from tests.training.children import command, finish, start, start_group, train
 from tests.training.curves import assert_same_run, column
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.tmm import TMMConfig, TMMForCausalLM
+from toeplitz_theory.tmm import TMMConfig, TMMForCausalLM, jensen_deficit
 from toeplitz_theory.training import runner
 from toeplitz_theory.training.batches import BatchOrder
-from toeplitz_theory.training.model_kernels import kernel_file, mean_jensen_deficit, save_kernels
+from toeplitz_theory.training.model_kernels import kernel_file, mean_over_kernels, save_kernels
 from toeplitz_theory.training.recipe import load_recipe
 from toeplitz_theory.training.token_cache import cached_tokens
 
@@ -129,7 +129,7 @@ def sharded_gradients(places) -> None:
         fully_shard(block, mesh=mesh)
     ids = torch.arange(64).reshape(4, 16) * 7 % 32
     for one, part in ((model, ids[torch.distributed.get_rank() :: 2]), (plain, ids)):
-        (one(part, labels=part).loss + 0.1 * mean_jensen_deficit(one)).backward()
+        (one(part, labels=part).loss + 0.1 * mean_over_kernels(one, jensen_deficit)).backward()
     for sharded, expected in zip(model.parameters(), plain.parameters(), strict=True):
         assert isinstance(sharded, DTensor)
         torch.testing.assert_close(sharded.grad.full_tensor(), expected.grad, rtol=1e-4, atol=1e-7)

@@ -20,6 +20,7 @@ _KEPT = {
     "learning_rate": "learning_rate",
     "grad_norm": "gradient_norm",
     "jensen_deficit": "jensen_deficit",
+    "mean_delay": "mean_delay",
 }
 
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -13,7 +13,6 @@ from torch.distributed.tensor import DTensor
 from toeplitz_theory.checkpoints.loading import CONFIG_KEY
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.files import written_whole
-from toeplitz_theory.tmm import jensen_deficit
 from toeplitz_theory.tmm.mixers import CausalKernels, ToeplitzKernel
 
 # Of the configuration, into the files of kernels, which do not say otherwise what they are kernels of.
@@ -63,14 +62,14 @@ def effective(module: CausalKernels) -> Tensor:
     return module.kernels()
 
 
-def mean_jensen_deficit(model: nn.Module) -> Tensor:
-    """Return the mean Jensen deficit of the kernels, in nats per token, differentiable in the parameters."""
+def mean_over_kernels(model: nn.Module, quantity: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return the mean over all kernels of ``quantity``, which gives (count,) numbers for taps (count, n)."""
     by_size: dict[int, list[Tensor]] = {}
     for module in model.modules():
         if isinstance(module, CausalKernels):
             taps = effective(module)
             by_size.setdefault(taps.shape[-1], []).append(taps)
-    return torch.cat([jensen_deficit(torch.cat(rows)) for rows in by_size.values()]).mean()
+    return torch.cat([quantity(torch.cat(rows)) for rows in by_size.values()]).mean()
 
 
 def kernels_can_learn(model: nn.Module) -> bool:

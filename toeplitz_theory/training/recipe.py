@@ -133,6 +133,7 @@ class TrainingSection(_Section):
     precision: Literal["float32", "bf16"] = "float32"
     sharding: Literal["none", "fsdp"] = "none"
     jensen_penalty: NonNegative = 0.0
+    delay_penalty: NonNegative = 0.0
     learning_rate: Positive = 1e-3
     warmup_steps: Annotated[int, Field(ge=0, lt=2**31)] = 100
     weight_decay: NonNegative = 0.0

@@ -39,7 +39,7 @@ from toeplitz_theory.training.resume import (
 from toeplitz_theory.training.token_cache import TokenCache, cached_tokens
 from toeplitz_theory.training.tokenizer import tokenizer_hash
 from toeplitz_theory.training.trained import WEIGHTS, build_model
-from toeplitz_theory.training.trainer import TMMTrainer, training_arguments
+from toeplitz_theory.training.trainer import TMMTrainer, penalties_of, training_arguments
 
 _BEGUN = "run.json"  # in work/: a run has begun here and has not ended
 
@@ -248,7 +248,7 @@ def _trainer(
         callbacks=callbacks,
         seed=settings.seed,
         finish_checkpoint=partial(finish_checkpoint, run=_recorded(recipe, placed) | data, history=history),
-        jensen_penalty=settings.jensen_penalty,
+        penalties=penalties_of(settings),
     )
     return trainer, checkpoint
 

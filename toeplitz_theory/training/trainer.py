@@ -14,16 +14,20 @@ from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from toeplitz_theory.errors import InputError, NumericalError, RunError
+from toeplitz_theory.tmm import jensen_deficit, mean_delay
 from toeplitz_theory.training.batches import BatchOrder
-from toeplitz_theory.training.model_kernels import kernels_can_learn, local, mean_jensen_deficit
+from toeplitz_theory.training.model_kernels import kernels_can_learn, local, mean_over_kernels
 from toeplitz_theory.training.recipe import Recipe, TrainingSection
 from toeplitz_theory.training.resume import checkpoint_folder, sealed_checkpoints
+
+Penalty = tuple[float, Callable[[Tensor], Tensor]]
 
 _WATCHED = {
     "loss": "loss",
     "eval_loss": "validation loss",
     "grad_norm": "gradient",
     "jensen_deficit": "Jensen deficit",
+    "mean_delay": "mean delay",
 }
 
 
@@ -36,9 +40,9 @@ class TMMTrainer(Trainer):
         Of the order of sequences.
     finish_checkpoint : callable
         Called with the folder of each checkpoint by one process, when all have written their files.
-    jensen_penalty : float
-        Times the mean Jensen deficit of the kernels is added to the training loss; what is logged as the loss
-        is without it.
+    penalties : dict
+        By the name of a quantity its weight and the function that gives it for kernels (count, n): weight
+        times its mean over all kernels is added to the training loss, which is logged without it.
     **kwargs
         As for Trainer.
     """
@@ -47,18 +51,19 @@ class TMMTrainer(Trainer):
     args: TrainingArguments
 
     def __init__(
-        self, *, seed: int, finish_checkpoint: Callable[[Path], None], jensen_penalty: float = 0.0, **kwargs
+        self, *, seed: int, finish_checkpoint: Callable[[Path], None], penalties: dict[str, Penalty], **kwargs
     ):
         super().__init__(**kwargs)
         self.finish_checkpoint = finish_checkpoint
         self.order = self._order(self.train_dataset, seed)
-        self.jensen_penalty = jensen_penalty
-        if jensen_penalty and not kernels_can_learn(self.model):
+        self.penalties = penalties
+        if penalties and not kernels_can_learn(self.model):
             raise InputError(
-                "training.jensen_penalty needs a model with trainable Toeplitz kernels; set it to 0"
+                "training.jensen_penalty and delay_penalty need a model with trainable Toeplitz kernels; "
+                "set them to 0"
             )
         self.penalty_due = False
-        self.deficits: list[Tensor] = []
+        self.penalised: dict[str, list[Tensor]] = {name: [] for name in penalties}
         self.bad_step = torch.tensor(0, device=self.args.device)
         self.add_callback(_StepWatch(self))
 
@@ -89,16 +94,18 @@ class TMMTrainer(Trainer):
         return self._loader(self.train_dataset, self.order)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """Return the loss, with the penalty's gradient in the first pass of each step."""
+        """Return the loss, with the gradient of the penalties in the first pass of each step."""
         result = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        if not (self.penalty_due and self.jensen_penalty):
+        if not (self.penalty_due and self.penalties):
             return result
         self.penalty_due = False
-        deficit = mean_jensen_deficit(self.model)
-        self.deficits.append(deficit.detach())
         # Adds nothing to the value, only to the gradient: the loss that is logged stays the plain one.
         # Processes average their gradients, and this one is the same in all: it counts once.
-        term = self.jensen_penalty * (deficit - deficit.detach())
+        term = torch.zeros((), device=self.args.device)
+        for name, (weight, quantity) in self.penalties.items():
+            value = mean_over_kernels(self.model, quantity)
+            self.penalised[name].append(value.detach())
+            term = term + weight * (value - value.detach())
         return (result[0] + term, result[1]) if isinstance(result, tuple) else result + term
 
     def training_step(self, model, inputs, num_items_in_batch=None) -> Tensor:
@@ -137,10 +144,11 @@ class TMMTrainer(Trainer):
         return self.accelerator.reduce(shifted.ne(-100).sum(), "sum")
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log, after refusing what is not finite; the mean Jensen deficit goes with the loss."""
-        if "loss" in logs and self.deficits:
-            logs["jensen_deficit"] = float(torch.stack(self.deficits).mean())
-            self.deficits.clear()
+        """Log, after refusing what is not finite; what is penalised goes with the loss."""
+        for name, values in self.penalised.items():
+            if "loss" in logs and values:
+                logs[name] = float(torch.stack(values).mean())
+                values.clear()
         self._refuse_nonfinite(logs)
         super().log(logs, start_time)
 
@@ -191,7 +199,21 @@ class _StepWatch(TrainerCallback):
         self.trainer.penalty_due = True
 
 
-# The Trainer's own settings, from a recipe.
+# The Trainer's settings, from a recipe.
+
+
+def penalties_of(settings: TrainingSection) -> dict[str, Penalty]:
+    """Return the penalties that a recipe asks for."""
+    penalties: dict[str, Penalty] = {
+        "jensen_deficit": (settings.jensen_penalty, jensen_deficit),
+        "mean_delay": (settings.delay_penalty, _delay_of_unit_norm),
+    }
+    return {name: penalty for name, penalty in penalties.items() if penalty[0]}
+
+
+def _delay_of_unit_norm(taps: Tensor) -> Tensor:
+    """Return the mean delay where the noise is a hundredth of the output: no kernel gains by shrinking."""
+    return mean_delay(taps / taps.detach().norm(dim=-1, keepdim=True).clamp_min(1e-30), snr=100.0)
 
 
 # Seconds that processes wait for each other: one of them may be tokenising a large corpus.
