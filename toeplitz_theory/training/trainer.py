@@ -213,7 +213,7 @@ def penalties_of(settings: TrainingSection) -> dict[str, Penalty]:
 
 def _delay_of_unit_norm(taps: Tensor) -> Tensor:
     """Return the mean delay where the noise is a hundredth of the output: no kernel gains by shrinking."""
-    return mean_delay(taps / taps.detach().norm(dim=-1, keepdim=True).clamp_min(1e-30), snr=100.0)
+    return mean_delay(taps / taps.norm(dim=-1, keepdim=True).clamp_min(1e-30), snr=100.0)
 
 
 # Seconds that processes wait for each other: one of them may be tokenising a large corpus.
