@@ -20,6 +20,7 @@ from toeplitz_theory.commands.compare import compare
 from toeplitz_theory.commands.figures import figures
 from toeplitz_theory.commands.inspect import inspect
 from toeplitz_theory.commands.models import models
+from toeplitz_theory.commands.retention import retention
 from toeplitz_theory.commands.surgery import surgery
 from toeplitz_theory.commands.train import train
 from toeplitz_theory.errors import InputError, ToeplitzTheoryError
@@ -38,7 +39,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (inspect, compare, models, train, surgery, figures):
+for _command in (inspect, compare, models, train, surgery, retention, figures):
     app.command()(_command)
 
 

@@ -20,7 +20,7 @@ Overwrite = Annotated[
 
 # How each kind of file that this program writes is known again: within its first bytes, or a PDF's last.
 _MARKS = {
-    ".json": b'"format": "toeplitz-theory report"',
+    ".json": b'"format": "toeplitz-theory ',
     ".html": b'<meta name="generator" content="toeplitz-theory">',
     ".csv": b"model,layer,head,n,index,",
     ".png": b"Software\0toeplitz-theory",

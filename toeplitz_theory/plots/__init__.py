@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "factors": ["energy_delay", "inner_outer"],
         "grid": ["index_grid", "toeplitz_heatmap"],
         "by_layer": ["by_layer"],
+        "retention": ["retention_curves"],
         "sections": ["information", "jacobian_spectrum", "singular_values", "splitting"],
         "plane": ["index_map", "pseudospectrum"],
     },

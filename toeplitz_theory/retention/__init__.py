@@ -5,6 +5,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "asking": ["Asked", "ask", "opened"],
         "capacity": ["token_capacity", "total_effect"],
         "decoder": ["reconstruction", "untrained_twin"],
         "jacobian": ["JacobianSpectrum", "jacobian_spectrum", "model_jacobian"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toeplitz_theory.files import write_text
+from toeplitz_theory.files import write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,10 +70,18 @@ class Measured:
 
         return pd.DataFrame(dict(self.columns))
 
+    def content(self) -> dict[str, Any]:
+        """Return everything as what fits into JSON; numbers that are none are None."""
+        return {name: _plain(value) for name, value in vars(self).items()}
+
+    @classmethod
+    def from_content(cls, content: Mapping[str, Any]) -> Measured:
+        """Return what `content` was taken from; tuples in the settings have become lists."""
+        return cls(**{**content, "interval": tuple(content["interval"])})
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything to a JSON ``path``, whole or not at all."""
-        content = {"format": "toeplitz-theory retention", "version": _VERSION, **vars(self)}
-        write_text(path, json.dumps(content, indent=1, default=_plain, allow_nan=True) + "\n")
+        write_json(path, {"format": "toeplitz-theory retention", "version": _VERSION, **self.content()})
 
     def __repr__(self) -> str:
         beside = ", ".join(f"{name} {value:.4g}" for name, value in self.baselines.items())
@@ -92,8 +99,13 @@ def bootstrap(by_sequence: NDArray[np.float64], seed: int, draws: int = 1000) ->
 
 
 def _plain(value: Any) -> Any:
+    """Return ``value`` in the types of JSON."""
     if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} does not fit into JSON")
+        value = value.item()
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(part) for part in value]
+    return value

@@ -26,7 +26,7 @@ from toeplitz_theory.retention.states import (
     sequence_length,
 )
 
-_DELAYS = (0, 1, 2, 4, 8, 16)
+_DELAYS = (0, 1, 2, 4, 8)
 _RIDGES = (1e-8, 1e-4, 1e-3, 1e-2, 1e-1)  # of the mean variance of a feature
 
 Array = NDArray[np.float64]
@@ -36,7 +36,7 @@ def recovery(
     model: nn.Module,
     ids: ArrayLike | None = None,
     layers: Sequence[int] | None = None,
-    delays: Sequence[int] = _DELAYS,
+    delays: Sequence[int] | None = None,
     earlier: int = 0,
     samples: int = 160,
     length: int | None = None,
@@ -57,8 +57,9 @@ def recovery(
         Text to read; random tokens, of which nothing can be guessed, when not given.
     layers : sequence of int, optional
         0 is the embedding, i the state after block i; the last by default.
-    delays : sequence of int
-        The L of the curve. Cost grows with the square of the largest.
+    delays : sequence of int, optional
+        The L of the curve; 0, 1, 2, 4, 8 by default, as far as the sequences reach. Cost grows with the
+        square of the largest.
     earlier : int
         States before the token that are used too. A linear layer's exact curve needs them; what they add in
         a model is mostly small.
@@ -94,7 +95,8 @@ def recovery(
     else:
         text = given_tokens(model, ids)
         samples, length = text.shape
-    steps = sorted({int(k) for k in delays})
+    reach = length // 2 - earlier
+    steps = sorted({k for k in _DELAYS if k < reach} if delays is None else {int(k) for k in delays})
     if not steps or steps[0] < 0 or earlier < 0 or steps[-1] + earlier >= length // 2:
         raise InputError(
             f"delays={delays!r}, earlier={earlier}: the states round a token, from {earlier} before it to "

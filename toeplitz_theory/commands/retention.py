@@ -1,0 +1,84 @@
+"""``toeplitz-theory retention``: what a model's hidden states keep of its input."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from toeplitz_theory.commands.outputs import Output, Overwrite, check_outputs, drawings
+from toeplitz_theory.names import shown
+
+_BANDS = ((0, 0), (1, 7), (8, 31), (32, 127))
+
+
+def retention(
+    model: Annotated[
+        Path, typer.Argument(help="A folder that train or transformers has written.", show_default=False)
+    ],
+    json: Annotated[Path | None, typer.Option(help="Write all measures here.")] = None,
+    figures: Annotated[Path | None, typer.Option(help="Draw PNG and PDF figures into this folder.")] = None,
+    against: Annotated[
+        str, typer.Option(help="What it is compared with: untrained, nothing, or another model folder.")
+    ] = "untrained",
+    decoder: Annotated[
+        bool, typer.Option("--decoder", help="Train decoders too (the paper's measure): some minutes more.")
+    ] = False,
+    overwrite: Overwrite = False,
+    seed: Annotated[int, typer.Option(help="Of all that is drawn.", min=0)] = 0,
+) -> None:
+    """Measure how much of its input a model's hidden states keep: capacity, recall, recovery.
+
+    Example: toeplitz-theory retention models/tmm-next-token --json retention.json
+    """
+    from dataclasses import replace
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from toeplitz_theory.files import write_json
+    from toeplitz_theory.retention.asking import ask, comparison, opened
+
+    outputs = [Output("--json", json, ".json"), *drawings(figures, ("capacity", "recall", "recovery"))]
+    check_outputs(outputs, [model], overwrite)
+
+    def say(line: str) -> None:
+        print(f"{line} ...", file=sys.stderr, flush=True)
+
+    models = [opened(model)]
+    if against == "untrained":
+        models.append(replace(models[0], name="untrained", model=models[0].twin()))
+    elif against != "nothing":
+        models.append(opened(against))
+        if models[1].name == models[0].name:
+            models[1] = replace(models[1], name=shown(against))
+    results = {asked.name: ask(asked, decoder, seed, say) for asked in models}
+    if json is not None:
+        content = {
+            name: {key: one.content() for key, one in found.items()} for name, found in results.items()
+        }
+        write_json(json, {"format": "toeplitz-theory retention", "version": 1, "models": content})
+    if figures is not None:
+        from toeplitz_theory.plots import retention_curves
+
+        for name in ("capacity", "recall", "recovery"):
+            curves = {model_name: found[name] for model_name, found in results.items()}
+            retention_curves(curves).save(figures / name)
+    console = Console()
+    table = Table(title="What the last hidden states keep (95 % intervals)", title_justify="left")
+    for heading in ("measure", *results, "unit"):
+        table.add_column(heading)
+    for row in comparison(results):
+        table.add_row(row["measure"], *(row.get(name, "-") for name in results), row["unit"])
+    console.print(table)
+    table = Table(title="Dimensions of the last hidden vector, by steps back", title_justify="left")
+    for heading in ("model", *(f"{low}" if low == high else f"{low} to {high}" for low, high in _BANDS)):
+        table.add_column(heading)
+    for name, found in results.items():
+        capacity = found["capacity"].table
+        last = capacity[capacity["layer"] == capacity["layer"].max()]
+        sums = (last[(last["lag"] >= low) & (last["lag"] <= high)]["value"].sum() for low, high in _BANDS)
+        table.add_row(name, *(f"{total:.1f}" for total in sums))
+    console.print(table)
