@@ -18,8 +18,9 @@ from toeplitz_theory.reports.analysis import analyse
 
 EPS = np.finfo(float).eps
 DESIGN = [
-    *("layer", "head", "n", "index", "certified", "index_residual", "zeros_near_circle", "min_modulus"),
-    *("jensen_deficit", "log10_condition", "nullity", "w0", "dtype", "note"),
+    *("layer", "head", "n", "index", "certified", "recovered_at_once", "delay_90", "index_residual"),
+    *("residual_delay_90", "zeros_near_circle", "min_modulus", "jensen_deficit", "log10_condition"),
+    *("nullity", "bits_bfloat16", "w0", "dtype", "note"),
 ]
 
 

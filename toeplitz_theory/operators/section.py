@@ -120,7 +120,7 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
         """
         return information.information_curve(self.kernel, snr, self._full_kernel)
 
-    def bits_at(self, dtype: str) -> information.StorageBits:
+    def bits_at(self, dtype: str, limit: bool = True) -> information.StorageBits:
         """Return the bits per token about the input that survive storing the output in a float format.
 
         Rounding to p significant bits leaves a signal-to-noise ratio of at least ``3 / u**2``, u = 2**-p,
@@ -131,6 +131,8 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
         ----------
         dtype : {"bfloat16", "float16", "float32", "float64"}
             Format of the output; a torch dtype will do.
+        limit : bool
+            Whether the limit of long sequences is wanted too, which takes most of the time.
 
         Returns
         -------
@@ -147,7 +149,7 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
         >>> print(CausalToeplitz([1.0, 0.9], n=64).bits_at("bfloat16"))
         8.37 of 8.792 bits per token at bfloat16
         """
-        return information.bits_at(self.kernel, dtype, self._full_kernel)
+        return information.bits_at(self.kernel, dtype, self._full_kernel, limit)
 
     def recovery(self, snr: float, position: int | None = None) -> Recovery:
         """Return the share of one input that the outputs up to L later give back, by exact least squares.

@@ -10,11 +10,14 @@ import numpy as np
 from toeplitz_theory.checkpoints import ToeplitzLayer
 from toeplitz_theory.errors import InputError, NumericalError, reason_of
 from toeplitz_theory.operators import (
+    Bracket,
     CausalToeplitz,
     Condition,
+    Delay,
     FredholmIndex,
     JensenDeficit,
     Nullity,
+    Recovery,
     RowNormalised,
     Symbol,
 )
@@ -49,15 +52,24 @@ def analyse(layer: ToeplitzLayer, tol: float, nullity_rtol: float) -> Row:
         deficit = attempt("jensen_deficit", lambda: _deficit(symbol, index), notes)
         condition = attempt("log10_condition", section.log10_condition, notes)
         nullity = attempt("nullity", lambda: section.nullity(nullity_rtol), notes)
+        recovery = attempt("recovery", lambda: _recovery(symbol, index), notes)
+        with_residual = attempt("index_residual", lambda: _with_residual(layer, tol, notes), notes)
         notes += [_doubt_of_deficit(deficit), _doubt_of_condition(condition), _doubt_of_nullity(nullity)]
         results = {
             "index": index,
+            **_recovered(recovery, notes),
             "zeros_near_circle": near,
             "jensen_deficit": deficit,
             "log10_condition": condition,
             "nullity": nullity,
             "min_modulus": attempt("min_modulus", symbol.min_modulus, notes),
-            "index_residual": attempt("index_residual", lambda: _with_residual(layer, tol, notes), notes),
+            "bits_bfloat16": attempt(
+                "bits_bfloat16", lambda: section.bits_at("bfloat16", limit=False), notes
+            ),
+            "index_residual": with_residual,
+            "residual_delay_90": attempt(
+                "residual_delay_90", lambda: _delay_with_residual(layer, with_residual), notes
+            ),
         }
     return Row(
         layer=layer.layer,
@@ -112,6 +124,37 @@ def _deficit(symbol: Symbol, index: FredholmIndex | None) -> JensenDeficit:
     if index is not None and index.value == 0:
         return JensenDeficit(0.0, 0.0, True, "index 0: no zero inside, the sum is empty")
     return symbol.jensen_deficit()
+
+
+def _recovery(symbol: Symbol, index: FredholmIndex | None) -> Recovery:
+    """Without noise and far enough for 90 %: at most a tenth comes later than ten times the mean delay."""
+    # Markov's inequality; the mean delay is minus the index.
+    return symbol.recovery(horizon=None if index is None or index.value is None else 10 * -index.value)
+
+
+def _recovered(recovery: Recovery | None, notes: list[str]) -> dict[str, Bracket | Delay | None]:
+    if recovery is None:
+        return {}
+    at_once, error = recovery.at_once, recovery.error
+    results = {f"delay_{percent}": recovery.delay(percent / 100) for percent in (50, 90)}
+    if not recovery.certified:
+        notes.append(f"recovered_at_once and delay_90 are estimates ({recovery.method})")
+    for name, delay in results.items():
+        if delay is None:
+            notes.append(f"{name} is above {recovery.horizon}")
+        elif recovery.certified and not delay.certified:
+            notes.append(f"{name} between {delay.lower} and {number(delay.upper)}")
+    bounds = max(0.0, at_once - error), min(1.0, at_once + error)
+    return {
+        "recovered_at_once": Bracket(at_once, *bounds, recovery.certified, recovery.method),
+        **results,
+    }
+
+
+def _delay_with_residual(layer: ToeplitzLayer, index: FredholmIndex | None) -> Delay | None:
+    if layer.row_normalised is not False or index is None:
+        return None
+    return _recovery(Symbol(layer.kernel).residual(), index).delay(0.9)
 
 
 def _with_residual(layer: ToeplitzLayer, tol: float, notes: list[str]) -> FredholmIndex | None:

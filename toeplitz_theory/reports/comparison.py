@@ -13,28 +13,21 @@ from toeplitz_theory.errors import InputError
 from toeplitz_theory.files import write_text
 from toeplitz_theory.names import printable, shown
 from toeplitz_theory.reports.report import Report, inspect
-from toeplitz_theory.reports.sentences import csv_cell, median, number
+from toeplitz_theory.reports.sentences import csv_cell, number
+from toeplitz_theory.reports.verdict import MEDIANS, medians
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from toeplitz_theory.plots import Drawing
 
-# The columns whose medians tell models apart; each measures another thing that "invertible" can mean.
-MEDIANS = (
-    "index",
-    "index_residual",
-    "jensen_deficit",
-    "log10_condition",
-    "nullity",
-    "min_modulus",
-    "zeros_near_circle",
-)
-
 EXPLAINED = (
     "Medians over kernels. index_0: kernels whose operator T(a) is invertible on l2(N); "
     "w0_not_0: kernels whose n x n matrix is invertible."
 )
+
+# Medians that the short text of a comparison has room for.
+_SHORT = ("index", "delay_90", "index_residual", "jensen_deficit", "log10_condition", "bits_bfloat16")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -83,7 +76,7 @@ class Comparison:
             ``w0_not_0`` (n x n matrices invertible), then the medians; None where nothing is known. A median
             over values of which some are inf counts them as the largest.
         """
-        return [_medians(name, report) for name, report in self.reports.items()]
+        return [{"model": name, **medians(report.rows)} for name, report in self.reports.items()]
 
     @cached_property
     def summary(self) -> pd.DataFrame:
@@ -130,30 +123,15 @@ class Comparison:
     def __repr__(self) -> str:
         lines = [f"Comparison of {len(self.reports)} models (medians over kernels)"]
         for entry in self.medians():
-            medians = ", ".join(f"{name} {number(entry[name])}" for name in MEDIANS[:5])
+            numbers = ", ".join(f"{name} {number(entry[name])}" for name in _SHORT)
             lines.append(
                 f"  {shown(entry['model'])}: {entry['kernels']} kernels, index 0 for {entry['index_0']}, "
-                f"w[0] not 0 for {entry['w0_not_0']}; {medians}"
+                f"w[0] not 0 for {entry['w0_not_0']}; {numbers}"
             )
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         return f"<div><p>{escape(EXPLAINED)}</p>{self.summary.to_html()}</div>"
-
-
-def _medians(name: str, report: Report) -> dict[str, Any]:
-    cells = [row.cells() for row in report.rows]
-    entry: dict[str, Any] = {
-        "model": name,
-        "kernels": len(cells),
-        "certified": sum(cell["certified"] is True for cell in cells),
-        "index_0": sum(cell["index"] == 0 for cell in cells),
-        "w0_not_0": sum(row.analysed and row.w0 != 0 for row in report.rows),
-    }
-    for column in MEDIANS:
-        known = sorted(float(cell[column]) for cell in cells if cell[column] is not None)
-        entry[column] = median(known) if known else None
-    return entry
 
 
 def compare(

@@ -11,7 +11,7 @@ from importlib.resources import files
 
 from toeplitz_theory.errors import reason_of
 from toeplitz_theory.names import shown
-from toeplitz_theory.operators import Condition, JensenDeficit, MinModulus
+from toeplitz_theory.operators import Bracket, Condition, JensenDeficit, MinModulus
 from toeplitz_theory.reports.progress import watched
 from toeplitz_theory.reports.provenance import Provenance
 from toeplitz_theory.reports.rows import COLUMNS, Column, Row
@@ -24,6 +24,7 @@ from toeplitz_theory.reports.sentences import (
     summary_lines,
 )
 from toeplitz_theory.reports.svg import symbol_svg, zeros_svg
+from toeplitz_theory.reports.verdict import VERDICT, verdict_texts
 
 Skipped = Sequence[tuple[str, str]]
 
@@ -68,6 +69,7 @@ def page(
         f"<h1>Toeplitz layers of <code>{source}</code></h1>",
         f'<ul class="summary">{"".join(f"<li>{_text(line)}</li>" for line in lines)}</ul>',
         *(f"<p>{_text(note)}</p>" for note in notes),
+        f'<h2>Verdict</h2><div class="scroll">{_verdict(rows)}</div>',
         f'<p class="guide">{escape(READING_GUIDE)}</p>',
         '<h2 id="table">Table</h2>',
         '<p class="hint">Click a heading to sort; hover over it for its meaning.</p>',
@@ -94,6 +96,7 @@ def fragment(rows: Sequence[Row], skipped: Skipped, notes: Sequence[str], proven
     lines = summary_lines(rows, provenance.tolerances["nullity_rtol"])
     parts = [
         f"<p><b>{_text(provenance.source)}</b><br>{'<br>'.join(map(_text, lines))}</p>",
+        _verdict(rows),
         table(rows, sortable=False),
         *(f"<p>{_text(note)}</p>" for note in notes),
         _skipped_list(skipped) if skipped else "",
@@ -113,6 +116,21 @@ def table(rows: Sequence[Row], sortable: bool) -> str:
     head = "".join(_heading(column, sortable) for column in COLUMNS)
     body = "".join(_table_row(place, row, sortable) for place, row in enumerate(rows))
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _verdict(rows: Sequence[Row]) -> str:
+    """One line a layer: what its kernels, by their medians, do to the input."""
+    kinds = ["" if name not in ("layer", "gives_back") else ' class="word"' for name, _ in VERDICT]
+    head = "".join(
+        f'<th scope="col"{kind}>{heading}</th>' for (_, heading), kind in zip(VERDICT, kinds, strict=True)
+    )
+    names = [name for name, _ in VERDICT]
+    lines = [
+        [f"<td{kind}>{_text(texts[name])}</td>" for name, kind in zip(names, kinds, strict=True)]
+        for texts in verdict_texts(rows)
+    ]
+    body = "".join(f"<tr>{''.join(cells)}</tr>" for cells in lines)
+    return f'<table class="verdict"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
 def _text(foreign: str, quote: bool = False) -> str:
@@ -204,17 +222,23 @@ def _evidence(row: Row) -> str:
         f"n = {row.n}",
         f"with residual: {index_words(row.index_residual.value if row.index_residual else None)}",
         f"zeros near circle {number(row.zeros_near_circle)}",
+        _bracket("recovered at once", row.recovered_at_once),
+        f"half after {number(row.delay_50)}, 90 % after {number(row.delay_90)} tokens "
+        f"(with residual {number(row.residual_delay_90)})",
         _bracket("min |a|", row.min_modulus),
         _bracket("J", row.jensen_deficit, " nats/token"),
         _bracket("log10 condition", row.log10_condition),
         f"nullity {number(row.nullity)}",
+        f"bits in bfloat16 {number(row.bits_bfloat16.value if row.bits_bfloat16 else None)}",
         f"w[0] = {number(row.w0)}",
         f"tensor {shown(row.key)}",
     ]
     return _text("; ".join(parts))
 
 
-def _bracket(name: str, result: MinModulus | JensenDeficit | Condition | None, unit: str = "") -> str:
+def _bracket(
+    name: str, result: Bracket | MinModulus | JensenDeficit | Condition | None, unit: str = ""
+) -> str:
     if result is None:
         return f"{name} {number(None)}"
     if result.lower == result.upper:

@@ -19,12 +19,15 @@ from typing import Any, NoReturn, Union, get_args, get_origin, get_type_hints
 import numpy as np
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.operators import Nullity
+from toeplitz_theory.operators import Delay, Nullity
 from toeplitz_theory.reports.provenance import Provenance
 from toeplitz_theory.reports.rows import Row
 
 FORMAT = "toeplitz-theory report"
 FORMAT_VERSION = 2  # raise when a field of Row, of Provenance or of the operators' results changes
+
+# Results that are whole numbers with attributes, and what they call the number.
+_COUNTS: dict[type, str] = {Nullity: "count", Delay: "tokens"}
 
 Contents = tuple[tuple[Row, ...], tuple[tuple[str, str], ...], tuple[str, ...], Provenance]
 
@@ -90,8 +93,9 @@ def decode(text: str) -> Contents:
 
 def _plain(value: Any) -> Any:
     """``value`` in terms of what JSON has."""
-    if isinstance(value, Nullity):
-        return {name: _plain(getattr(value, name)) for name in _fields(Nullity)} | {"count": int(value)}
+    if type(value) in _COUNTS:
+        kind: type = type(value)
+        return {_COUNTS[kind]: int(value)} | {name: _plain(getattr(value, name)) for name in _fields(kind)}
     if isinstance(value, (str, bool, int)) or value is None:
         return value
     if isinstance(value, float):
@@ -145,7 +149,7 @@ def _read(hint: Any, value: Any, place: str) -> Any:
 
 
 def _read_fields(kind: type, value: Any, place: str) -> Any:
-    hints = _fields(kind) if kind is not Nullity else {"count": int, **_fields(Nullity)}
+    hints = {_COUNTS[kind]: int, **_fields(kind)} if kind in _COUNTS else _fields(kind)
     if not isinstance(value, dict) or set(value) != set(hints):
         _refuse(place, f"an object of {', '.join(hints)}")
     return kind(**{name: _read(hint, value[name], f"{place}.{name}") for name, hint in hints.items()})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from toeplitz_theory.reports.progress import watched
 from toeplitz_theory.reports.provenance import Provenance, collect
 from toeplitz_theory.reports.rows import Row
 from toeplitz_theory.reports.sentences import HEADS_NOTE, paragraph, summary_lines
+from toeplitz_theory.reports.verdict import MEDIANS, SUMMARY_NAMES, by_layer
 from toeplitz_theory.threads import one_thread
 
 if TYPE_CHECKING:
@@ -73,6 +74,33 @@ class Report:
         from toeplitz_theory.reports.rows import data_frame
 
         return data_frame(self.rows)
+
+    @cached_property
+    def summary(self) -> pd.DataFrame:
+        """One row per layer: kernels, how many are certified, and medians over those whose number is known.
+
+        ``gives_back`` says in words after how many tokens the outputs give the input back.
+        """
+        import pandas as pd
+
+        frame = pd.DataFrame(by_layer(self.rows), columns=SUMMARY_NAMES)
+        return frame.astype(dict.fromkeys(MEDIANS, "Float64"))
+
+    def __getitem__(self, place: str | tuple[str, int | None]) -> Row:
+        """The kernel of a layer, ``report["blocks.0"]``, or of one head of it, ``report["blocks.0", 3]``."""
+        layer, head = place if isinstance(place, tuple) else (place, None)
+        rows = [row for row in self.rows if row.layer == layer]
+        if not rows:
+            layers = ", ".join(dict.fromkeys(shown(row.layer) for row in self.rows))
+            raise InputError(f"report[{shown(repr(layer))}]: no such layer; there are {shown(layers, 600)}")
+        heads = [row for row in rows if row.head == head]
+        if not heads:
+            there = ", ".join(str(row.head) for row in rows)
+            raise InputError(f"report[{shown(repr(layer))}, {head}]: no such head; give one of {there}")
+        return heads[0]
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the report as strict JSON, kernels included; infinities are the string "inf".

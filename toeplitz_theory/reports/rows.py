@@ -12,11 +12,15 @@ import numpy as np
 from toeplitz_theory.errors import NumericalError
 from toeplitz_theory.names import printable
 from toeplitz_theory.operators import (
+    Bracket,
     Condition,
+    Delay,
     FredholmIndex,
     JensenDeficit,
     MinModulus,
     Nullity,
+    Recovery,
+    StorageBits,
     Symbol,
     Zeros,
 )
@@ -47,6 +51,10 @@ class Row:
     index, index_residual : FredholmIndex or None
         Of T(a) and of I + T(a); the second of I + D T(a) where ``row_normalised``. Their ``value`` is None
         where it could not be proved. Here and below None where it could not be computed: the note says why.
+    recovered_at_once : Bracket or None
+        Share of its input that the layer's outputs give back at once, R(0) of ``Symbol.recovery``.
+    delay_50, delay_90, residual_delay_90 : Delay or None
+        Tokens after which that is half and 90 %; the last of the layer with its residual connection.
     zeros_near_circle : int or None
         Certified count of zeros with 1 - 1/n < abs(z) < 1 + 1/n.
     min_modulus : MinModulus or None
@@ -57,6 +65,8 @@ class Row:
         Of the n x n matrix, with its bracket.
     nullity : Nullity or None
         Numerical nullity of the n x n matrix, with its bounds.
+    bits_bfloat16 : StorageBits or None
+        Bits per token about the input that survive storing the output; without the limit of long sequences.
     note : str
         What a reader must know.
     kernel : ndarray, shape (n,)
@@ -80,25 +90,41 @@ class Row:
     kernel: np.ndarray = field(repr=False, compare=False)
     w0: float | None = None
     index: FredholmIndex | None = None
+    recovered_at_once: Bracket | None = None
+    delay_50: Delay | None = None
+    delay_90: Delay | None = None
     index_residual: FredholmIndex | None = None
+    residual_delay_90: Delay | None = None
     zeros_near_circle: int | None = None
     min_modulus: MinModulus | None = None
     jensen_deficit: JensenDeficit | None = None
     log10_condition: Condition | None = None
     nullity: Nullity | None = None
+    bits_bfloat16: StorageBits | None = None
     note: str = ""
     row_normalised: bool | None = False
 
     @property
     def analysed(self) -> bool:
         """Whether any number could be computed."""
-        results = (self.index, self.zeros_near_circle, self.min_modulus, self.jensen_deficit)
-        return any(result is not None for result in (*results, self.log10_condition, self.nullity))
+        results = (self.index, self.recovered_at_once, self.zeros_near_circle, self.min_modulus)
+        others = (self.jensen_deficit, self.log10_condition, self.nullity, self.bits_bfloat16)
+        return any(result is not None for result in (*results, *others))
 
     @property
     def name(self) -> str:
         """Layer and, where there is one, head."""
         return self.layer if self.head is None else f"{self.layer} head {self.head}"
+
+    @cached_property
+    def symbol(self) -> Symbol:
+        """The symbol a of the kernel."""
+        return Symbol(self.kernel)
+
+    @cached_property
+    def recovery(self) -> Recovery:
+        """The whole recovery curve of the kernel without noise, computed on first use."""
+        return self.symbol.recovery()
 
     @cached_property
     def zeros(self) -> Zeros:
@@ -107,10 +133,8 @@ class Row:
         Above 8192 taps that would take minutes: NumericalError.
         """
         if self.n > _MOST_TAPS_ISOLATED:
-            raise NumericalError(
-                f"not isolated above n = {_MOST_TAPS_ISOLATED}; Symbol(row.kernel).zeros() does it"
-            )
-        return Symbol(self.kernel).zeros()
+            raise NumericalError(f"not isolated above n = {_MOST_TAPS_ISOLATED}; row.symbol.zeros() does it")
+        return self.symbol.zeros()
 
     def cells(self) -> dict[str, Any]:
         """The row of the table: column name to value, None where there is none; nothing unprintable."""
@@ -120,12 +144,16 @@ class Row:
             "n": self.n,
             "index": self.index.value if self.index else None,
             "certified": self.index.certified if self.index else None,
+            "recovered_at_once": self.recovered_at_once.value if self.recovered_at_once else None,
+            "delay_90": None if self.delay_90 is None else int(self.delay_90),
             "index_residual": self.index_residual.value if self.index_residual else None,
+            "residual_delay_90": None if self.residual_delay_90 is None else int(self.residual_delay_90),
             "zeros_near_circle": self.zeros_near_circle,
             "min_modulus": self.min_modulus.lower if self.min_modulus else None,
             "jensen_deficit": self.jensen_deficit.value if self.jensen_deficit else None,
             "log10_condition": self.log10_condition.value if self.log10_condition else None,
             "nullity": None if self.nullity is None else int(self.nullity),
+            "bits_bfloat16": self.bits_bfloat16.value if self.bits_bfloat16 else None,
             "w0": self.w0,
             "dtype": printable(self.dtype),
             "note": printable(self.note),
@@ -206,6 +234,25 @@ COLUMNS: tuple[Column, ...] = (
         "boolean",
     ),
     Column(
+        "recovered_at_once",
+        "recovered at once",
+        "share",
+        "R(0), the share of the variance of a white input that the best linear estimate from the outputs up "
+        "to its own position recovers: exp(-2 J) with the Jensen deficit J. 1 if and only if the operator "
+        "has a causal inverse. The report's rows hold its error bound.",
+        "bracketed",
+        "Float64",
+    ),
+    Column(
+        "delay_90",
+        "90 % after",
+        "tokens",
+        "Smallest delay L with R(L) >= 0.9: how many tokens later 90 % of the input is recovered from the "
+        "outputs. The mean delay is minus the index. The report's rows hold its bounds.",
+        "bracketed",
+        "Int64",
+    ),
+    Column(
         "index_residual",
         "index with residual",
         "zeros",
@@ -213,6 +260,15 @@ COLUMNS: tuple[Column, ...] = (
         "row-normalised layer D T(a), that of I + D T(a). "
         "Missing where it is not certified.",
         "certified",
+        "Int64",
+    ),
+    Column(
+        "residual_delay_90",
+        "90 % after, with residual",
+        "tokens",
+        "The same delay of I + T(a), the layer together with its residual connection. Missing for "
+        "row-normalised layers, which are no Toeplitz operators.",
+        "bracketed",
         "Int64",
     ),
     Column(
@@ -262,6 +318,15 @@ COLUMNS: tuple[Column, ...] = (
         "Int64",
     ),
     Column(
+        "bits_bfloat16",
+        "bits in bfloat16",
+        "bits/token",
+        "Bits per token about a Gaussian input that survive storing the layer's output in bfloat16; 8.79 is "
+        "what the identity lets through.",
+        "bracketed",
+        "Float64",
+    ),
+    Column(
         "w0",
         "w[0]",
         "as kernel",
@@ -292,8 +357,8 @@ def data_frame(rows: Sequence[Row]) -> pd.DataFrame:
 
     Examples
     --------
-    >>> len(data_frame([]).columns)
-    14
+    >>> list(data_frame([]).columns[:4])
+    ['layer', 'head', 'n', 'index']
     """
     import pandas as pd  # half a second: only for those who ask for a frame
 

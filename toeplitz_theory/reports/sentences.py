@@ -61,6 +61,11 @@ def number(value: float | None, digits: int = 4) -> str:
     return f"{value:.{digits}g}"
 
 
+def cell(value: str | float | None) -> str:
+    """A cell of a table as text."""
+    return paragraph(value) if isinstance(value, str) else number(value)
+
+
 def counted(count: int, thing: str) -> str:
     """A count and what is counted, in the plural where it must be: "1 kernel", "2 kernels"."""
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"

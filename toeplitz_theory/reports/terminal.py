@@ -1,102 +1,159 @@
-"""Reports on a terminal: a table that fits the window, or plain aligned columns when piped."""
+"""Reports on a terminal: tables that fit the window, or plain aligned columns when piped."""
 
 from __future__ import annotations
 
 import shutil
 import sys
 import textwrap
+from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TextIO
+from dataclasses import replace
+from fnmatch import fnmatch
+from typing import TYPE_CHECKING, Any, TextIO
 
+from toeplitz_theory.errors import InputError
 from toeplitz_theory.names import shown
-from toeplitz_theory.reports.comparison import EXPLAINED, MEDIANS, Comparison
+from toeplitz_theory.reports.comparison import EXPLAINED, Comparison
 from toeplitz_theory.reports.report import Report
 from toeplitz_theory.reports.rows import COLUMN_NAMES, Row
-from toeplitz_theory.reports.sentences import cell_texts, number, paragraph, summary_lines
+from toeplitz_theory.reports.sentences import cell, cell_texts, counted, number, paragraph, summary_lines
+from toeplitz_theory.reports.tables import FORMS, aligned, rich_table, tabulated
+from toeplitz_theory.reports.verdict import MEDIANS, SUMMARY_NAMES, VERDICT, by_layer, verdict_texts
 
 if TYPE_CHECKING:
     from toeplitz_theory.reports.shipped import ShippedModel
 
 # The same for every row of most models: said once above the table there, to leave room for the numbers.
 _SAID_ONCE = ("n", "dtype")
-_LEFT = frozenset({"layer", "model", "dtype", "note", "objective"})
-
-# What to leave out first when even the folded table is wider than the window; the JSON has all of it.
-_DROP_FIRST = ("min_modulus", "w0", "zeros_near_circle", "certified")
+# Different notes on kernels that the table of layers has room for.
+_MOST_NOTES = 5
 
 
-def aligned(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Columns of text, two blanks apart, numbers to the right: for pipes and files.
+def print_report(
+    report: Report,
+    stream: TextIO | None = None,
+    *,
+    every: bool = False,
+    layers: Sequence[str] = (),
+    columns: Sequence[str] = (),
+    sort: str = "",
+    form: str = "table",
+) -> None:
+    """Print a report: what it says as a whole, notes, what was skipped; last the layers, or all kernels.
+
+    Folded to the window where ``stream``, standard output by default, is one; plain otherwise.
+
+    Parameters
+    ----------
+    report : Report
+        The report.
+    stream : text file, optional
+        Where to.
+    every : bool
+        One line for each kernel instead of one for each layer.
+    layers : sequence of str
+        Names or shell patterns of the layers to show; all when not given.
+    columns : sequence of str
+        What to show, in this order: of ``report.table`` with ``every``, of ``report.summary`` without.
+    sort : str
+        The column to sort by, upwards, or downwards after a minus sign; missing values come last.
+    form : {"table", "csv", "json", "markdown", "latex"}
+        All but "table" print the table alone.
+
+    Raises
+    ------
+    InputError
+        An unknown layer, column or form.
 
     Examples
     --------
-    >>> print(aligned(["layer", "n"], [["blocks.0", "8"]]))
-    layer     n
-    blocks.0  8
+    >>> import numpy as np
+    >>> from toeplitz_theory.reports import inspect
+    >>> print_report(inspect({"blocks.0.mixer.weight": np.array([2.0, 1.0])}))  # doctest: +ELLIPSIS
+    a state dict in memory
+      1 kernel in 1 Toeplitz layer, n = 2, float64...
     """
-    table = [list(header), *map(list, lines)]
-    widths = [max(len(row[k]) for row in table) for k in range(len(header))]
-    made = []
-    for row in table:
-        cells = [
-            cell.ljust(width) if name in _LEFT else cell.rjust(width)
-            for name, cell, width in zip(header, row, widths, strict=True)
-        ]
-        made.append("  ".join(cells).rstrip())
-    return "\n".join(made)
+    out = stream or sys.stdout
+    if form != "table" and form not in FORMS:
+        raise InputError(f"format {shown(form)!r} is unknown; choose from table, {', '.join(FORMS)}")
+    report = _of_layers(report, layers)
+    if form != "table":
+        names, records = _records(report.rows, every, columns, sort)
+        print(FORMS[form](names, records), file=out)
+        return
+    width = _window(out)
+    lines = [shown(report.provenance.source)]
+    lines += [
+        f"  {line}" for line in summary_lines(report.rows, report.provenance.tolerances["nullity_rtol"])
+    ]
+    if report.notes:
+        notes = map(paragraph, report.notes)
+        lines += ["", *(textwrap.fill(note, width) if width else note for note in notes)]
+    if report.skipped:
+        lines += ["", f"skipped ({len(report.skipped)}):"]
+        lines += [f"  {shown(name)}: {paragraph(reason)}" for name, reason in report.skipped]
+    print("\n".join([*lines, "", _body(report.rows, every, columns, sort, width).rstrip()]), file=out)
 
 
-def _rich_table(header: Sequence[str], lines: Sequence[Sequence[str]], width: int) -> str:
-    """A ruled table whose headings fold at underscores; columns go, least needed first, until it fits."""
-    from rich.console import Console
-    from rich.measure import Measurement
-    from rich.table import Table
-    from rich.text import Text
+def _of_layers(report: Report, patterns: Sequence[str]) -> Report:
+    rows = report.rows
+    for pattern in patterns:
+        if not any(fnmatch(row.layer, pattern) for row in rows):
+            names = ", ".join(dict.fromkeys(shown(row.layer) for row in rows))
+            raise InputError(f"no layer is called {shown(pattern)!r}; there are {shown(names, 600)}")
+    kept = tuple(row for row in rows if any(fnmatch(row.layer, pattern) for pattern in patterns))
+    return replace(report, rows=kept) if patterns else report
 
-    console = Console(width=10_000, highlight=False)
-    kept = list(header)
-    for victim in (None, *_DROP_FIRST):
-        if victim in kept:
-            kept.remove(victim)
-        table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-        for name in kept:
-            # Folding is ours to choose: left alone, rich would cut numbers in half before it folds headings.
-            table.add_column(
-                Text(name.replace("_", "\n")),
-                justify="left" if name in _LEFT else "right",
-                overflow="fold",
-                no_wrap=name != "note",
-                vertical="bottom",
-            )
-        for line in lines:
-            table.add_row(*(Text(line[header.index(name)]) for name in kept))
-        needed = Measurement.get(console, console.options, table).maximum
-        if needed <= width:
-            break
-    # A window narrower than the bare essentials wraps lines; cutting numbers would be worse.
-    console = Console(width=max(width, needed), highlight=False)
-    with console.capture() as capture:
-        console.print(table)
-    missing = [name for name in header if name not in kept]
-    printed = [line.rstrip() for line in capture.get().splitlines()]
-    if missing:
-        printed += textwrap.wrap(f"(window too narrow for {', '.join(missing)}: --json has them)", width)
-    return "\n".join([*printed, ""])
+
+def _records(
+    rows: Sequence[Row], every: bool, columns: Sequence[str], sort: str
+) -> tuple[list[str], list[dict[str, Any]]]:
+    """The chosen columns, and the sorted lines of the table with all of theirs."""
+    known = COLUMN_NAMES if every else SUMMARY_NAMES
+    for name in (*columns, sort.removeprefix("-")):
+        if name and name not in known:
+            raise InputError(f"column {shown(name)!r} is unknown; choose from {', '.join(known)}")
+    records = [row.cells() for row in rows] if every else by_layer(rows)
+    if sort:
+        name = sort.removeprefix("-")
+        there = [record for record in records if record[name] is not None]
+        there.sort(key=lambda record: record[name], reverse=sort.startswith("-"))
+        records = there + [record for record in records if record[name] is None]
+    return list(columns or known), records
+
+
+def _body(rows: Sequence[Row], every: bool, columns: Sequence[str], sort: str, width: int | None) -> str:
+    """The table for a reader, with the notes of its kernels."""
+    if columns or sort:
+        names, records = _records(rows, every, columns, sort)
+        if not columns and not every:
+            names = [name for name, _ in VERDICT]
+        return tabulated(names, [[cell(record[name]) for name in names] for record in records], width)
+    if every:
+        return render(rows, None, width)
+    header = [heading for _, heading in VERDICT]
+    table = tabulated(header, [[entry[name] for name, _ in VERDICT] for entry in verdict_texts(rows)], width)
+    return "\n".join([table.rstrip(), *_few_notes(rows, width)])
+
+
+def _few_notes(rows: Sequence[Row], width: int | None) -> list[str]:
+    """The notes on kernels, each once with the number of its kernels; only their number if they are many."""
+    counts = Counter(row.note for row in rows if row.note)
+    if len(counts) > _MOST_NOTES:
+        return [f"{counts.total()} kernels have notes: --all shows them"]
+    notes = [f"{counted(count, 'kernel')}: {paragraph(note)}" for note, count in counts.items()]
+    return [textwrap.fill(note, width, subsequent_indent="  ") if width else note for note in notes]
 
 
 def _footnotes(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
     """A mark for each row, and the notes the marks stand for; equal notes share a mark."""
-    notes: list[str] = []
-    marks = []
-    for row in rows:
-        if row.note and row.note not in notes:
-            notes.append(row.note)
-        marks.append(f"[{notes.index(row.note) + 1}]" if row.note else "")
-    return marks, [f"[{k}] {paragraph(note)}" for k, note in enumerate(notes, start=1)]
+    places: dict[str, int] = {}
+    marks = [f"[{places.setdefault(row.note, len(places) + 1)}]" if row.note else "" for row in rows]
+    return marks, [f"[{k}] {paragraph(note)}" for note, k in places.items()]
 
 
 def render(rows: Sequence[Row], models: Sequence[str] | None, width: int | None) -> str:
-    """The table as text, with a leading column of ``models`` if given.
+    """All kernels as text, with a leading column of ``models`` if given.
 
     In a window of ``width`` characters notes follow the table; for a pipe, None, every column is there,
     plain, on one line per kernel.
@@ -111,55 +168,22 @@ def render(rows: Sequence[Row], models: Sequence[str] | None, width: int | None)
     cells = [cell_texts(row) for row in rows]
     names = list(COLUMN_NAMES)
     extra = [] if models is None else ["model"]
-    for cell, model in zip(cells, models or [""] * len(cells), strict=True):
-        cell["model"] = model
+    for texts, model in zip(cells, models or [""] * len(cells), strict=True):
+        texts["model"] = model
     if width is None:
-        return aligned(extra + names, [[cell[name] for name in extra + names] for cell in cells])
+        return aligned(extra + names, [[texts[name] for name in extra + names] for texts in cells])
     marks, notes = _footnotes(rows)
-    for cell, mark in zip(cells, marks, strict=True):
-        cell["note"] = mark
-    hidden = [name for name in _SAID_ONCE if len({cell[name] for cell in cells}) == 1]
-    hidden += [name for name in ("note", "head") if not any(cell[name] not in ("", "-") for cell in cells)]
+    for texts, mark in zip(cells, marks, strict=True):
+        texts["note"] = mark
+    hidden = [name for name in _SAID_ONCE if len({texts[name] for texts in cells}) == 1]
+    hidden += [name for name in ("note", "head") if not any(texts[name] not in ("", "-") for texts in cells)]
     names = extra + [name for name in names if name not in hidden]
-    table = _rich_table(names, [[cell[name] for name in names] for cell in cells], width)
+    table = rich_table(names, [[texts[name] for name in names] for texts in cells], width)
     return table + "\n".join(line for note in notes for line in textwrap.wrap(note, width))
 
 
-def _window(stream: TextIO) -> int | None:
-    return shutil.get_terminal_size((100, 24)).columns if stream.isatty() else None
-
-
-def print_report(report: Report, stream: TextIO | None = None) -> None:
-    """Print a report: what it says as a whole, the table, the notes, what was skipped.
-
-    Folded to the window where ``stream``, standard output by default, is one; plain otherwise.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from toeplitz_theory.reports import inspect
-    >>> print_report(inspect({"blocks.0.mixer.weight": np.array([2.0, 1.0])}))  # doctest: +ELLIPSIS
-    a state dict in memory
-      1 kernel in 1 Toeplitz layer, n = 2, float64...
-    """
-    out = stream or sys.stdout
-    width = _window(out)
-    lines = [shown(report.provenance.source)]
-    lines += [
-        f"  {line}" for line in summary_lines(report.rows, report.provenance.tolerances["nullity_rtol"])
-    ]
-    lines += ["", render(report.rows, None, width).rstrip()]
-    if report.notes:
-        notes = map(paragraph, report.notes)
-        lines += ["", *(textwrap.fill(note, width) if width else note for note in notes)]
-    if report.skipped:
-        lines += ["", f"skipped ({len(report.skipped)}):"]
-        lines += [f"  {shown(name)}: {paragraph(reason)}" for name, reason in report.skipped]
-    print("\n".join(lines), file=out)
-
-
 def print_comparison(comparison: Comparison, stream: TextIO | None = None) -> None:
-    """Print the medians of several models, then all their rows.
+    """Print all rows of several models, then their medians.
 
     Examples
     --------
@@ -172,10 +196,10 @@ def print_comparison(comparison: Comparison, stream: TextIO | None = None) -> No
     out = stream or sys.stdout
     width = _window(out)
     header = ["model", "kernels", "certified", "index_0", "w0_not_0", *MEDIANS]
-    lines = [[_cell(entry[name]) for name in header] for entry in comparison.medians()]
-    table = aligned(header, lines) if width is None else _rich_table(header, lines, width).rstrip()
+    lines = [[cell(entry[name]) for name in header] for entry in comparison.medians()]
     names = [shown(name) for name, report in comparison.reports.items() for _ in report.rows]
     rows = [row for report in comparison.reports.values() for row in report.rows]
+    table = tabulated(header, lines, width).rstrip()
     print("\n".join([EXPLAINED, table, "", render(rows, names, width).rstrip()]), file=out)
 
 
@@ -190,8 +214,8 @@ def print_models(models: Sequence[ShippedModel], stream: TextIO | None = None) -
     header = ["model", "objective", "layers", "n", "d_model", "vocabulary", "validation loss", "MB", "path"]
     lines = [
         [
-            _cell(model.name),
-            _cell(model.objective),
+            cell(model.name),
+            cell(model.objective),
             number(model.layers),
             number(model.n),
             number(model.d_model),
@@ -205,5 +229,5 @@ def print_models(models: Sequence[ShippedModel], stream: TextIO | None = None) -
     print(aligned(header, lines), file=stream or sys.stdout)
 
 
-def _cell(value: str | float | None) -> str:
-    return shown(value) if isinstance(value, str) else number(value)
+def _window(stream: TextIO) -> int | None:
+    return shutil.get_terminal_size((100, 24)).columns if stream.isatty() else None

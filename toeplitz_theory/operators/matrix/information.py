@@ -101,7 +101,7 @@ class StorageBits:
     value, error : float
         Bits per token of the section, and a bound of the numerical error.
     limit, limit_error : float
-        The same for n to infinity with gain ``||kernel||_2^2``.
+        The same for n to infinity with gain ``||kernel||_2^2``; None where it was not asked for.
     ceiling : float
         ``(1 / 2) log2(1 + 3 / u^2)``.
     snr : float
@@ -119,8 +119,8 @@ class StorageBits:
 
     value: float
     error: float
-    limit: float
-    limit_error: float
+    limit: float | None
+    limit_error: float | None
     ceiling: float
     snr: float
     dtype: str
@@ -164,7 +164,7 @@ def information_curve(taps: Kernel, snrs: Any, kernel: Kernel) -> InformationCur
     )
 
 
-def bits_at(taps: Kernel, dtype: str, kernel: Kernel) -> StorageBits:
+def bits_at(taps: Kernel, dtype: str, kernel: Kernel, limit: bool = True) -> StorageBits:
     """Return the bits per token that survive storing the output in ``dtype``."""
     name, (significand, _) = float_format(dtype)
     power = 3.0 * 4.0**significand
@@ -177,13 +177,12 @@ def bits_at(taps: Kernel, dtype: str, kernel: Kernel) -> StorageBits:
     n = taps.size
     gain = float((np.abs(small) ** 2 * (n - np.arange(n))).sum()) / n
     value, error = _rates(small, np.array([power / gain]))
-    limit = information_limit(whole, power / float((np.abs(whole) ** 2).sum()))
+    szego = information_limit(whole, power / float((np.abs(whole) ** 2).sum())) if limit else None
     # The gain is right to (n + 8) u, and a relative change of snr changes the rate by at most half of it.
     slack = (n + 8) * UNIT_ROUNDOFF
     snr = float(np.ldexp(power / gain, -2 * exponent)) if -500 < exponent < 500 else np.nan
-    return StorageBits(
-        float(value[0]), float(error[0]) + slack, limit.value, limit.error + slack, ceiling, snr, name
-    )
+    endless, endless_error = (szego.value, szego.error + slack) if szego else (None, None)
+    return StorageBits(float(value[0]), float(error[0]) + slack, endless, endless_error, ceiling, snr, name)
 
 
 def _rates(taps: Kernel, snrs: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -1,0 +1,109 @@
+"""Many kernels in one line: medians of a layer or a model, and what they say in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from toeplitz_theory.names import shown
+from toeplitz_theory.reports.rows import Row
+from toeplitz_theory.reports.sentences import median, number
+
+# The numbers of which medians are taken; each measures another thing that "invertible" can mean.
+MEDIANS = (
+    "index",
+    "recovered_at_once",
+    "delay_50",
+    "delay_90",
+    "index_residual",
+    "residual_delay_90",
+    "jensen_deficit",
+    "log10_condition",
+    "nullity",
+    "bits_bfloat16",
+    "min_modulus",
+    "zeros_near_circle",
+)
+
+SUMMARY_NAMES = ("layer", "kernels", "certified", "index_0", "w0_not_0", "gives_back", *MEDIANS)
+
+# What the table of layers shows: name, heading.
+VERDICT = (
+    ("layer", "layer"),
+    ("kernels", "kernels"),
+    ("certified", "certified"),
+    ("index", "index"),
+    ("gives_back", "gives back of its input"),
+    ("log10_condition", "log10 condition"),
+    ("bits_bfloat16", "bits in bfloat16"),
+)
+
+
+def medians(rows: Sequence[Row]) -> dict[str, Any]:
+    """Counts, and medians over the values that are known; None where none is.
+
+    ``certified`` counts kernels whose index is proved, ``index_0`` operators T(a) invertible on l2(N),
+    ``w0_not_0`` invertible n x n matrices.
+
+    Examples
+    --------
+    >>> medians([])["kernels"], medians([])["index"]
+    (0, None)
+    """
+    cells = [row.cells() | {"delay_50": row.delay_50} for row in rows]
+    known = {name: sorted(float(c[name]) for c in cells if c[name] is not None) for name in MEDIANS}
+    return {
+        "kernels": len(cells),
+        "certified": sum(cell["certified"] is True for cell in cells),
+        "index_0": sum(cell["index"] == 0 for cell in cells),
+        "w0_not_0": sum(row.analysed and row.w0 != 0 for row in rows),
+        **{name: median(values) if values else None for name, values in known.items()},
+    }
+
+
+def by_layer(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """:func:`medians` of each layer, in the order of the model, with its name and verdict in words."""
+    layers: dict[str, list[Row]] = {}
+    for row in rows:
+        layers.setdefault(row.layer, []).append(row)
+    entries = [{"layer": layer, **medians(group)} for layer, group in layers.items()]
+    return [entry | {"gives_back": gives_back(entry)} for entry in entries]
+
+
+def gives_back(entry: dict[str, Any]) -> str:
+    """How late the outputs give the input back, in words.
+
+    Examples
+    --------
+    >>> gives_back({"recovered_at_once": 0.004, "delay_50": 1.0, "delay_90": 12.0})
+    'half after 1 token, 90 % after 12'
+    >>> gives_back({"recovered_at_once": 0.95, "delay_50": 0.0, "delay_90": 0.0})
+    '95 % at once'
+    """
+    at_once, half, most = (entry[name] for name in ("recovered_at_once", "delay_50", "delay_90"))
+    if at_once is None or half is None or most is None:
+        return "not known"
+    if half == most == 0:
+        return "all at once" if at_once == 1 else f"{100 * at_once:.3g} % at once"
+    if half == most:
+        return f"90 % {_after(most)}"
+    return f"half {_after(half)}, 90 % {_after(most).removesuffix(' tokens')}"
+
+
+def _after(delay: float) -> str:
+    if delay == 0:
+        return "at once"
+    return "after 1 token" if delay == 1 else f"after {number(delay)} tokens"
+
+
+def verdict_texts(rows: Sequence[Row]) -> list[dict[str, str]]:
+    """The table of layers as text, in the columns of ``VERDICT``."""
+    texts = []
+    for entry in by_layer(rows):
+        cells = {
+            name: shown(entry[name]) if isinstance(entry[name], str) else number(entry[name])
+            for name, _ in VERDICT
+        }
+        proved = "all" if entry["certified"] == entry["kernels"] else f"{entry['certified']}"
+        texts.append(cells | {"certified": proved})
+    return texts
