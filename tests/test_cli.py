@@ -316,11 +316,31 @@ def test_windows_show_a_table_that_fits(model):
     from toeplitz_theory.reports.terminal import render
 
     rows = inspect(model).rows
-    for width in (100, 80):
+    for width in (150, 100, 80):
         assert max(map(len, render(rows, None, width).splitlines())) <= width
-    wide, narrow = render(rows, None, 100), render(rows, None, 40)
+    wide, narrow = render(rows, None, 150), render(rows, None, 40)
     assert "circle" in wide and "window too narrow" not in wide
     # Nothing is cut, however narrow: the essentials stay whole and the terminal wraps them.
-    assert "(window too narrow for certified, zeros_near_circle, min_modulus, w0:" in " ".join(narrow.split())
-    for word in ("mixer_blocks.1", "condition", "nullity", "deficit"):
+    assert "(window too narrow for certified, recovered_at_once," in " ".join(narrow.split())
+    for word in ("mixer_blocks.1", "condition", "delay", "deficit"):
         assert word in wide and word in narrow
+
+
+def test_inspect_prints_what_is_asked_for(model, capsys, tmp_path):
+    chosen = [
+        "--all",
+        "--columns",
+        "layer,delay_90",
+        "--sort",
+        "-delay_90",
+        "--layers",
+        "*.1",
+        "--format",
+        "csv",
+    ]
+    assert run(["inspect", str(model), *chosen]) == 0
+    assert capsys.readouterr().out.splitlines() == ["layer,delay_90", "mixer_blocks.1,0"]
+    for wrong in (["--columns", "nonsense"], ["--sort", "head"], ["--format", "xml"]):
+        assert run(["inspect", str(model), *wrong, "--json", str(tmp_path / "never.json")]) == 2
+        assert "choose from" in capsys.readouterr().err
+    assert not (tmp_path / "never.json").exists()

@@ -38,6 +38,13 @@ def inspect(
     overwrite: Overwrite = False,
     tol: Tolerance = 0.0,
     nullity_rtol: NullityTolerance = 1e-6,
+    every: Annotated[bool, typer.Option("--all", help="Print every kernel instead of every layer.")] = False,
+    layers: Annotated[list[str] | None, typer.Option(help="Name or pattern such as 'blocks.1*'.")] = None,
+    columns: Annotated[str, typer.Option(help="What to print, as NAME,NAME.", show_default=False)] = "",
+    sort: Annotated[str, typer.Option(help="Column to sort by; -NAME: downwards.", show_default=False)] = "",
+    form: Annotated[
+        str, typer.Option("--format", help="table, csv, json, markdown or latex: all but the first alone.")
+    ] = "table",
 ) -> None:
     """Say of each Toeplitz layer whether it is invertible, with proof, and how badly conditioned it is.
 
@@ -45,8 +52,9 @@ def inspect(
     """
     from toeplitz_theory import reports
     from toeplitz_theory.reports.report import KINDS
-    from toeplitz_theory.reports.terminal import print_report
+    from toeplitz_theory.reports.terminal import Choice, print_report
 
+    choice = Choice(every, tuple(layers or ()), tuple(filter(None, columns.split(","))), sort, form)
     outputs = [Output("--json", json, ".json"), Output("--html", html, ".html"), *drawings(figures, KINDS)]
     check_outputs(outputs, [path], overwrite)
     report = reports.inspect(path, progress=True, tol=tol, nullity_rtol=nullity_rtol)
@@ -56,6 +64,6 @@ def inspect(
         report.to_html(html, progress=True)
     if figures is not None:
         reports.save_report_figures(report, figures)
-    print_report(report)  # last: whoever stops reading it has the files
+    print_report(report, choice=choice)  # last: whoever stops reading it has the files
     if not any(row.analysed for row in report.rows):
         raise ToeplitzTheoryError(f"{printable(path)}: no kernel could be analysed; the notes above say why")

@@ -7,7 +7,7 @@ import sys
 import textwrap
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -29,31 +29,17 @@ _SAID_ONCE = ("n", "dtype")
 _MOST_NOTES = 5
 
 
-def print_report(
-    report: Report,
-    stream: TextIO | None = None,
-    *,
-    every: bool = False,
-    layers: Sequence[str] = (),
-    columns: Sequence[str] = (),
-    sort: str = "",
-    form: str = "table",
-) -> None:
-    """Print a report: what it says as a whole, notes, what was skipped; last the layers, or all kernels.
-
-    Folded to the window where ``stream``, standard output by default, is one; plain otherwise.
+@dataclass(frozen=True)
+class Choice:
+    """What is to be printed of a report.
 
     Parameters
     ----------
-    report : Report
-        The report.
-    stream : text file, optional
-        Where to.
     every : bool
         One line for each kernel instead of one for each layer.
-    layers : sequence of str
-        Names or shell patterns of the layers to show; all when not given.
-    columns : sequence of str
+    layers : tuple of str
+        Names or shell patterns of the layers to show; all when there are none.
+    columns : tuple of str
         What to show, in this order: of ``report.table`` with ``every``, of ``report.summary`` without.
     sort : str
         The column to sort by, upwards, or downwards after a minus sign; missing values come last.
@@ -63,7 +49,34 @@ def print_report(
     Raises
     ------
     InputError
-        An unknown layer, column or form.
+        An unknown column or form.
+
+    Examples
+    --------
+    >>> Choice(columns=("layer", "delay_90")).form
+    'table'
+    """
+
+    every: bool = False
+    layers: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    sort: str = ""
+    form: str = "table"
+
+    def __post_init__(self) -> None:
+        if self.form != "table" and self.form not in FORMS:
+            raise InputError(f"format {shown(self.form)!r} is unknown; choose from table, {', '.join(FORMS)}")
+        known = COLUMN_NAMES if self.every else SUMMARY_NAMES
+        for name in (*self.columns, self.sort.removeprefix("-")):
+            if name and name not in known:
+                raise InputError(f"column {shown(name)!r} is unknown; choose from {', '.join(known)}")
+
+
+def print_report(report: Report, stream: TextIO | None = None, choice: Choice = Choice()) -> None:
+    """Print a report: what it says as a whole, notes, what was skipped; last the layers, or all kernels.
+
+    Folded to the window where ``stream``, standard output by default, is one; plain otherwise. InputError if
+    no layer is called as ``choice`` says.
 
     Examples
     --------
@@ -74,12 +87,9 @@ def print_report(
       1 kernel in 1 Toeplitz layer, n = 2, float64...
     """
     out = stream or sys.stdout
-    if form != "table" and form not in FORMS:
-        raise InputError(f"format {shown(form)!r} is unknown; choose from table, {', '.join(FORMS)}")
-    report = _of_layers(report, layers)
-    if form != "table":
-        names, records = _records(report.rows, every, columns, sort)
-        print(FORMS[form](names, records), file=out)
+    report = _of_layers(report, choice.layers)
+    if choice.form != "table":
+        print(FORMS[choice.form](*_records(report.rows, choice)), file=out)
         return
     width = _window(out)
     lines = [shown(report.provenance.source)]
@@ -92,7 +102,7 @@ def print_report(
     if report.skipped:
         lines += ["", f"skipped ({len(report.skipped)}):"]
         lines += [f"  {shown(name)}: {paragraph(reason)}" for name, reason in report.skipped]
-    print("\n".join([*lines, "", _body(report.rows, every, columns, sort, width).rstrip()]), file=out)
+    print("\n".join([*lines, "", _body(report.rows, choice, width).rstrip()]), file=out)
 
 
 def _of_layers(report: Report, patterns: Sequence[str]) -> Report:
@@ -105,31 +115,25 @@ def _of_layers(report: Report, patterns: Sequence[str]) -> Report:
     return replace(report, rows=kept) if patterns else report
 
 
-def _records(
-    rows: Sequence[Row], every: bool, columns: Sequence[str], sort: str
-) -> tuple[list[str], list[dict[str, Any]]]:
+def _records(rows: Sequence[Row], choice: Choice) -> tuple[Sequence[str], list[dict[str, Any]]]:
     """The chosen columns, and the sorted lines of the table with all of theirs."""
-    known = COLUMN_NAMES if every else SUMMARY_NAMES
-    for name in (*columns, sort.removeprefix("-")):
-        if name and name not in known:
-            raise InputError(f"column {shown(name)!r} is unknown; choose from {', '.join(known)}")
-    records = [row.cells() for row in rows] if every else by_layer(rows)
-    if sort:
-        name = sort.removeprefix("-")
+    records = [row.cells() for row in rows] if choice.every else by_layer(rows)
+    if choice.sort:
+        name = choice.sort.removeprefix("-")
         there = [record for record in records if record[name] is not None]
-        there.sort(key=lambda record: record[name], reverse=sort.startswith("-"))
+        there.sort(key=lambda record: record[name], reverse=choice.sort.startswith("-"))
         records = there + [record for record in records if record[name] is None]
-    return list(columns or known), records
+    return choice.columns or (COLUMN_NAMES if choice.every else SUMMARY_NAMES), records
 
 
-def _body(rows: Sequence[Row], every: bool, columns: Sequence[str], sort: str, width: int | None) -> str:
+def _body(rows: Sequence[Row], choice: Choice, width: int | None) -> str:
     """The table for a reader, with the notes of its kernels."""
-    if columns or sort:
-        names, records = _records(rows, every, columns, sort)
-        if not columns and not every:
+    if choice.columns or choice.sort:
+        names, records = _records(rows, choice)
+        if not choice.columns and not choice.every:
             names = [name for name, _ in VERDICT]
         return tabulated(names, [[cell(record[name]) for name in names] for record in records], width)
-    if every:
+    if choice.every:
         return render(rows, None, width)
     header = [heading for _, heading in VERDICT]
     table = tabulated(header, [[entry[name] for name, _ in VERDICT] for entry in verdict_texts(rows)], width)
