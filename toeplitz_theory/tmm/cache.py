@@ -22,9 +22,6 @@ from toeplitz_theory.tmm.online import OnlineConvolution
 from toeplitz_theory.tmm.online_levels import Blocks
 from toeplitz_theory.tmm.products import causal_toeplitz_product
 
-# What the layers that mixers put into transformers' cache have in common.
-
-
 FOREIGN = "the cache was filled by a model of another kind: pass an empty one, or none"
 
 
@@ -193,6 +190,62 @@ class ToeplitzCacheLayer(MixerCacheLayer):
             stream.select(torch.arange(stream.batch).repeat_interleave(repeats))
 
 
+class StateCacheLayer(MixerCacheLayer):
+    """A recurrent state of constant size, as a layer of transformers' cache.
+
+    Each tensor of the state has the batch as its first axis. A state is a summary: it can be reordered and
+    repeated with the batch, and not taken back to an earlier position.
+    """
+
+    holds = "a recurrent state"
+    is_croppable = False
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.state: dict[str, Tensor] = {}
+        self.length = 0
+        self._derived: tuple[Any, Any] = (None, None)
+
+    def keep(self, new: int, **state: Tensor) -> None:
+        """Replace the state by that after ``new`` more positions."""
+        self.state, self.length = state, self.length + new
+
+    def derived(self, sources: Sequence[Tensor], make: Callable[[], Any]) -> Any:
+        """Return ``make()``, made again only when a source has changed in place."""
+        if torch.is_grad_enabled() and any(source.requires_grad for source in sources):
+            return make()  # a graph is not to be used twice
+        version = version_of(sources)
+        if self._derived[0] != version:
+            self._derived = (version, make())
+        return self._derived[1]
+
+    def get_seq_length(self) -> int:
+        """Return the number of positions seen."""
+        return self.length
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self.state, self.length = {}, 0
+
+    def forget(self, count: int) -> None:
+        """Forget everything, or nothing; refuse what lies between."""
+        if count >= self.length:
+            self.reset()
+        elif count:
+            raise InputError(
+                "a recurrent state cannot go back to an earlier position: generate without drafts (assistant "
+                "models, prompt lookup), or copy the cache before the steps you mean to undo"
+            )
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Keep these rows of the batch, in this order."""
+        self.state = {key: value[indices.to(value.device)] for key, value in self.state.items()}
+
+    def batch_repeat_interleave(self, repeats: int) -> None:
+        """Repeat each row of the batch."""
+        self.state = {key: value.repeat_interleave(repeats, 0) for key, value in self.state.items()}
+
+
 class MixerHistory:
     """What one block may know of earlier positions: its place in the cache.
 
@@ -233,6 +286,11 @@ class MixerHistory:
         -------
         Tensor, shape (B, past + t, d)
 
+        Raises
+        ------
+        InputError
+            When the cache was filled by a model of another kind, or with another number of rows.
+
         Examples
         --------
         >>> import torch
@@ -242,6 +300,12 @@ class MixerHistory:
         >>> history.extend(torch.zeros(1, 1, 2)).shape
         torch.Size([1, 4, 2])
         """
+        layers, index = self.cache.layers, self.layer_index
+        kept = getattr(layers[index], "keys", None) if index < len(layers) else None
+        if kept is not None and kept.numel():
+            if kept.ndim != 4 or kept.shape[1] != 1 or kept.shape[-1] != x.shape[-1]:
+                raise InputError(FOREIGN)
+            _check_rows(x.shape[0], kept.shape[0])
         # Keys with values of width zero: transformers' own layers then grow, crop and reorder them.
         keys, _ = self.cache.update(x[:, None], x[:, None, :, :0], self.layer_index)
         return keys[:, 0]
@@ -306,6 +370,42 @@ class MixerHistory:
         y = stream.push(x)
         return _Detached.apply(x, y) if x.requires_grad and torch.is_grad_enabled() else y
 
+    def state(self, batch: int) -> StateCacheLayer:
+        """Return the recurrent state of a batch of so many rows, for mixers that keep one.
+
+        Parameters
+        ----------
+        batch : int
+            Number of rows B of the new inputs.
+
+        Returns
+        -------
+        StateCacheLayer
+
+        Raises
+        ------
+        InputError
+            When the cache was filled by a model of another kind, or with another number of rows.
+
+        Examples
+        --------
+        >>> from transformers import DynamicCache
+        >>> MixerHistory(DynamicCache(), 0).state(batch=1).state
+        {}
+        """
+        layer = claim(self.cache, self.layer_index, StateCacheLayer)
+        for value in layer.state.values():
+            _check_rows(batch, value.shape[0])
+        return layer
+
+
+def _check_rows(new: int, kept: int) -> None:
+    if new != kept:
+        raise InputError(
+            f"inputs of {new} rows do not continue a batch of {kept}: reset the cache, or reorder it with "
+            "the batch"
+        )
+
 
 class _Detached(torch.autograd.Function):
     """A value that also depends on inputs no longer in the graph: its gradient would be incomplete."""
@@ -320,91 +420,3 @@ class _Detached(torch.autograd.Function):
             "a cached step does not carry gradients to earlier positions: pass the whole sequence at once, "
             "with use_cache=False"
         )
-
-
-# What mixers that are no Toeplitz products keep between steps: all inputs, or a state of constant size.
-
-
-def extend(history: MixerHistory | None, x: Tensor) -> Tensor:
-    """Return all inputs so far, (B, past + t, w): ``x`` (B, t, w) itself when there is no cache."""
-    if history is None:
-        return x
-    layers, index = history.cache.layers, history.layer_index
-    keys = getattr(layers[index], "keys", None) if index < len(layers) else None
-    if keys is not None and keys.numel():
-        if keys.ndim != 4 or keys.shape[1] != 1 or keys.shape[-1] != x.shape[-1]:
-            raise InputError(FOREIGN)
-        if keys.shape[0] != x.shape[0]:
-            raise ValueError(
-                f"inputs of {x.shape[0]} rows do not continue a batch of {keys.shape[0]}: reset the cache, "
-                "or reorder it with the batch"
-            )
-    return history.extend(x)
-
-
-class StateCacheLayer(MixerCacheLayer):
-    """A recurrent state of constant size, as a layer of transformers' cache.
-
-    Each tensor of the state has the batch as its first axis. A state is a summary: it can be reordered and
-    repeated with the batch, and not taken back to an earlier position.
-    """
-
-    holds = "a recurrent state"
-    is_croppable = False
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.state: dict[str, Tensor] = {}
-        self.length = 0
-        self._derived: tuple[Any, Any] = (None, None)
-
-    def keep(self, new: int, **state: Tensor) -> None:
-        """Replace the state by that after ``new`` more positions."""
-        self.state, self.length = state, self.length + new
-
-    def derived(self, sources: Sequence[Tensor], make: Callable[[], Any]) -> Any:
-        """Return ``make()``, made again only when a source has changed in place."""
-        if torch.is_grad_enabled() and any(source.requires_grad for source in sources):
-            return make()  # a graph is not to be used twice
-        version = version_of(sources)
-        if self._derived[0] != version:
-            self._derived = (version, make())
-        return self._derived[1]
-
-    def get_seq_length(self) -> int:
-        """Return the number of positions seen."""
-        return self.length
-
-    def reset(self) -> None:
-        """Forget everything."""
-        self.state, self.length = {}, 0
-
-    def forget(self, count: int) -> None:
-        """Forget everything, or nothing; refuse what lies between."""
-        if count >= self.length:
-            self.reset()
-        elif count:
-            raise InputError(
-                "a recurrent state cannot go back to an earlier position: generate without drafts (assistant "
-                "models, prompt lookup), or copy the cache before the steps you mean to undo"
-            )
-
-    def batch_select_indices(self, indices: Tensor) -> None:
-        """Keep these rows of the batch, in this order."""
-        self.state = {key: value[indices.to(value.device)] for key, value in self.state.items()}
-
-    def batch_repeat_interleave(self, repeats: int) -> None:
-        """Repeat each row of the batch."""
-        self.state = {key: value.repeat_interleave(repeats, 0) for key, value in self.state.items()}
-
-
-def state_layer(history: MixerHistory, batch: int) -> StateCacheLayer:
-    """Return the place of a block's state in the cache, put there when the cache is new."""
-    layer = claim(history.cache, history.layer_index, StateCacheLayer)
-    for value in layer.state.values():
-        if value.shape[0] != batch:
-            raise ValueError(
-                f"inputs of {batch} rows do not continue a batch of {value.shape[0]}: reset the cache, or "
-                "reorder it with the batch"
-            )
-    return layer

@@ -28,7 +28,7 @@ from toeplitz_theory.tmm.inputs import (
 from toeplitz_theory.tmm.mixers import build_mixer
 from toeplitz_theory.tmm.pretrained import TMMPreTrainedModel
 
-# The block every model of the family is made of.
+logger = logging.get_logger(__name__)
 
 
 def build_norm(config) -> nn.Module:
@@ -81,9 +81,6 @@ class TMMBlock(GradientCheckpointingLayer):
             # Padding must contribute nothing to later positions: convolution has no mask of its own.
             inputs = inputs * place.mask
         return x + self.token_mixing_layer(inputs, place, history)
-
-
-logger = logging.get_logger(__name__)
 
 
 class TMMModel(TMMPreTrainedModel):

@@ -6,13 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from toeplitz_theory.tmm.cache import MixerHistory, extend
+from toeplitz_theory.tmm.cache import MixerHistory
 from toeplitz_theory.tmm.inputs import Place
 
-# Rotary positions: pairs of channels turned by angles that grow with time (Su et al., "RoFormer", 2021).
-
-
-BASE = 10_000.0
+BASE = 10_000.0  # of rotary positions (Su et al., "RoFormer", 2021)
 
 
 def rotate(x: Tensor, positions: Tensor) -> Tensor:
@@ -42,7 +39,9 @@ class AttentionMixer(nn.Module):
     def forward(self, x: Tensor, place: Place, history: MixerHistory | None = None) -> Tensor:
         q, k, v = self.in_proj(x).unflatten(-1, (3, self.heads, -1)).unbind(2)
         q, k = rotate(q, place.positions), rotate(k, place.positions)
-        seen = extend(history, torch.cat([k, v], -1).flatten(2))
+        seen = torch.cat([k, v], -1).flatten(2)
+        if history is not None:
+            seen = history.extend(seen)
         k, v = seen.unflatten(-1, (self.heads, -1)).chunk(2, -1)
         t, total = q.shape[1], k.shape[1]
         mask = visible(t, total, place)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import elu, pad
 
-from toeplitz_theory.tmm.cache import MixerHistory, state_layer
+from toeplitz_theory.tmm.cache import MixerHistory
 from toeplitz_theory.tmm.inputs import Place
 from toeplitz_theory.tmm.mixers.attention import rotate
 
@@ -32,7 +32,7 @@ class LinearAttentionMixer(nn.Module):
     def forward(self, x: Tensor, place: Place, history: MixerHistory | None = None) -> Tensor:
         q, k, v = self.in_proj(x).unflatten(-1, (3, self.heads, -1)).unbind(2)
         wide = torch.promote_types(x.dtype, torch.float32)
-        layer = None if history is None else state_layer(history, len(x))
+        layer = None if history is None else history.state(len(x))
         state = (None, None) if layer is None or not layer.state else (layer.state["s"], layer.state["z"])
         with torch.autocast(x.device.type, enabled=False):
             q, k = elu(q.to(wide)) + 1, elu(k.to(wide)) + 1

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import initialization as init
 
-from toeplitz_theory.tmm.cache import MixerHistory, extend
+from toeplitz_theory.tmm.cache import MixerHistory
 from toeplitz_theory.tmm.inputs import Place
 from toeplitz_theory.tmm.mixers.mixing import project_heads
 
@@ -73,7 +73,7 @@ def build_masked(config) -> nn.Module:
 def mix_masked(x: Tensor, heads: list, place: Place, history: MixerHistory | None) -> Tensor:
     """Return ``tril(W_h) x + b_h`` at the new positions of ``x`` (B, t, H, c)."""
     t = x.shape[1]
-    seen = extend(history, x.flatten(2)).unflatten(-1, x.shape[2:])
+    seen = x if history is None else history.extend(x.flatten(2)).unflatten(-1, x.shape[2:])
     total = seen.shape[1]
     weights = torch.stack([head.weight for head in heads])
     if place.attention_mask is None:

@@ -1,4 +1,8 @@
-"""The product all Toeplitz mixers go through."""
+"""The projections and the product that mixers share.
+
+Linear maps are applied by their weights where that is faster or more exact, and called where others have
+changed them.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,8 @@ from torch.nn.functional import linear, pad
 from toeplitz_theory.tmm.cache import MixerHistory
 from toeplitz_theory.tmm.inputs import Place
 from toeplitz_theory.tmm.mixers.kernels import ToeplitzKernel
-from toeplitz_theory.tmm.products.product import add_bias, product_plus
-
-# Linear maps: by their weights where that is faster or more exact, called where others have changed them.
-
+from toeplitz_theory.tmm.products import product_plus
+from toeplitz_theory.tmm.products.product import add_bias
 
 _HOOKS = ("forward", "forward_pre", "backward", "backward_pre")
 
@@ -90,30 +92,39 @@ def mix_stage(
 
     Row-normalised, each output is a weighted mean: divided by the sum of the taps that met an input.
     """
-    if row_normalised:
-        x = torch.cat([x.unflatten(2, (len(heads), -1)), _present(x, len(heads), place)], -1).flatten(2)
     stored = [head.stored for head in heads]
     biases = [head.bias for head in heads if head.bias is not None]
-    # Without history and mask all rows stand at positions 0 ... t - 1, unless they slide past the kernel.
     t, n = x.shape[1], stored[0].shape[1]
-    plain = history is None and place.mask is None and t <= n
-    bias = None
-    if biases and plain and not row_normalised:
-        bias = biases[0] if len(biases) == 1 else torch.stack(biases, -1)
-        bias = bias[:t] if t < n else bias
 
     def kernels() -> Tensor:
         return heads[0].taps_of(stored[0] if len(stored) == 1 else torch.cat(stored))
 
-    y = mix_heads(x, len(heads), stored, kernels, method, history, slot, bias)
+    def product(x: Tensor, bias: Tensor | None = None) -> Tensor:
+        return mix_heads(x, len(heads), stored, kernels, method, history, slot, bias)
+
+    # Rows that stand at positions 0 ... t - 1 of the kernel have their biases added on the way.
+    plain = history is None and place.mask is None and t <= n
+    if plain and biases and not row_normalised:
+        bias = _joined(biases)
+        return product(x, bias[:t] if t < n else bias)
     if row_normalised:
-        y = _normalised(y, len(heads))
-    if bias is not None or not biases:
-        return y
-    if history is None:
-        return add_bias(y, torch.stack(biases, -1)[place.positions])
-    # Picked before they are joined: a decoding step needs one position of n.
-    return add_bias(y, torch.stack([bias[place.positions] for bias in biases], -1))
+        x = torch.cat([x.unflatten(2, (len(heads), -1)), _present(x, len(heads), place)], -1).flatten(2)
+        y = _normalised(product(x), len(heads))
+    else:
+        y = product(x)
+    return add_bias(y, _biases_at(biases, place.positions)) if biases else y
+
+
+def _joined(biases: Sequence[Tensor]) -> Tensor:
+    """Return (n, H) biases, or (n,) of one head."""
+    return biases[0] if len(biases) == 1 else torch.stack(list(biases), -1)
+
+
+def _biases_at(biases: Sequence[Tensor], positions: Tensor) -> Tensor:
+    """Return the biases of each head at positions (B, t): (B, t, H)."""
+    if positions.numel() < len(biases[0]):  # a decoding step needs one position of n
+        return torch.stack([bias[positions] for bias in biases], -1)
+    return torch.stack(list(biases), -1)[positions]
 
 
 def _present(x: Tensor, heads: int, place: Place) -> Tensor:

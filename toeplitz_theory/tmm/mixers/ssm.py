@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, pad
 from transformers import initialization as init
 
-from toeplitz_theory.tmm.cache import MixerHistory, StateCacheLayer, state_layer
+from toeplitz_theory.tmm.cache import MixerHistory, StateCacheLayer
 from toeplitz_theory.tmm.inputs import Place
 from toeplitz_theory.tmm.mixers.kernels import CausalKernels
 from toeplitz_theory.tmm.mixers.mixing import mix_heads
@@ -107,7 +107,7 @@ class SSMMixer(nn.Module):
             y = self._convolve(x)
         else:
             with torch.autocast(x.device.type, enabled=False):
-                y = self._advance(x, state_layer(history, len(x)))
+                y = self._advance(x, history.state(len(x)))
         return self.out_proj(gelu(y.to(x.dtype)))
 
     def _convolve(self, x: Tensor) -> Tensor:
