@@ -10,7 +10,7 @@ export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: report test lint figures bench clean setup
+.PHONY: report test test-versions lint figures bench clean setup
 
 report: $(READY)
 	@for model in $(MODELS); do \
@@ -22,6 +22,11 @@ report: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+# The lowest and the newest versions that pyproject.toml allows, in throw-away environments.
+test-versions: $(READY)
+	BASE=$(BIN)/python .ci/test-versions lowest
+	BASE=$(BIN)/python .ci/test-versions newest
 
 lint: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
