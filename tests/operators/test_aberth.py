@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from toeplitz_theory.operators import Symbol
-from toeplitz_theory.operators.circle.aberth import cluster_disc, isolated_zeros
+from toeplitz_theory.operators.circle.discs import cluster_disc, isolated
 
 
 def kaiming(n, complex_=False):
@@ -28,12 +28,13 @@ def product(factors):
 def test_discs_meet_those_of_another_solver(complex_):
     w = kaiming(150, complex_)
     exact = [flint.acb(complex(x)) for x in w]
-    found = isolated_zeros(w.astype(complex), exact)
+    discs = isolated(w.astype(complex), exact)
     others = flint.acb_poly(exact).roots(tol=1e-25, maxprec=1000)
-    assert found is not None and len(others) == found.values.size == 149
-    gaps = np.abs(found.values[:, None] - np.array([complex(z.mid()) for z in others])[None])
+    assert discs is not None and len(others) == len(discs) == 149
+    values, radii = (np.array(column) for column in zip(*[disc.stored() for disc in discs], strict=True))
+    gaps = np.abs(values[:, None] - np.array([complex(z.mid()) for z in others])[None])
     # Each of theirs (to 1e-25, read to u |z|) is in one of ours, each of ours holds one of theirs.
-    assert (gaps.min(axis=1) <= found.radii + 2.0**-51 * np.abs(found.values)).all()
+    assert (gaps.min(axis=1) <= radii + 2.0**-51 * np.abs(values)).all()
     assert np.unique(gaps.argmin(axis=1)).size == 149
 
 
@@ -68,8 +69,9 @@ def test_a_cluster_stands_in_one_disc_with_its_size():
             poly *= flint.acb_poly([flint.acb(flint.arb(-1 - k * gap) / 2), flint.acb(1)])
         poly *= flint.acb_poly([3, 1])
         exact = list(poly)
-    centre, radius = cluster_disc(np.array([0.5, 0.5 + 1e-12, 0.5 + 1e-12j]), exact)
-    assert abs(centre - 0.5) <= radius < 1e-12
+    disc = cluster_disc(np.array([0.5, 0.5 + 1e-12, 0.5 + 1e-12j]), exact)
+    centre, radius = disc.stored()
+    assert disc.count == 3 and abs(centre - 0.5) <= radius < 1e-12
     assert cluster_disc(np.array([0.5, 0.5 + 1e-12]), exact) is None  # two of three is not proved
 
 

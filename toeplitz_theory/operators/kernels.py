@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -238,6 +239,27 @@ class Scaled:
     lead: int
     error: float
     exact: Taps
+
+    @property
+    def first_direction(self) -> complex:
+        """The first tap over its modulus, also where ``values`` do not hold it."""
+        first = complex(self.exact.values[0])
+        first /= max(abs(first.real), abs(first.imag))
+        return first / abs(first)
+
+    def lower(self, x: float) -> float:
+        """Return a float at most ``x 2**exponent``, x >= 0, also where that leaves float64's range."""
+        try:
+            return math.nextafter(math.ldexp(x, self.exponent), 0.0)
+        except OverflowError:
+            return sys.float_info.max
+
+    def upper(self, x: float) -> float:
+        """Return a float at least ``x 2**exponent``, x >= 0, also where that leaves float64's range."""
+        try:
+            return math.nextafter(math.ldexp(x, self.exponent), math.inf)
+        except OverflowError:
+            return math.inf
 
     def at_radius(self, radius: float) -> tuple[Kernel, float]:
         """Return taps times ``radius**k`` (rescaled by a power of two) and a bound of their error.

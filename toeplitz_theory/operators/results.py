@@ -225,8 +225,9 @@ class Zeros(np.ndarray):
     different zeros are disjoint. A zero of multiplicity m appears m times, with one disc, and so do m zeros
     that could not be told apart: the disc is proved to hold m. ``certified`` says whether all that is so;
     otherwise radii are infinite. ``sides`` is -1 inside the unit circle, 1 outside and 0 where it is not
-    known, proved with more digits than the values have; None where only the discs tell. Arrays derived by
-    slicing or arithmetic carry neither.
+    known, proved with more digits than the values have; None where only the discs tell. ``settled`` says
+    whether every zero is proved to be inside, outside or exactly on the circle. Arrays derived by slicing or
+    arithmetic carry none of these.
 
     Examples
     --------
@@ -241,22 +242,24 @@ class Zeros(np.ndarray):
     radii: NDArray[np.float64] | None
     sides: NDArray[np.int8] | None
     certified: bool
+    settled: bool
 
     def __new__(
         cls,
         values: NDArray[np.complex128],
         radii: NDArray[np.float64],
         sides: NDArray[np.int8] | None = None,
+        settled: bool = False,
     ) -> Zeros:
-        """Wrap ``values``, the radii of their discs and the ``sides`` they lie on."""
+        """Wrap ``values``, the radii of their discs, their ``sides`` and whether all these are settled."""
         array = np.asarray(values, dtype=np.complex128).view(cls)
         array.radii, array.sides = np.asarray(radii, dtype=np.float64), sides
-        array.certified = bool(np.isfinite(array.radii).all())
+        array.certified, array.settled = bool(np.isfinite(array.radii).all()), settled
         return array
 
     def __array_finalize__(self, obj: object) -> None:
         self.radii = self.sides = None
-        self.certified = False
+        self.certified = self.settled = False
 
     def _discs(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         radii = np.zeros(self.shape) if self.radii is None else self.radii
@@ -270,6 +273,24 @@ class Zeros(np.ndarray):
         sides = np.where(high < 1.0, -1, np.where(low > 1.0, 1, 0)).astype(np.int8)
         return sides if self.sides is None else np.where(sides == 0, self.sides, sides)
 
+    def on_side(self, side: int) -> Zeros:
+        """Return the zeros of one side, with their discs.
+
+        Parameters
+        ----------
+        side : int
+            -1 inside the unit circle, 1 outside.
+
+        Examples
+        --------
+        >>> from toeplitz_theory.operators import Symbol
+        >>> Symbol([1.0, -2.5, 1.0]).zeros().on_side(1).tolist()
+        [(2+0j)]
+        """
+        keep = self.known_sides() == side
+        radii = np.zeros(self.shape) if self.radii is None else self.radii
+        return Zeros(np.asarray(self)[keep], radii[keep], np.full(int(keep.sum()), side, np.int8))
+
     def inside(self) -> NDArray[np.complex128]:
         """Return the zeros proved to lie in |z| < 1."""
         return np.asarray(self)[self.known_sides() < 0]
@@ -281,11 +302,3 @@ class Zeros(np.ndarray):
     def undecided(self) -> NDArray[np.complex128]:
         """Return the zeros that may lie on either side of the unit circle, or on it."""
         return np.asarray(self)[self.known_sides() == 0]
-
-    def near_circle(self, width: float | None = None) -> NDArray[np.complex128]:
-        """Return the zeros with 1 - ``width`` < |z| < 1 + ``width`` (1/n by default, n the number of taps).
-
-        Goes by the middles of the discs; `Symbol.zeros_near_circle` counts with proof.
-        """
-        width = 1.0 / (self.size + 1) if width is None else width
-        return np.asarray(self)[np.abs(np.abs(np.asarray(self)) - 1.0) < width]

@@ -19,9 +19,8 @@ from toeplitz_theory.operators.circle.margins import (
     rounding_margin,
 )
 from toeplitz_theory.operators.circle.modulus import min_modulus
-from toeplitz_theory.operators.circle.near_circle import count_between
 from toeplitz_theory.operators.circle.polygons import SpectrumIndex, spectrum_index
-from toeplitz_theory.operators.circle.winding import wind
+from toeplitz_theory.operators.circle.winding import count_between, wind
 from toeplitz_theory.operators.circle.zeros import all_zeros
 from toeplitz_theory.operators.kernels import Exact, Kernel, Taps, as_kernel, kernel_with_zeros
 from toeplitz_theory.operators.results import FredholmIndex, JensenDeficit, MinModulus, Winding, Zeros
@@ -427,8 +426,8 @@ class Symbol:
         """
         from toeplitz_theory.operators.factors.outer import outer_factor
 
-        found = outer_factor(self._taps)
-        return found if full else found.symbol
+        factor = outer_factor(self._taps, Symbol)
+        return factor if full else factor.symbol
 
     def blaschke_zeros(self) -> Zeros:
         """Return the zeros strictly inside the circle, each in a proved disc: those of the inner factor.
@@ -451,7 +450,7 @@ class Symbol:
         """
         from toeplitz_theory.operators.factors.inner_outer import blaschke_zeros
 
-        return blaschke_zeros(self._taps)[0]
+        return blaschke_zeros(self._taps)
 
     def inner_outer(self) -> InnerOuter:
         """Factor the symbol into a Blaschke product and an outer factor, and say how well they reproduce it.
@@ -476,7 +475,7 @@ class Symbol:
         """
         from toeplitz_theory.operators.factors.inner_outer import inner_outer
 
-        return inner_outer(self._taps)
+        return inner_outer(self._taps, Symbol)
 
     def energy_delay(self) -> EnergyDelay:
         """Return the energy of the first taps of the kernel and of its outer factor, which is never below.
@@ -499,7 +498,7 @@ class Symbol:
         """
         from toeplitz_theory.operators.factors.outer import energy_delay, outer_factor
 
-        return energy_delay(self._taps.values, outer_factor(self._taps))
+        return energy_delay(self._taps.values, outer_factor(self._taps, Symbol))
 
     def minimum_phase_distance(self) -> float:
         """Return min ||kernel - c outer|| / ||kernel|| in the 2-norm, over the numbers c of modulus 1.

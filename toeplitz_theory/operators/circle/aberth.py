@@ -1,30 +1,27 @@
-"""All zeros of a long polynomial: Aberth's iteration in float64, then each zero proved in ball arithmetic.
+"""Approximations of all zeros of a polynomial: Aberth's iteration in float64, and in balls where that fails.
 
-Near z, within n |p(z) / p'(z)|, a polynomial of degree n has a zero (Laguerre; Henrici, Applied and
-Computational Complex Analysis I, 6.4). One Newton step in 128 bits takes a float64 zero to some thirty
-digits, and if n such discs are disjoint each holds exactly one. Zeros that do not come apart get one disc
-together (`clusters`). Starting points are Bini's: from the upper hull of log|a_k|.
+Starting points are Bini's: on circles whose radii the upper hull of log|a_k| tells. In balls a zero may be of
+any size, and the quotient p / p' is right where float64 loses it to cancellation; the repulsion of the other
+zeros needs no more than float64 there.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import flint
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
+from toeplitz_theory.operators.bits import log2_modulus, precision
+from toeplitz_theory.operators.circle.balls import ValuesAt
 from toeplitz_theory.operators.kernels import Kernel
 
-_BITS = 128
 _STEPS = 60
-_REACHES = (1e-6, 1e-4, 1e-3, 1e-2, 5e-2)  # relative distances within which zeros may be one cluster
+_WORK = 400_000_000  # differences in all: a few seconds
+_CLOSE = 1e-10  # relative steps below this end the iteration in balls
 _BLOCK = 64
 _POINTS = 256  # in balls at once
 _CHUNK = 1 << 20  # differences held at once
@@ -32,53 +29,29 @@ _CHUNK = 1 << 20  # differences held at once
 Complexes = NDArray[np.complex128]
 
 
-@dataclass
-class Discs:
-    """Zeros with the radii of disjoint discs that hold one each, and what is proved of their side.
-
-    ``sides`` is -1 for a zero inside the unit circle and 1 outside, decided before the middles were rounded
-    to float64, or 0. Zeros that cannot be told apart share a disc that is proved to hold as many as list
-    it.
-    """
-
-    values: Complexes
-    radii: NDArray[np.float64]
-    sides: NDArray[np.int8]
-
-
-def isolated_zeros(taps: Kernel, exact: list[flint.acb]) -> Discs | None:
-    """Return all zeros in disjoint discs, or None.
-
-    Parameters
-    ----------
-    taps : ndarray, shape (n,)
-        Lowest power first; neither the first nor the last is 0.
-    exact : list of acb
-        The coefficients meant, which ``taps`` are near to.
-
-    Examples
-    --------
-    >>> found = isolated_zeros(np.array([1.0, -2.5, 1.0]), [flint.acb(x) for x in (1, -2.5, 1)])
-    >>> np.sort(found.values.real).round(12).tolist(), bool(found.radii.max() < 1e-14), found.sides.sum()
-    ([0.5, 2.0], True, np.int64(0))
-    """
-    found = _approximations(taps)
-    return None if found is None else _proved(found, exact)
-
-
-def _approximations(taps: Kernel) -> Complexes | None:
+def float_zeros(taps: Kernel) -> Complexes | None:
+    """Return float64 approximations of all zeros, or None; neither the first nor the last tap is 0."""
     if taps[0] == 0 or taps[-1] == 0:  # rounded away: the hull would start too few
         return None
-    z = _starts(taps)
+    with np.errstate(divide="ignore", over="ignore"):
+        sizes, angles = _starts(np.log(np.abs(taps)))
+        z = np.exp(sizes + 1j * angles)
+    if not np.isfinite(z).all() or not z.all():
+        return None
+    z = np.asarray(z, np.complex128)
     values, turned = _Quotient(taps), _Quotient(taps[::-1].copy())
     n = taps.size - 1
     active = np.arange(n)
+    work = 0
     for _ in range(_STEPS):
+        work += active.size * n
+        if work > _WORK:
+            break
         x = z[active]
         inside = np.abs(x) <= 1.0
         slope = np.empty(active.size, np.complex128)  # p' / p
         slope[inside] = values(x[inside])
-        far = 1.0 / x[~inside]
+        far: Complexes = np.reciprocal(x[~inside])
         with np.errstate(invalid="ignore"):
             slope[~inside] = (n - far * turned(far)) * far
         repulsion = np.empty(active.size, np.complex128)
@@ -99,10 +72,8 @@ def _approximations(taps: Kernel) -> Complexes | None:
     return z if np.isfinite(z).all() else None
 
 
-def _starts(taps: Kernel) -> Complexes:
-    """Return points on the circles that the upper hull of log|a_k| suggests."""
-    with np.errstate(divide="ignore"):
-        logs = np.log(np.abs(taps))
+def _starts(logs: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return log-moduli and arguments of points, from the edges of the upper hull of ``logs`` = log|a_k|."""
     hull: list[int] = []
     for k in np.flatnonzero(np.isfinite(logs)):
         while len(hull) > 1 and (logs[hull[-1]] - logs[hull[-2]]) * (k - hull[-1]) <= (
@@ -110,12 +81,11 @@ def _starts(taps: Kernel) -> Complexes:
         ) * (hull[-1] - hull[-2]):
             hull.pop()
         hull.append(int(k))
-    parts = []
+    sizes, angles = [], []
     for number, (i, j) in enumerate(pairwise(hull)):
-        radius = math.exp((logs[i] - logs[j]) / (j - i))
-        angles = 2.0 * math.pi * (np.arange(j - i) / (j - i)) + 0.7 + number
-        parts.append(radius * np.exp(1j * angles))
-    return np.concatenate(parts)
+        sizes.append(np.full(j - i, (logs[i] - logs[j]) / (j - i)))
+        angles.append(2.0 * math.pi * (np.arange(j - i) / (j - i)) + 0.7 + number)
+    return np.concatenate(sizes), np.concatenate(angles)
 
 
 class _Quotient:
@@ -142,185 +112,70 @@ class _Quotient:
             return np.asarray(slope / value)
 
 
-class _Balls:
-    """p and p' at many points in balls, by blocks.
-
-    Horner's rule turns and so widens a rectangular complex ball n times, by up to sqrt(2) each; here powers
-    and blocks take two times sqrt(n) steps.
-    """
-
-    def __init__(self, exact: list[flint.acb]) -> None:
-        self.width = max(1, math.isqrt(len(exact)))
-        slopes = [c * k for k, c in enumerate(exact)][1:]
-        self.rows = -(-len(exact) // self.width)
-        columns = []
-        for coefficients in (exact, slopes):
-            padded = coefficients + [flint.acb(0)] * (self.rows * self.width - len(coefficients))
-            columns += [padded[k * self.width : (k + 1) * self.width] for k in range(self.rows)]
-        self.blocks = flint.acb_mat(columns).transpose()
-
-    def __call__(self, points: list[flint.acb]) -> list[tuple[flint.acb, flint.acb]]:
-        powers, tops = [], []
-        for z in points:
-            row = [flint.acb(1)]
-            for _ in range(self.width - 1):
-                row.append(row[-1] * z)
-            powers.append(row)
-            tops.append(row[-1] * z)
-        parts = flint.acb_mat(powers) * self.blocks
-        return [
-            (self._join(parts, i, 0, top), self._join(parts, i, self.rows, top)) for i, top in enumerate(tops)
-        ]
-
-    def _join(self, parts: flint.acb_mat, row: int, first: int, top: flint.acb) -> flint.acb:
-        value = parts[row, first + self.rows - 1]
-        for k in range(first + self.rows - 2, first - 1, -1):
-            value = value * top + parts[row, k]
-        return value
-
-
-def _proved(found: Complexes, exact: list[flint.acb]) -> Discs | None:
-    discs = _newton_discs(found, exact)
-    if _disjoint(discs.values, discs.radii):
-        return discs
-    for reach in _REACHES:
-        joined = _with_clusters(found, discs, exact, reach)
-        if joined is not None:
-            return joined
-    return None
-
-
-def _newton_discs(found: Complexes, exact: list[flint.acb]) -> Discs:
-    """Return better zeros, and radii within which there is one each; infinite where nothing is proved."""
-    discs = Discs(found.copy(), np.full(found.size, np.inf), np.zeros(found.size, np.int8))
-    degree = len(exact) - 1
-    with flint.ctx.workprec(_BITS + 2 * math.isqrt(len(exact))):
-        balls = _Balls(exact)
-        for first in range(0, found.size, _POINTS):
-            points = [flint.acb(z) for z in found[first : first + _POINTS].tolist()]
-            moved = [
-                (z - value / slope).mid() for z, (value, slope) in zip(points, balls(points), strict=True)
-            ]
-            points = [z if z.is_finite() else old for z, old in zip(moved, points, strict=True)]
-            for i, (z, (value, slope)) in enumerate(zip(points, balls(points), strict=True), first):
-                radius = (degree * value / slope).abs_upper()
-                if not math.isfinite(float(radius)):
-                    continue
-                inside = bool(z.abs_upper() + radius < 1)
-                discs.sides[i] = -1 if inside else bool(z.abs_lower() - radius > 1)
-                discs.values[i] = middle = complex(z)
-                # Half an ulp of each part for storing the middle; the radius is rounded to float once.
-                stored = 2.0**-53 * (abs(middle.real) + abs(middle.imag)) + 5e-324
-                discs.radii[i] = math.nextafter((float(radius) + stored) * (1.0 + 2.0**-50), math.inf)
-    return discs
-
-
-def _with_clusters(found: Complexes, discs: Discs, exact: list[flint.acb], reach: float) -> Discs | None:
-    """Put one disc in place of those of zeros that hang together at ``reach``; None if nothing is proved."""
-    out = Discs(discs.values.copy(), discs.radii.copy(), discs.sides.copy())
-    heads = np.ones(found.size, np.bool_)
-    for group in groups(found, reach):
-        if group.size > 1:
-            disc = cluster_disc(found[group], exact)
-            if disc is None:
-                return None
-            out.values[group], out.radii[group] = disc
-            out.sides[group] = 0
-            heads[group[1:]] = False
-        elif not math.isfinite(out.radii[group[0]]):
-            return None
-    return out if _disjoint(out.values[heads], out.radii[heads]) else None
-
-
-def _disjoint(values: Complexes, radii: NDArray[np.float64]) -> bool:
-    if not (np.isfinite(values).all() and np.isfinite(radii).all()):
-        return False
-    reach = 2.0 * float(radii.max()) * (1.0 + 1e-12) + 1e-15 * float(np.abs(values).max())
-    plane = np.column_stack([values.real, values.imag])
-    pairs = cKDTree(plane).query_pairs(reach, output_type="ndarray")
-    apart = np.abs(values[pairs[:, 0]] - values[pairs[:, 1]])
-    # The difference of two stored numbers is rounded by 2 u of itself.
-    return bool((apart * (1.0 - 2.0**-50) > radii[pairs[:, 0]] + radii[pairs[:, 1]]).all())
-
-
-# Zeros too close to be told apart: discs that are proved to hold m of them, by Pellet's theorem.
-#
-# With p(c + x) = sum_k a_k x^k, if ``|a_m| r^m > sum_{k != m} |a_k| r^k`` then p has exactly m zeros within r
-# of c (Rouche against a_m x^m). The sum over k > m is at most ``r^(m+1) sum_j C(j, m+1) |w_j| (|c| +
-# r)^(j-m-1)`` (Lagrange), and c is taken where the derivative of order m - 1 vanishes: the middle of a tight
-# cluster.
-
-
-_MOST = 40  # members of a cluster
-
-
-def groups(values: Complexes, reach: float) -> list[NDArray[np.intp]]:
-    """Return the places of values that hang together by steps of at most ``reach`` times their modulus.
-
-    Examples
-    --------
-    >>> [g.tolist() for g in groups(np.array([1.0, 2.0, 1.001, 5.0]), 1e-2)]
-    [[0, 2], [1], [3]]
-    """
-    logs = np.log(values.astype(np.complex128))
-    # Angles wrap round: points on a circle of radius 1 beside the logarithm of the modulus.
-    plane = np.column_stack([np.cos(logs.imag), np.sin(logs.imag), logs.real])
-    pairs = cKDTree(plane).query_pairs(reach, output_type="ndarray")
-    size = values.size
-    graph = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(size, size))
-    _, labels = connected_components(graph, directed=False)
-    order = np.argsort(labels, kind="stable")
-    parts = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
-    return sorted(parts, key=lambda part: int(part[0]))
-
-
-def cluster_disc(points: Complexes, exact: list[flint.acb]) -> tuple[complex, float] | None:
-    """Return centre and radius of a disc with as many zeros as there are ``points``, proved, or None.
+class BallZeros:
+    """Approximations that may be of any size, improved by Aberth's iteration with p / p' taken in balls.
 
     Parameters
     ----------
-    points : ndarray, shape (m,)
-        Approximations of the members.
     exact : list of acb
-        The coefficients, lowest power first.
-
-    Examples
-    --------
-    >>> centre, radius = cluster_disc(np.array([0.5001, 0.4999]), [flint.acb(x) for x in (1, -4, 4)])
-    >>> abs(centre - 0.5) <= radius < 1e-15
-    True
+        The coefficients, lowest power first; neither the first nor the last is 0.
+    start : ndarray or None
+        Approximations; without them Bini's starting points.
     """
-    m = points.size
-    if m > _MOST or m >= len(exact):
-        return None
-    # Horner's rule widens a complex ball by up to sqrt(2) each step: half a bit, twice that to be safe.
-    with flint.ctx.workprec(128 * m + len(exact)):
-        derivatives = [flint.acb_poly(exact)]
-        for _ in range(m):
-            derivatives.append(derivatives[-1].derivative())
-        centre = flint.acb(complex(points.mean()))
-        for _ in range(6):
-            centre = (centre - derivatives[m - 1](centre) / derivatives[m](centre)).mid()
-        if not centre.is_finite() or abs(complex(centre) - complex(points.mean())) > 2.0 * float(
-            np.abs(points - points.mean()).max()
-        ) + 1e-12 * abs(complex(centre)):
-            return None
-        sizes = [d(centre).abs_upper() / math.factorial(k) for k, d in enumerate(derivatives[:m])]
-        leading = derivatives[m](centre).abs_lower() / math.factorial(m)
-        if not bool(leading > 0):
-            return None
-        ratios = [2 * m * size / leading for size in sizes]
-        radius = max(
-            [float(x.log() / (m - k)) for k, x in enumerate(ratios) if bool(x > 0)], default=-math.inf
-        )
-        r = flint.arb(radius).exp() if radius > -600 else flint.arb(2) ** -800
-        rest = flint.arb_poly([c.abs_upper() for c in exact])
-        for _ in range(m + 1):
-            rest = rest.derivative()
-        tail = rest(centre.abs_upper() + r) / math.factorial(m + 1) * r ** (m + 1)
-        others = sum((size * r**k for k, size in enumerate(sizes)), tail)
-        if not bool(leading * r**m > others):
-            return None
-        middle = complex(centre)
-        stored = 2.0**-53 * (abs(middle.real) + abs(middle.imag)) + 5e-324
-        return middle, math.nextafter((float(r.abs_upper()) + stored) * (1 + 2.0**-50), math.inf)
+
+    def __init__(self, exact: list[flint.acb], start: Complexes | None) -> None:
+        self.exact, self.degree = exact, len(exact) - 1
+        self.zeros: list[flint.acb]
+        if start is not None:
+            self.zeros = [flint.acb(z) for z in start.tolist()]
+            return
+        sizes, angles = _starts(math.log(2.0) * np.array([log2_modulus(c) for c in exact]))
+        points = zip(sizes.tolist(), angles.tolist(), strict=True)
+        self.zeros = [(flint.acb(r, t).exp()).mid() for r, t in points]
+
+    def improve(self, bits: int, work: float) -> float:
+        """Iterate until the zeros are right to some digits, or the work is done; return what is left of it.
+
+        Work is counted in points times taps times bits; 5e9 are some seconds.
+        """
+        active = np.arange(self.degree)
+        with precision(bits + 2 * math.isqrt(len(self.exact))):
+            quotient = ValuesAt(self.exact)
+            for _ in range(_STEPS):
+                cost = active.size * len(self.exact) * bits
+                if not active.size or cost > work:
+                    break
+                work -= cost
+                newton = self._newton_steps(quotient, active)
+                with np.errstate(all="ignore"):
+                    step = newton / (1.0 - newton * self._repulsion(active))
+                step[~np.isfinite(step)] = 0.0
+                for i, s in zip(active.tolist(), step.tolist(), strict=True):
+                    self.zeros[i] = (self.zeros[i] * (1 - flint.acb(s))).mid()
+                active = active[np.abs(step) > _CLOSE]
+        return work
+
+    def _newton_steps(self, quotient: ValuesAt, active: NDArray[np.intp]) -> Complexes:
+        """Return p / (z p'): Newton's steps, relative to the zeros."""
+        out: list[complex] = []
+        for first in range(0, active.size, _POINTS):
+            points = [self.zeros[i] for i in active[first : first + _POINTS].tolist()]
+            pairs = zip(points, quotient(points), strict=True)
+            out += [complex((value / (slope * z)).mid()) for z, (value, slope) in pairs]
+        return np.array(out)
+
+    def _repulsion(self, active: NDArray[np.intp]) -> Complexes:
+        """Return sum_j 1 / (1 - z_j / z_i)."""
+        exponents = np.array([round(log2_modulus(z)) for z in self.zeros])
+        parts = zip(self.zeros, exponents.tolist(), strict=True)
+        mantissas = np.array([complex(z * flint.arb(2) ** -e) for z, e in parts])
+        out = np.empty(active.size, np.complex128)
+        rows = max(1, _CHUNK // self.degree)
+        for first in range(0, active.size, rows):
+            chosen = active[first : first + rows]
+            power = np.clip(exponents[None, :] - exponents[chosen, None], -1000, 1000)
+            with np.errstate(all="ignore"):
+                terms = 1.0 / (1.0 - np.ldexp(1.0, power) * (mantissas[None, :] / mantissas[chosen, None]))
+            terms[np.arange(chosen.size), chosen] = 0.0
+            out[first : first + rows] = terms.sum(axis=1)
+        return out

@@ -2,19 +2,56 @@
 
 from __future__ import annotations
 
+import cmath
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 import flint
 
-from toeplitz_theory.operators.bits import to_acb
+from toeplitz_theory.operators.bits import precision, to_acb
 from toeplitz_theory.operators.kernels import Scaled
 
 PRECISIONS = (128, 320, 1024)  # bits; beyond the last a zero is reported as not excluded from the circle
 MAX_PIECES = 20_000  # per part of an interval, and precision
 MAX_WORK = 4_000_000  # taps times parts: a few seconds per precision
+
+
+class ValuesAt:
+    """p and p' at many points in balls, by blocks.
+
+    Horner's rule turns and so widens a rectangular complex ball n times, by up to sqrt(2) each; here powers
+    and blocks take two times sqrt(n) steps.
+    """
+
+    def __init__(self, exact: list[flint.acb]) -> None:
+        self.width = max(1, math.isqrt(len(exact)))
+        slopes = [c * k for k, c in enumerate(exact)][1:]
+        self.rows = -(-len(exact) // self.width)
+        columns = []
+        for coefficients in (exact, slopes):
+            padded = coefficients + [flint.acb(0)] * (self.rows * self.width - len(coefficients))
+            columns += [padded[k * self.width : (k + 1) * self.width] for k in range(self.rows)]
+        self.blocks = flint.acb_mat(columns).transpose()
+
+    def __call__(self, points: list[flint.acb]) -> list[tuple[flint.acb, flint.acb]]:
+        powers, tops = [], []
+        for z in points:
+            row = [flint.acb(1)]
+            for _ in range(self.width - 1):
+                row.append(row[-1] * z)
+            powers.append(row)
+            tops.append(row[-1] * z)
+        parts = flint.acb_mat(powers) * self.blocks
+        return [
+            (self._join(parts, i, 0, top), self._join(parts, i, self.rows, top)) for i, top in enumerate(tops)
+        ]
+
+    def _join(self, parts: flint.acb_mat, row: int, first: int, top: flint.acb) -> flint.acb:
+        value = parts[row, first + self.rows - 1]
+        for k in range(first + self.rows - 2, first - 1, -1):
+            value = value * top + parts[row, k]
+        return value
 
 
 @dataclass(frozen=True)
@@ -85,17 +122,11 @@ class BallArcs:
             term = (term * size / (j + 1)).abs_upper()
         return out, (term * self._norm).abs_upper()
 
-    def prove(
-        self, lo: Fraction, hi: Fraction, floor: float, precisions: Sequence[int] = PRECISIONS
-    ) -> Proof | None:
+    def prove(self, lo: Fraction, hi: Fraction, floor: float, bits: int) -> Proof | None:
         """Prove |b| > floor on the angles pi * lo .. pi * hi and measure the turn there, or return None."""
-        for bits in precisions:
-            with flint.ctx.workprec(bits):
-                self._prepare(bits)
-                result = self._attempt(lo, hi, flint.arb(floor), bits)
-            if result is not None:
-                return result
-        return None
+        with precision(bits):
+            self._prepare(bits)
+            return self._attempt(lo, hi, flint.arb(floor), bits)
 
     def _attempt(self, lo: Fraction, hi: Fraction, floor: flint.arb, bits: int) -> Proof | None:
         """Cut the interval into parts short enough for a Taylor polynomial each, and cover every part."""
@@ -112,7 +143,7 @@ class BallArcs:
             piece = _cover_part(poly, remainder, floor, bits)
             if piece is None or piece.witness:
                 return piece
-            turn += piece.turn + (0.0 if last is None else _phase(piece.first / last))
+            turn += piece.turn + (0.0 if last is None else cmath.phase(piece.first / last))
             lower, pieces = min(lower, piece.lower), pieces + piece.pieces
             first, last = piece.first if first is None else first, piece.last
         assert first is not None and last is not None
@@ -121,30 +152,29 @@ class BallArcs:
 
 def _cover_part(poly: list[flint.acb], remainder: flint.arb, floor: flint.arb, bits: int) -> Proof | None:
     """Cover t in [-1, 1] by pieces as `arcs.cover` does, all in balls; None if one piece is hopeless."""
-    bend = sum((c.abs_upper() * (j * (j - 1)) for j, c in enumerate(poly)), flint.arb(0))
     turn, lower, pieces = 0.0, math.inf, 0
-    first = left = _value(poly, Fraction(-1))
-    stack = [(Fraction(-1), Fraction(1))]
+    whole = flint.acb_poly(poly)
+    first = left = whole(-1)
+    stack = [whole]  # polynomials of the pieces, each on [-1, 1]
     while stack:
-        lo, hi = stack.pop()
+        piece = stack.pop()
         pieces += 1
-        mid, half = (lo + hi) / 2, _at((hi - lo) / 2)
-        value, slope = _value(poly, mid), _slope(poly, mid)
+        value, slope = piece[0], piece[1]
+        reach = sum((piece[j].abs_upper() for j in range(2, len(piece))), flint.arb(0))
         if bool(value.abs_upper() + remainder <= floor):
             return Proof(math.nan, complex(math.nan), complex(math.nan), 0.0, pieces, bits, witness=True)
-        right = _value(poly, hi)
-        reach = bend * half * half / 2
+        right = piece(1)
         # The ends enter as midpoints of their balls, and may come from the polynomial of the next part.
         rough = 4 * remainder + 2 * (_radius(value) + _radius(left) + _radius(right))
-        margin = _segment_distance(value, slope, half) - reach - rough
+        margin = _segment_distance(value, slope) - reach - rough
         if bool(margin > floor):
-            turn += _phase(_ratio(right, left))
+            turn += cmath.phase(_ratio(right, left))
             lower = min(lower, _down(margin))
             left = right
         elif bool(reach <= rough) or pieces > MAX_PIECES:
             return None
         else:
-            stack += [(mid, hi), (lo, mid)]  # the left one is taken first
+            stack += [piece(flint.acb_poly([0.5, 0.5])), piece(flint.acb_poly([-0.5, 0.5]))]  # left one next
     return Proof(turn, _direction(first), _direction(left), lower, pieces, bits)
 
 
@@ -152,31 +182,17 @@ def _at(x: Fraction) -> flint.arb:
     return flint.arb(flint.fmpq(x.numerator, x.denominator))
 
 
-def _value(poly: list[flint.acb], t: Fraction) -> flint.acb:
-    x, out = _at(t), poly[-1]
-    for c in poly[-2::-1]:
-        out = out * x + c
-    return out
-
-
-def _slope(poly: list[flint.acb], t: Fraction) -> flint.acb:
-    x, out = _at(t), poly[-1] * (len(poly) - 1)
-    for j in range(len(poly) - 2, 0, -1):
-        out = out * x + poly[j] * j
-    return out
-
-
-def _segment_distance(value: flint.acb, slope: flint.acb, half: flint.arb) -> flint.arb:
-    """Return a ball whose lower end is a lower bound of min |value + slope t| over |t| <= half."""
+def _segment_distance(value: flint.acb, slope: flint.acb) -> flint.arb:
+    """Return a ball whose lower end is a lower bound of min |value + slope t| over |t| <= 1."""
     square = slope.real * slope.real + slope.imag * slope.imag
     if not bool(square > 0):
-        return value.abs_lower() - slope.abs_upper() * half
+        return value.abs_lower() - slope.abs_upper()
     inner = value * slope.conjugate()
     foot = -inner.real / square
-    if bool(foot >= half):
-        return (value + slope * half).abs_lower()
-    if bool(foot <= -half):
-        return (value - slope * half).abs_lower()
+    if bool(foot >= 1):
+        return (value + slope).abs_lower()
+    if bool(foot <= -1):
+        return (value - slope).abs_lower()
     # The distance from the whole line bounds the distance from the segment below.
     return (abs(inner.imag) / slope.abs_upper()).abs_lower()
 
@@ -193,10 +209,6 @@ def _ratio(a: flint.acb, b: flint.acb) -> complex:
 def _direction(a: flint.acb) -> complex:
     middle = a.mid()
     return complex(middle / middle.abs_upper())
-
-
-def _phase(z: complex) -> float:
-    return math.atan2(z.imag, z.real)
 
 
 def _down(x: flint.arb) -> float:

@@ -18,7 +18,7 @@ import numpy as np
 
 from toeplitz_theory.operators.circle.arcs import UNIT, ArcGrid, Floats
 from toeplitz_theory.operators.circle.near_circle import Band, zeros_in_band
-from toeplitz_theory.operators.circle.zeros import isolate
+from toeplitz_theory.operators.circle.zeros import all_zeros
 from toeplitz_theory.operators.kernels import Scaled, Taps
 from toeplitz_theory.operators.results import JensenDeficit
 
@@ -163,7 +163,7 @@ def _otherwise(scaled: Scaled) -> JensenDeficit:
 
 
 def _by_zeros(scaled: Scaled) -> JensenDeficit | None:
-    zeros = isolate(scaled.exact)
+    zeros = all_zeros(scaled.exact)
     if not zeros.certified or zeros.radii is None:
         return None
     size, radius = np.abs(np.asarray(zeros)), zeros.radii

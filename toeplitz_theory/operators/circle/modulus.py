@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 
 import numpy as np
 
@@ -43,17 +42,8 @@ def min_modulus(taps: Taps) -> MinModulus:
         method += "; lower bound from " + ("balls" if proof.certified else f"nothing: {proof.method}")
         low = proof.margin if proof.certified else 0.0
     else:
-        low = _outward(lower, scaled.exponent, down=True)
-    return MinModulus(low, _outward(upper, scaled.exponent, down=False), angle, method)
-
-
-def _outward(x: float, exponent: int, *, down: bool) -> float:
-    """Return x * 2**exponent rounded down or up, also where it leaves float64's range."""
-    try:
-        y = math.ldexp(x, exponent)
-    except OverflowError:
-        return sys.float_info.max if down else math.inf
-    return math.nextafter(y, 0.0 if down else math.inf)
+        low = scaled.lower(lower)
+    return MinModulus(low, scaled.upper(upper), angle, method)
 
 
 def _search(grid: ArcGrid) -> tuple[float, float, float]:

@@ -1,8 +1,7 @@
 r"""The zeros close to the unit circle, each in a proved disc, and the proof that none is missing.
 
-In the local coordinate of an arc, z = e^{i h (2 m + t)}, the arc's Taylor polynomial holds for complex t
-too, so Newton's method runs on polynomials of degree a dozen. A disc around a point t* holds exactly mu
-zeros if in the recentred polynomial sum D_j s^j, with error E,
+A disc around a point t* (`approximations`) holds exactly mu zeros if in the arc's polynomial recentred there,
+sum D_j s^j, with error E,
 
     |D_mu| rho^mu > sum_{j != mu} |D_j| rho^j + E        (Pellet; Rouche).
 
@@ -18,13 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from toeplitz_theory.operators.circle.arcs import UNIT, ArcGrid, Complexes, Floats, horner
-from toeplitz_theory.operators.circle.winding import wind
-from toeplitz_theory.operators.kernels import Scaled, Taps
+from toeplitz_theory.operators.circle.approximations import REACH, mirrored, near_zeros
+from toeplitz_theory.operators.circle.arcs import UNIT, ArcGrid, Complexes, Floats
+from toeplitz_theory.operators.circle.winding import count_between
+from toeplitz_theory.operators.kernels import Scaled
 
-REACH = 1.5  # |t| up to which the Taylor polynomials are used
-_STARTS = np.array([0.0, -0.7, 0.7, 0.5j, -0.5j])
-_STEPS = 12
 _MAX_CLUSTER = 8
 _RHO = 2.0 ** -np.arange(46.0, 0.5, -0.5)  # radii tried, in units of an arc's half-width
 _CLOSE = 1e-3  # zeros closer than this, in the same units, are tried as one cluster if alone they fail
@@ -40,14 +37,6 @@ class Band:
     half_width: float
 
 
-def count_between(taps: Taps, inner: float, outer: float) -> int | None:
-    """Return the proved number of zeros with inner < |z| < outer, None if a winding number fails."""
-    counts = [wind(taps, radius=r).count for r in (outer, inner)]
-    if counts[0] is None or counts[1] is None:
-        return None
-    return counts[0] - counts[1]
-
-
 def zeros_in_band(scaled: Scaled, width: float, oversample: int = 4) -> Band | None:
     """Return all zeros with |log |z|| < width, or None where that is not proved.
 
@@ -58,8 +47,7 @@ def zeros_in_band(scaled: Scaled, width: float, oversample: int = 4) -> Band | N
     if wanted is None:
         return None
     grid = ArcGrid(scaled.values, scaled.error, oversample, reach=REACH)
-    candidates, poly = _candidates(grid)
-    u, which = _newton(grid, candidates, poly, width / grid.half_width)
+    u, which, candidates, poly = near_zeros(grid, width)
     band = _certify(grid, candidates, poly, u, which)
     if band is None:
         return None
@@ -67,70 +55,6 @@ def zeros_in_band(scaled: Scaled, width: float, oversample: int = 4) -> Band | N
     near = np.abs(band.u.imag) + band.radius < width / grid.half_width * (1.0 - 1e-9)
     band = Band(band.u[near], band.radius[near], band.multiplicity[near], grid.half_width)
     return band if int(band.multiplicity.sum()) == wanted and _disjoint(grid, band) else None
-
-
-def _candidates(grid: ArcGrid) -> tuple[NDArray[np.intp], Complexes]:
-    """Return the arcs where a zero with |t| <= 1.3 is possible, and their polynomials."""
-    rho = 1.3
-    known = [grid.coefficient(j) for j in range(4)]
-    rest = sum(np.abs(c) * rho**j for j, c in enumerate(known) if j)
-    size = rho * np.abs(grid.steps)
-    tail = float((np.abs(grid.taps) * size**4 * np.exp(size)).sum()) / 24.0
-    index = np.flatnonzero(np.abs(known[0]) <= rest + tail + grid.error)
-    return index, grid.polynomials(index, known)
-
-
-def _newton(
-    grid: ArcGrid, index: NDArray[np.intp], poly: Complexes, height: float
-) -> tuple[Complexes, NDArray[np.intp]]:
-    """Return approximate zeros (in u = 2 m + t) in the band, each once, and the column of their arc."""
-    which = np.tile(np.arange(index.size), _STARTS.size)
-    t = np.repeat(_STARTS, index.size)
-    columns = poly[:, which]
-    for _ in range(_STEPS):
-        value, slope = horner(columns, t)
-        step = np.divide(value, slope, out=np.zeros_like(t), where=slope != 0)
-        big = np.abs(step) > 0.5  # damped: starts may be poor
-        step[big] *= 0.5 / np.abs(step[big])
-        t = t - step
-        t[np.abs(t) > 3.0] = 3.0  # lost: outside every arc
-    size = np.abs(step)
-    good = (size < 1e-3) & (np.abs(t.real) <= 1.0 + 1e-6) & (np.abs(t.imag) <= 1.05 * height + 1e-6)
-    u, which, size = 2.0 * index[which[good]] + t[good], which[good], size[good]
-    if grid.real:
-        u, keep = _upper_half(u, grid.count)
-        u, which, size = u[keep], which[keep], size[keep]
-    return _once(u, which, size, 2.0 * grid.count)
-
-
-def _upper_half(u: Complexes, count: int) -> tuple[Complexes, NDArray[np.bool_]]:
-    """Put nearly real zeros z exactly on the real axis (u.real 0 or count) and drop the mirror images."""
-    x = u.real.copy()
-    x[np.abs(x) < 1e-6] = 0.0
-    x[np.abs(x - count) < 1e-6] = float(count)
-    return x + 1j * u.imag, (x >= 0.0) & (x <= count)
-
-
-def _once(
-    u: Complexes, which: NDArray[np.intp], size: Floats, period: float
-) -> tuple[Complexes, NDArray[np.intp]]:
-    """Keep one of each group of approximations that agree to 1e-8, the one with the smallest last step.
-
-    Equal boxes of a grid are merged, on four grids shifted by half a box, so that no agreement is cut by
-    the edge of a box.
-    """
-    order = np.argsort(size, kind="stable")
-    u, which = u[order], which[order]
-    box = 2.0**-25
-    for dx, dy in ((0.0, 0.0), (0.5, 0.0), (0.0, 0.5), (0.5, 0.5)):
-        x = np.floor(u.real / box + dx) % (period / box)
-        y = np.floor(u.imag / box + dy)
-        order = np.lexsort((y, x))  # stable: the best of a box comes first
-        new = np.ones(order.size, dtype=bool)
-        new[1:] = (np.diff(x[order]) != 0) | (np.diff(y[order]) != 0)
-        first = np.sort(order[new])
-        u, which = u[first], which[first]
-    return u, which
 
 
 def _recentre(poly: Complexes, t: Complexes) -> Complexes:
@@ -188,7 +112,7 @@ def _certify(
         left_u, left_w = left_u[~gone], left_w[~gone]
     band_u, band_r, band_m = (np.concatenate([part[i] for part in parts]) for i in range(3))
     if grid.real:  # mirror what is not on the real axis
-        off = (band_u.real != 0.0) & (band_u.real != grid.count)
+        off = mirrored(grid, band_u)
         band_u = np.append(band_u, -np.conj(band_u[off]))
         band_r, band_m = np.append(band_r, band_r[off]), np.append(band_m, band_m[off])
     # u = 2 m + t was rounded

@@ -1,7 +1,8 @@
-"""Certified winding numbers: float64 arcs first, ball arithmetic for what they leave open."""
+"""Certified winding numbers: float64 arcs first, ball arithmetic and exact arithmetic for the rest."""
 
 from __future__ import annotations
 
+import cmath
 import math
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,11 +14,13 @@ from toeplitz_theory.operators.circle.arcs import ArcGrid, Cover, Undecided, cov
 from toeplitz_theory.operators.kernels import Scaled, Taps
 from toeplitz_theory.operators.results import Winding
 
-MAX_BALL_INTERVALS = 256  # more open intervals than this are not worked on one by one
-MAX_EXACT_TAPS = 1100  # the gcd of longer integer polynomials is not tried
-MAX_ISOLATED_TAPS = 4200  # isolating all zeros takes 4 s there, 0.1 s at 512
-MANY_INTERVALS = 16  # from here on isolating all zeros is cheaper than balls for each
+MANY_SPANS = 50_000  # times taps: from here on it is cheaper to isolate the zeros next to the circle
+MAX_SPANS = 256  # more open spans than this are not worked on one by one
 MAX_BALL_WIDTH = 20.0  # open angle (in units of pi) times taps above which balls get slow
+MAX_ISOLATED_TAPS = 1100  # isolating all zeros of a longer kernel takes seconds
+MAX_SIGNS = 20_000_000  # points times taps: one second
+MAX_ZEROS = 20_000_000  # zeros next to the circle times taps: some seconds
+_BAND = 2.5  # width of the band next to the circle, over the number of arcs: 0.8 half-widths of an arc
 _MERGE = 1e-9  # radians: angles closer than this are reported as one
 
 
@@ -42,19 +45,23 @@ def wind(taps: Taps, tol: float = 0.0, radius: float = 1.0) -> Winding:
     values, error = scaled.at_radius(radius)
     floor = tol * float(np.linalg.norm(values))
     grid = ArcGrid(values, error)
-    found = cover(grid, floor)
-    back = math.ldexp(1.0, min(scaled.exponent, 1023))  # at most what a scaled unit is worth
-    if not len(found.undecided):
-        count = _count(grid, found.turn)
-        margin = math.nextafter(found.lower * back, 0.0)
+    covered = cover(grid, floor)
+    if not len(covered.undecided):
+        count = scaled.lead + _count(grid, covered.turn)
         text = f"float64 arcs ({grid.count} equal ones, cut where needed)"
-        return Winding(scaled.lead + count, True, margin, (), found.evaluations, text)
-    if found.witness:
-        text = f"not Fredholm at tolerance {tol:g}: the modulus is at most {floor * back:.3g} on the circle"
-        return Winding(
-            None, False, 0.0, _angles(grid, _spans(grid, found.undecided)), found.evaluations, text
-        )
-    return _by_balls(scaled, radius, grid, found, floor, back, tol)
+        return Winding(count, True, scaled.lower(covered.lower), (), covered.evaluations, text)
+    spans = _spans(grid, covered.undecided)
+    if covered.witness:
+        most = math.ldexp(floor, min(scaled.exponent, 1023))
+        text = f"not Fredholm at tolerance {tol:g}: the modulus is at most {most:.3g} on the circle"
+        return Winding(None, False, 0.0, _angles(grid, spans), covered.evaluations, text)
+    return _undecided(scaled, radius, grid, covered, spans, floor, tol)
+
+
+def count_between(taps: Taps, inner: float, outer: float) -> int | None:
+    """Return the proved number of zeros with inner < |z| < outer, None if a winding number fails."""
+    counts = [wind(taps, radius=r).count for r in (outer, inner)]
+    return None if counts[0] is None or counts[1] is None else counts[0] - counts[1]
 
 
 def _count(grid: ArcGrid, turn: float) -> int:
@@ -71,84 +78,116 @@ def _count(grid: ArcGrid, turn: float) -> int:
     return grid.centre + count
 
 
-def _by_balls(
-    scaled: Scaled, radius: float, grid: ArcGrid, found: Cover, floor: float, back: float, tol: float
+# What float64 leaves open, in the order of what it costs.
+
+
+def _undecided(
+    scaled: Scaled, radius: float, grid: ArcGrid, covered: Cover, spans: list[Span], floor: float, tol: float
 ) -> Winding:
-    """Decide the open intervals one by one in ball arithmetic; report their angles if that fails."""
+    proved = _on_circle(scaled.exact, spans) if radius == 1.0 else []
+    if proved:
+        text = "not Fredholm: zeros on the circle, proved in exact arithmetic"
+        return Winding(None, False, 0.0, _angles(grid, proved), covered.evaluations, text)
+    n = scaled.values.size
+    wide = sum(float(span.hi - span.lo) for span in spans) * n > MAX_BALL_WIDTH
+    if (wide or len(spans) * n > MANY_SPANS) and tol == 0 and radius == 1.0:
+        inside, text = _by_zeros(scaled, grid)
+        if inside is not None:
+            return Winding(scaled.lead + inside, True, 0.0, (), covered.evaluations, text)
+    if len(spans) > MAX_SPANS:
+        text = f"not certified: {len(spans)} intervals are below float64 rounding, too many for balls"
+        return Winding(None, False, 0.0, _angles(grid, spans), covered.evaluations, text)
+    return _by_balls(scaled, radius, grid, covered, spans, floor, tol)
+
+
+def _on_circle(taps: Taps, spans: list[Span]) -> list[Span]:
+    """Return the spans in which exact arithmetic proves a zero on the unit circle.
+
+    For complex taps the span, or its mirror image in the real axis: one of the two holds the zero.
+    """
+    from toeplitz_theory.operators.circle.exact import SharedZeros
+
+    zeros = SharedZeros.of(taps)
+    tried = spans[: max(1, MAX_SIGNS // (2 * taps.values.size))]
+    ends = np.array([[float(span.lo), float(span.hi)] for span in tried])
+    signs = zeros.signs(ends.ravel()).reshape(-1, 2)
+    changes = signs[:, 0] * signs[:, 1] < 0
+    proved = [
+        span
+        for span, change in zip(tried, changes, strict=True)
+        if change or (zeros.at_one and span.holds(0)) or (zeros.at_minus_one and span.holds(1))
+    ]
+    return spans if proved and len(tried) < len(spans) else proved
+
+
+def _by_zeros(scaled: Scaled, grid: ArcGrid) -> tuple[int | None, str]:
+    """Count the zeros inside: those far from the circle by a smaller circle, each of the others by its disc.
+
+    Where the ones next to the circle do not come apart, all zeros are isolated.
+    """
+    from toeplitz_theory.operators.circle.discs import near_discs
+    from toeplitz_theory.operators.circle.zeros import all_zeros
+
+    width = _BAND / grid.count
+    inner = wind(scaled.exact, radius=math.exp(-width)).count
+    outer = wind(scaled.exact, radius=math.exp(width)).count
+    if inner is not None and outer is not None and (outer - inner) * scaled.values.size < MAX_ZEROS:
+        discs = near_discs(scaled, grid, width, outer - inner)
+        if discs is not None and all(disc.side for disc in discs):
+            return inner + sum(
+                disc.side < 0 for disc in discs
+            ), "all zeros next to the circle isolated in balls"
+    if scaled.values.size > MAX_ISOLATED_TAPS:
+        return None, ""
+    zeros = all_zeros(scaled.exact)
+    if not zeros.certified or zeros.undecided().size:
+        return None, ""
+    text = "all zeros isolated: the symbol is below float64 rounding on long stretches of the circle"
+    return zeros.inside().size, text
+
+
+def _by_balls(
+    scaled: Scaled, radius: float, grid: ArcGrid, covered: Cover, spans: list[Span], floor: float, tol: float
+) -> Winding:
+    """Prove the open spans one by one in ball arithmetic; report the angles of those where that fails."""
     from toeplitz_theory.operators.circle.balls import PRECISIONS, BallArcs
 
-    spans = _spans(grid, found.undecided)
-    evaluations, turn, lower = found.evaluations, found.turn, found.lower
-    open_spans: list[Span] = []
-    bits = 0
     balls = BallArcs(scaled, grid.centre, radius)
-    precisions: tuple[int, ...] = PRECISIONS if len(spans) <= MAX_BALL_INTERVALS else ()
-    wide = sum(float(span.hi - span.lo) for span in spans) * scaled.values.size > MAX_BALL_WIDTH
-    if wide or len(spans) > MANY_INTERVALS:
-        shortcut = _by_zeros(scaled, radius, evaluations) if tol == 0 else None
-        if shortcut is not None:
-            return shortcut
-    for span in spans:
-        proof = balls.prove(span.lo, span.hi, floor, precisions[:1])
-        if proof is None and precisions[1:]:
-            exact = _exact_angles(scaled, radius)
-            if exact:
-                text = "not Fredholm: zeros on the circle, proved in exact arithmetic"
-                return Winding(None, False, 0.0, exact, evaluations, text)
-            proof = balls.prove(span.lo, span.hi, floor, precisions[1:])
-        if proof is None or proof.witness:
-            open_spans.append(span)
-            precisions = PRECISIONS[:1]  # one open interval settles it: no great pains with the others
-            continue
-        evaluations += proof.pieces
-        turn += proof.turn
-        # From the float64 end values to the balls': both lie in the neighbouring proved piece's convex
-        # neighbourhood. At 0 and pi of a real kernel there is no neighbour, and nothing to join.
-        if not (grid.real and span.lo == 0):
-            turn += _phase(proof.first / span.left)
-        if not (grid.real and span.hi == 1):
-            turn += _phase(span.right / proof.last)
-        lower, bits = min(lower, proof.lower), max(bits, proof.precision)
-    if not open_spans:
+    evaluations, turn, lower, bits = covered.evaluations, covered.turn, covered.lower, 0
+    left, failed = spans, False
+    for bits in PRECISIONS:
+        tried, left = left, []
+        for k, span in enumerate(tried):
+            proof = balls.prove(span.lo, span.hi, floor, bits)
+            if proof is None or proof.witness:
+                left.append(span)
+                failed = failed or proof is not None
+                if bits == PRECISIONS[-1]:  # one open span settles it: no great pains with the others
+                    left += tried[k + 1 :]
+                    break
+                continue
+            evaluations += proof.pieces
+            turn += proof.turn
+            # From the float64 end values to the balls': both lie in the neighbouring proved piece's convex
+            # neighbourhood. At 0 and pi of a real kernel there is no neighbour, and nothing to join.
+            if not (grid.real and span.lo == 0):
+                turn += cmath.phase(proof.first / span.left)
+            if not (grid.real and span.hi == 1):
+                turn += cmath.phase(span.right / proof.last)
+            lower = min(lower, proof.lower)
+        if failed or not left:
+            break
+    if not left:
         text = f"float64 arcs and, on {len(spans)} intervals, balls of up to {bits} bits"
-        return Winding(
-            scaled.lead + _count(grid, turn), True, math.nextafter(lower * back, 0.0), (), evaluations, text
-        )
-    if len(spans) > MAX_BALL_INTERVALS:
-        text = f"not certified: {len(spans)} intervals are below float64 rounding, too many for balls"
-    elif tol > 0:
+        count = scaled.lead + _count(grid, turn)
+        return Winding(count, True, scaled.lower(lower), (), evaluations, text)
+    if tol > 0:
         text = f"not Fredholm at tolerance {tol:g}, or too close to it to tell in {PRECISIONS[-1]} bits"
     else:
         text = (
             f"not Fredholm at tolerance 0: a zero on the circle cannot be excluded in {PRECISIONS[-1]} bits"
         )
-    return Winding(None, False, 0.0, _angles(grid, open_spans), evaluations, text)
-
-
-def _exact_angles(scaled: Scaled, radius: float) -> tuple[float, ...]:
-    """Return the angles of the zeros that exact arithmetic puts on the unit circle, if it is cheap."""
-    from toeplitz_theory.operators.circle.zeros import proved_on_circle
-
-    if radius != 1.0 or scaled.values.size > MAX_EXACT_TAPS:
-        return ()
-    return proved_on_circle(scaled.exact)
-
-
-def _by_zeros(scaled: Scaled, radius: float, evaluations: int) -> Winding | None:
-    """Count all zeros inside, each in a proved disc: cheaper where a is below rounding on long stretches."""
-    from toeplitz_theory.operators.circle.zeros import isolate
-
-    exact = _exact_angles(scaled, radius)
-    if exact:
-        text = "not Fredholm: zeros on the circle, proved in exact arithmetic"
-        return Winding(None, False, 0.0, exact, evaluations, text)
-    if radius != 1.0 or scaled.values.size > MAX_ISOLATED_TAPS:
-        return None
-    zeros = isolate(scaled.exact)
-    if not zeros.certified or zeros.undecided().size:
-        return None
-    text = "all zeros isolated: the symbol is below float64 rounding on long stretches of the circle"
-    return Winding(scaled.lead + zeros.inside().size, True, 0.0, (), evaluations, text)
+    return Winding(None, False, 0.0, _angles(grid, left), evaluations, text)
 
 
 @dataclass(frozen=True)
@@ -159,6 +198,10 @@ class Span:
     hi: Fraction
     left: complex
     right: complex
+
+    def holds(self, x: int) -> bool:
+        """Whether the angle pi x, or the same one turn on, is in the span."""
+        return any(self.lo <= x + turn <= self.hi for turn in (-2, 0, 2))
 
 
 def _spans(grid: ArcGrid, pieces: Undecided) -> list[Span]:
@@ -180,22 +223,18 @@ def _spans(grid: ArcGrid, pieces: Undecided) -> list[Span]:
 
 def _angles(grid: ArcGrid, spans: list[Span]) -> tuple[float, ...]:
     """Return the middles of the spans in (-pi, pi], mirrored for a real kernel, near ones merged."""
-    found: list[float] = []
+    angles: list[float] = []
     for span in spans:
         if grid.real and span.lo == 0:
-            found.append(0.0)
+            angles.append(0.0)
         elif grid.real and span.hi == 1:
-            found.append(math.pi)
+            angles.append(math.pi)
         else:
             x = math.pi * float((span.lo + span.hi) / 2)
             x = x if x <= math.pi else x - 2.0 * math.pi
-            found += [x, -x] if grid.real else [x]
+            angles += [x, -x] if grid.real else [x]
     merged: list[float] = []
-    for x in sorted(found):
+    for x in sorted(angles):
         if not merged or x - merged[-1] > _MERGE:
             merged.append(x)
     return tuple(merged)
-
-
-def _phase(z: complex) -> float:
-    return math.atan2(z.imag, z.real)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toeplitz_theory.errors import NumericalError
+from toeplitz_theory.operators.bits import floats, precision
 from toeplitz_theory.operators.circle.zeros import all_zeros
-from toeplitz_theory.operators.factors.outer import OuterFactor, outer_factor, reflected, undecided_zeros
-from toeplitz_theory.operators.kernels import Taps
+from toeplitz_theory.operators.factors.outer import OuterFactor, outer_factor, reflected
+from toeplitz_theory.operators.kernels import Kernel, Taps
 from toeplitz_theory.operators.results import Zeros
 from toeplitz_theory.operators.rounding import shift_exponent
 
@@ -109,30 +111,25 @@ class InnerOuter:
         return text if self.certified else f"{text}; the outer factor is not proved to be outer"
 
 
-def blaschke_zeros(taps: Taps) -> tuple[Zeros, int]:
-    """Return the zeros proved to be in the open disc, with their discs, and the number of undecided ones."""
+def blaschke_zeros(taps: Taps) -> Zeros:
+    """Return the zeros proved to be in the open disc, with their discs."""
+    return all_zeros(taps).on_side(-1)
+
+
+def inner_outer(taps: Taps, wrap: Callable[[Kernel], Symbol]) -> InnerOuter:
+    """Return the factorisation; ``wrap`` makes a symbol of the outer taps. `Symbol.inner_outer` says more."""
     zeros = all_zeros(taps)
-    values = np.asarray(zeros)
-    radii = np.zeros(values.size) if zeros.radii is None else zeros.radii
-    slack = radii + 2.0**-51 * np.abs(values)  # as `Zeros` bounds the modulus
-    keep = np.abs(values) + slack < 1.0
-    return Zeros(values[keep], radii[keep]), undecided_zeros(taps, zeros)
-
-
-def inner_outer(taps: Taps) -> InnerOuter:
-    """Return the factorisation; `Symbol.inner_outer` says more."""
-    factor = outer_factor(taps)
-    zeros, undecided = blaschke_zeros(taps)
-    first = complex(taps.scaled().values[0])
-    constant = first / abs(first)
-    residual = _residual(taps, factor, zeros, constant)
+    inside, undecided = zeros.on_side(-1), 0 if zeros.settled else int(zeros.undecided().size)
+    factor = outer_factor(taps, wrap, zeros)
+    first = taps.scaled().first_direction
+    residual = _residual(taps, factor, inside, first)
     if residual > _GOOD_PER_TAP * taps.values.size:
         # Right in modulus, but the zeros crowd: with the zeros at hand the phase can be had as well.
-        other = reflected(taps, np.asarray(zeros))
-        rest = _residual(taps, other, zeros, constant)
+        other = reflected(taps, wrap, np.asarray(inside))
+        rest = _residual(taps, other, inside, first)
         if rest < residual:
             factor, residual = other, rest
-    return InnerOuter(factor.symbol, zeros, constant, residual, undecided, factor)
+    return InnerOuter(factor.symbol, inside, first, residual, undecided, factor)
 
 
 def _residual(taps: Taps, factor: OuterFactor, zeros: Zeros, constant: complex) -> float:
@@ -156,22 +153,17 @@ def inner_series(
     phase = complex(constant)
     for zero in zeros[shift:]:
         phase *= -abs(zero) / zero
-    context = flint.ctx
-    saved = context.prec, context.cap
-    try:
-        for bits in _BITS:
-            context.prec, context.cap = bits, n
+    for bits in _BITS:
+        with precision(bits, terms=n):
             poly = flint.acb_poly.from_roots([flint.acb(complex(z)) for z in zeros[shift:]])
             up = list(poly)
             down = [c.conjugate() for c in up[::-1]]
             series = flint.acb_series(up[:n], n) / flint.acb_series(down[:n], n)
             if outer is not None:
                 series = series * flint.acb_series([complex(x) for x in outer], n)
-            taps = [series[k] for k in range(max(0, n - shift))]
-            if all(bool(x.real.rad() < _SMALL) and bool(x.imag.rad() < _SMALL) for x in taps):
+            taps, radius = floats([series[k] for k in range(max(0, n - shift))])
+            if radius < _SMALL:
                 out = np.zeros(n, dtype=complex)
-                out[shift:] = [complex(x.mid()) for x in taps]
+                out[shift:] = taps
                 return out * (phase / abs(phase))
-    finally:
-        context.prec, context.cap = saved
     raise NumericalError(f"the Blaschke product of {zeros.size} zeros needs more than {_BITS[-1]} bits")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import flint
@@ -12,9 +14,9 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.operators.bits import to_acb
+from toeplitz_theory.operators.bits import precision, to_acb
 from toeplitz_theory.operators.circle.winding import wind
-from toeplitz_theory.operators.circle.zeros import isolate, proved_on_circle
+from toeplitz_theory.operators.circle.zeros import all_zeros
 from toeplitz_theory.operators.factors.cepstrum import by_cepstrum
 from toeplitz_theory.operators.kernels import Kernel, Scaled, Taps
 from toeplitz_theory.operators.product import fast_length
@@ -26,7 +28,8 @@ if TYPE_CHECKING:
 
 _BITS = 256
 _OVERSAMPLE = (4, 32)  # arcs per tap, tried in turn
-_MOST_BY_ROOTS = 1100  # taps; isolating all zeros of a longer kernel takes seconds
+_MOST_BY_ROOTS = 1100  # taps up to which zeros are reflected one by one
+_MOST_ISOLATED = 4200  # taps; isolating all zeros of a longer kernel takes more than a few seconds
 # Of the 1-norm of the difference of autocorrelations over the mean of |a|^2. Rounding the outer taps alone
 # gives about n u; a method that failed gives much more.
 GOOD_PER_TAP = 16 * 2.0**-53
@@ -72,66 +75,69 @@ class OuterFactor:
         return f"{what}, |a|^2 met to {self.modulus_error:.1e} of its mean ({self.method})"
 
 
-def outer_factor(taps: Taps) -> OuterFactor:
-    """Return the outer factor of the polynomial ``taps``; `Symbol.outer` says more."""
+def outer_factor(taps: Taps, wrap: Callable[[Kernel], Symbol], zeros: Zeros | None = None) -> OuterFactor:
+    """Return the outer factor of the polynomial ``taps``; `Symbol.outer` says more.
+
+    ``wrap`` makes a symbol of its taps; ``zeros``, those of ``taps``, are isolated where they are needed.
+    """
     if taps.is_zero:
         raise InputError("the symbol is identically 0: it has no outer factor")
     scaled = taps.scaled()
-    first = complex(scaled.values[0])
-    own = without_zeros_inside(scaled)
+    roots = Roots(scaled, zeros)
+    own = without_zeros_inside(scaled, roots)
     if own is not None:  # the kernel is its own outer factor, up to a number of modulus 1
-        turn = np.conj(first) / abs(first)
+        turn = np.conj(scaled.first_direction)
         core = scaled.values * (turn if np.iscomplexobj(scaled.values) else turn.real)
         error, method = modulus_error(scaled, core), own
     else:
-        core, error, method = best_taps(scaled)
-    return _finished(taps, core, error, method, own is not None and error == 0)
+        core, error, method = best_taps(scaled, roots)
+    return _finished(taps, wrap, core, error, method, own is not None and error == 0)
 
 
-def reflected(taps: Taps, inside: NDArray[np.complex128]) -> OuterFactor:
+def reflected(taps: Taps, wrap: Callable[[Kernel], Symbol], inside: NDArray[np.complex128]) -> OuterFactor:
     """Return the outer factor made of the zeros ``inside``: more of its phase is known where zeros crowd."""
     scaled = taps.scaled()
     core = by_reflection(scaled, inside[inside != 0])
-    return _finished(taps, core, modulus_error(scaled, core), _REFLECTED, False)
+    return _finished(taps, wrap, core, modulus_error(scaled, core), _REFLECTED, False)
 
 
-def _finished(taps: Taps, core: Kernel, error: float, method: str, exact: bool) -> OuterFactor:
-    from toeplitz_theory.operators.symbol import Symbol
-
+def _finished(
+    taps: Taps, wrap: Callable[[Kernel], Symbol], core: Kernel, error: float, method: str, exact: bool
+) -> OuterFactor:
     kernel = np.concatenate([core, np.zeros(taps.values.size - core.size, core.dtype)])
-    outer = Symbol(shift_exponent(kernel, taps.scaled().exponent))
-    index = outer.fredholm_index().value
-    return OuterFactor(outer, error, index, index == 0 or exact, method)
+    outer = wrap(shift_exponent(kernel, taps.scaled().exponent))
+    count = wind(Taps(outer.kernel)).count
+    return OuterFactor(outer, error, None if count is None else -count, count == 0 or exact, method)
 
 
-def without_zeros_inside(scaled: Scaled) -> str | None:
+class Roots:
+    """The zeros of a symbol, those at 0 divided out, isolated when first asked for."""
+
+    def __init__(self, scaled: Scaled, zeros: Zeros | None = None) -> None:
+        self.exact = scaled.exact
+        self.given = zeros
+
+    @cached_property
+    def zeros(self) -> Zeros:
+        """All of them."""
+        return all_zeros(self.exact) if self.given is None else self.given
+
+
+def without_zeros_inside(scaled: Scaled, roots: Roots | None = None) -> str | None:
     """Return why the symbol, zeros at 0 divided out, is proved to have no zero in the open disc, or None."""
     proof = wind(scaled.exact)
     if proof.count == 0:
         return "the kernel itself: no zeros inside"
-    if proof.count is None and scaled.values.size <= _MOST_BY_ROOTS:
-        zeros = isolate(scaled.exact)
-        open_zeros = undecided_zeros(scaled.exact, zeros)
-        if zeros.certified and not zeros.inside().size and not open_zeros:
+    n = scaled.values.size
+    if proof.count is None and n <= _MOST_ISOLATED and not wind(scaled.exact, radius=1 - 0.25 / n).count:
+        zeros = (roots or Roots(scaled)).zeros
+        inside = zeros.inside()
+        if zeros.certified and not inside[inside != 0].size and zeros.settled:
             return "the kernel itself: zeros on the circle, none inside"
     return None
 
 
-def undecided_zeros(taps: Taps, zeros: Zeros) -> int:
-    """Return how many zeros, with multiplicity, have a disc across the circle and no proof to be on it.
-
-    Discs of different zeros are disjoint, so if exact arithmetic puts as many different zeros on the circle
-    as there are discs across it, each disc's zero is one of them. Real taps only: of a complex polynomial
-    exact arithmetic gives angles, not a count.
-    """
-    values = zeros.undecided()
-    exact = values.size and taps.values.size <= _MOST_BY_ROOTS and not np.iscomplexobj(taps.values)
-    if exact and len(proved_on_circle(taps)) == np.unique(values).size:
-        return 0
-    return int(values.size)
-
-
-def best_taps(scaled: Scaled) -> tuple[Kernel, float, str]:
+def best_taps(scaled: Scaled, roots: Roots | None = None) -> tuple[Kernel, float, str]:
     """Return the taps, their modulus error and the method, of the methods that are worth trying the best."""
     limit = GOOD_PER_TAP * (scaled.values.size + 8)
     short = scaled.values.size <= _MOST_BY_ROOTS
@@ -144,8 +150,9 @@ def best_taps(scaled: Scaled) -> tuple[Kernel, float, str]:
             if error <= limit and not (short and taps[1]):
                 return taps[0], error, found[-1][1]
     if short or not found:
-        zeros = isolate(scaled.exact)
-        core = by_reflection(scaled, np.asarray(zeros)[np.abs(np.asarray(zeros)) < 1.0])
+        zeros = (roots or Roots(scaled)).zeros
+        sizes = np.abs(np.asarray(zeros))
+        core = by_reflection(scaled, np.asarray(zeros)[(sizes < 1.0) & (sizes > 0.0)])
         error = modulus_error(scaled, core)
         if zeros.certified and error <= limit:  # clusters: the phase is better known this way
             return core, error, _REFLECTED
@@ -168,7 +175,7 @@ def modulus_error(scaled: Scaled, outer: Kernel, noise: float = 0.0) -> float:
     conjugate reversed; so the sum of the differences of all r_k bounds the difference everywhere. ``outer``
     and ``noise`` are in the units of ``scaled.values``.
     """
-    with flint.ctx.workprec(_BITS):
+    with precision(_BITS):
         unit = flint.arb(2) ** (-scaled.exponent)
         first = [c * unit for c in to_acb(scaled.exact)]
         second = [flint.acb(complex(z)) for z in np.asarray(outer).tolist()]
@@ -284,7 +291,6 @@ def by_reflection(scaled: Scaled, inside: NDArray[np.complex128]) -> Kernel:
         gap[gap == 0] = 1.0  # then |a| is rounding there, and so is what any unit number makes of it
         values *= (nodes[:, None] * np.conj(gap) / gap).prod(axis=1)
     # The phase that makes outer(0) positive is known; outer[0] itself may be small and mostly rounding.
-    first = complex(scaled.values[0])
-    turn = np.conj(first) / abs(first) * (-inside / np.abs(inside)).prod()
+    turn = np.conj(scaled.first_direction) * (-inside / np.abs(inside)).prod()
     outer = scipy.fft.fft(values * turn, norm="forward")[:n] * half ** -np.arange(n)
     return outer if np.iscomplexobj(scaled.values) else outer.real

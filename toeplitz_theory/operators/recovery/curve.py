@@ -41,13 +41,12 @@ from numpy.typing import NDArray
 
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators.circle.winding import wind
-from toeplitz_theory.operators.circle.zeros import isolate
+from toeplitz_theory.operators.circle.zeros import all_zeros
 from toeplitz_theory.operators.factors.cepstrum import cepstrum, exponential
 from toeplitz_theory.operators.factors.inner_outer import inner_series
 from toeplitz_theory.operators.factors.outer import (
     best_taps,
     modulus_error,
-    undecided_zeros,
     without_zeros_inside,
 )
 from toeplitz_theory.operators.kernels import Kernel, Scaled, Taps
@@ -223,17 +222,17 @@ def _phase_error(arcs: Arcs, gap: float, made_for: float, noise: float) -> tuple
 
 def _by_zeros(scaled: Scaled, size: int) -> tuple[_Quotient, int | None]:
     """Return the inner factor mod z^size from the zeros inside, and their number if that is proved."""
-    zeros = isolate(scaled.exact)
+    zeros = all_zeros(scaled.exact)
     if not zeros.certified or zeros.radii is None:
         return _Quotient(np.zeros(size), math.nan, "the zeros could not be isolated"), None
     values, radii = np.asarray(zeros), zeros.radii + 2.0**-51 * np.abs(np.asarray(zeros))
     low, high = np.abs(values) - radii, np.abs(values) + radii
     kept = high < 1.0
     moved = float((radii[kept] * np.sqrt(2.0 / (1.0 - high[kept]))).sum())
-    unknown = undecided_zeros(scaled.exact, zeros)
+    unknown = not zeros.settled
     # Zeros proved inside that are closer to the circle than their disc shows, and those that are open.
     sides = zeros.known_sides()
-    dropped = ~kept & ((sides < 0) | ((sides == 0) & bool(unknown)))
+    dropped = ~kept & ((sides < 0) | ((sides == 0) & unknown))
     left_out = float(np.sqrt(2.0 * np.maximum(0.0, 1.0 - low[dropped])).sum())
     count = None if unknown else int((sides < 0).sum())
     series = inner_series(values[kept], 1.0, None, size)

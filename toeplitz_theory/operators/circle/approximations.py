@@ -1,0 +1,98 @@
+"""Approximations of the zeros next to the circle, by Newton's method on the arcs' Taylor polynomials.
+
+In the local coordinate of an arc, z = e^{i h (2 m + t)}, the arc's Taylor polynomial holds for complex t
+too, so Newton's method runs on polynomials of degree a dozen.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toeplitz_theory.operators.circle.arcs import ArcGrid, Complexes, Floats, horner
+
+REACH = 1.5  # |t| up to which the Taylor polynomials are used
+_STARTS = np.array([0.0, -0.7, 0.7, 0.5j, -0.5j])
+_STEPS = 12
+
+
+def near_zeros(
+    grid: ArcGrid, width: float
+) -> tuple[Complexes, NDArray[np.intp], NDArray[np.intp], Complexes]:
+    """Return approximations u = log z / (i h) of the zeros with |log|z|| < width, and where they came from.
+
+    For real taps the upper half only. Nothing is proved: a zero may be missing, or stand twice. With them
+    the column of each one's arc, the numbers of the arcs, and their polynomials.
+    """
+    index, poly = _candidates(grid)
+    u, which = _newton(grid, index, poly, width / grid.half_width)
+    return u, which, index, poly
+
+
+def mirrored(grid: ArcGrid, u: Complexes) -> NDArray[np.bool_]:
+    """Return which zeros u of a real kernel stand for their conjugates as well: all but those at 1 and -1."""
+    return (u.real != 0.0) & (u.real != grid.count)
+
+
+def _candidates(grid: ArcGrid) -> tuple[NDArray[np.intp], Complexes]:
+    """Return the arcs where a zero with |t| <= 1.3 is possible, and their polynomials."""
+    rho = 1.3
+    known = [grid.coefficient(j) for j in range(4)]
+    rest = sum(np.abs(c) * rho**j for j, c in enumerate(known) if j)
+    size = rho * np.abs(grid.steps)
+    tail = float((np.abs(grid.taps) * size**4 * np.exp(size)).sum()) / 24.0
+    index = np.flatnonzero(np.abs(known[0]) <= rest + tail + grid.error)
+    return index, grid.polynomials(index, known)
+
+
+def _newton(
+    grid: ArcGrid, index: NDArray[np.intp], poly: Complexes, height: float
+) -> tuple[Complexes, NDArray[np.intp]]:
+    """Return approximate zeros (in u = 2 m + t) in the band, each once, and the column of their arc."""
+    which = np.tile(np.arange(index.size), _STARTS.size)
+    t = np.repeat(_STARTS, index.size)
+    columns = poly[:, which]
+    for _ in range(_STEPS):
+        value, slope = horner(columns, t)
+        step = np.divide(value, slope, out=np.zeros_like(t), where=slope != 0)
+        big = np.abs(step) > 0.5  # damped: starts may be poor
+        step[big] *= 0.5 / np.abs(step[big])
+        t = t - step
+        t[np.abs(t) > 3.0] = 3.0  # lost: outside every arc
+    size = np.abs(step)
+    good = (size < 1e-3) & (np.abs(t.real) <= 1.0 + 1e-6) & (np.abs(t.imag) <= 1.05 * height + 1e-6)
+    u, which, size = 2.0 * index[which[good]] + t[good], which[good], size[good]
+    if grid.real:
+        u, keep = _upper_half(u, grid.count)
+        u, which, size = u[keep], which[keep], size[keep]
+    return _once(u, which, size, 2.0 * grid.count)
+
+
+def _upper_half(u: Complexes, count: int) -> tuple[Complexes, NDArray[np.bool_]]:
+    """Put nearly real zeros z exactly on the real axis (u.real 0 or count) and drop the mirror images."""
+    x = u.real.copy()
+    x[np.abs(x) < 1e-6] = 0.0
+    x[np.abs(x - count) < 1e-6] = float(count)
+    return x + 1j * u.imag, (x >= 0.0) & (x <= count)
+
+
+def _once(
+    u: Complexes, which: NDArray[np.intp], size: Floats, period: float
+) -> tuple[Complexes, NDArray[np.intp]]:
+    """Keep one of each group of approximations that agree to 1e-8, the one with the smallest last step.
+
+    Equal boxes of a grid are merged, on four grids shifted by half a box, so that no agreement is cut by
+    the edge of a box.
+    """
+    order = np.argsort(size, kind="stable")
+    u, which = u[order], which[order]
+    box = 2.0**-25
+    for dx, dy in ((0.0, 0.0), (0.5, 0.0), (0.0, 0.5), (0.5, 0.5)):
+        x = np.floor(u.real / box + dx) % (period / box)
+        y = np.floor(u.imag / box + dy)
+        order = np.lexsort((y, x))  # stable: the best of a box comes first
+        new = np.ones(order.size, dtype=bool)
+        new[1:] = (np.diff(x[order]) != 0) | (np.diff(y[order]) != 0)
+        first = np.sort(order[new])
+        u, which = u[first], which[first]
+    return u, which
