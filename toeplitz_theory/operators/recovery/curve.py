@@ -52,7 +52,7 @@ from toeplitz_theory.operators.factors.outer import (
 from toeplitz_theory.operators.kernels import Kernel, Scaled, Taps
 from toeplitz_theory.operators.matrix.information_limit import check_snr
 from toeplitz_theory.operators.matrix.solve import substitute
-from toeplitz_theory.operators.product import CausalProduct, fast_length
+from toeplitz_theory.operators.product import CausalProduct
 from toeplitz_theory.operators.recovery.limit import Arcs, noisy_limit, on_circle
 from toeplitz_theory.operators.recovery.results import Recovery
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF
@@ -62,6 +62,7 @@ _MOST_BY_ROOTS = 1100  # taps; isolating all zeros of a longer kernel takes seco
 _LOOSE = 1e-6  # an error above this is worth isolating the zeros for
 _GOOD = 1e-9  # with noise, the first way that is as near is taken
 _POINTS_PER_TAP = 32
+_MOST_POINTS = 1 << 20
 _LITTLE_NOISE = (
     1e-1,
     1e-2,
@@ -270,16 +271,28 @@ def _as_if_without_noise(scaled: Scaled, noise: float) -> _Outer:
     return _Outer(scaled.values if own else best_taps(scaled)[0], 0.0)
 
 
-def _on_a_grid(scaled: Scaled, noise: float) -> _Outer:
-    """Return the outer factor by the plain cepstrum: right where noise is not too little."""
+def _on_a_grid(scaled: Scaled, noise: float) -> _Outer | None:
+    """Return the outer factor by the plain cepstrum; None if little noise lets it reach past any grid."""
     n = scaled.values.size
-    points = fast_length(max(4096, _POINTS_PER_TAP * n))
-    values = scipy.fft.fft(scaled.values, points)
-    logs = scipy.fft.ifft(0.5 * np.log(np.abs(values) ** 2 + noise**2))
-    logs[0] *= 0.5
-    logs[(points + 1) // 2 :] = 0.0
-    outer = scipy.fft.ifft(np.exp(2.0 * scipy.fft.fft(logs)))[:n]
-    return _Outer(np.ascontiguousarray(outer if np.iscomplexobj(scaled.values) else outer.real), noise)
+    is_complex = np.iscomplexobj(scaled.values)
+    points = max(1 << 12, 1 << math.ceil(math.log2(_POINTS_PER_TAP * n)))
+    most = max(points, min(4 * points, _MOST_POINTS))
+    while points <= most:
+        values, _ = on_circle(scaled.values, points)
+        logs = 0.5 * np.log(values.real**2 + values.imag**2 + noise**2)
+        lags = scipy.fft.fft(logs) / points if is_complex else scipy.fft.irfft(logs, points)
+        tail = np.abs(lags[3 * points // 8 : points // 2])
+        if float(tail.max()) <= 4.0 * UNIT_ROUNDOFF:
+            lags[0] *= 0.5
+            lags[points // 2 :] = 0.0
+            lags *= 2.0
+            if is_complex:
+                taps = scipy.fft.fft(np.exp(scipy.fft.ifft(lags, norm="forward")))[:n] / points
+            else:
+                taps = scipy.fft.irfft(np.exp(scipy.fft.rfft(lags)), points)[:n]
+            return _Outer(np.ascontiguousarray(taps), noise)
+        points *= 2
+    return None
 
 
 def _from_polynomial(scaled: Scaled, noise: float) -> _Outer | None:
@@ -306,7 +319,7 @@ def _mean_delay(scaled: Scaled, outer: _Outer | None) -> float | None:
     if outer is None:
         return None
     n = scaled.values.size
-    points = max(1 << 12, 1 << math.ceil(math.log2(max(8 * n, min(256 * n, 1 << 19)))))
+    points = max(1 << 12, 1 << math.ceil(math.log2(max(8 * n, min(64 * n, 1 << 19)))))
     k = np.arange(n)
     a, weights = on_circle(scaled.values, points)
     g = on_circle(outer.taps, points)[0]

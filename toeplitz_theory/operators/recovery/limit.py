@@ -88,19 +88,19 @@ def noisy_limit(scaled: Scaled, arcs: Arcs, noise: float) -> tuple[float, float]
     e^(-N y) / N at most. Where that leaves much, the lower bounds of |a| say how far below 1 the mean can be.
     """
     grid = arcs.grid
-    height = _strips(arcs, noise)
-    value, error = 0.0, math.inf
-    for ratio in (4, 16):
+    height = 0.999 * _strips(arcs, noise)
+    most = max(_MOST_POINTS, 4 * grid.count)
+    for ratio in (2, 4, 8, 16):
         points = ratio * grid.count
-        if error <= 1e-9 or points > max(_MOST_POINTS, 4 * grid.count):
-            break
-        values, weights = on_circle(scaled.values, points)
-        value = float((weights * _passed(np.abs(values), noise)).mean())
         # Two curves; noise^2 / p is at most 6.5 there; a mean over angles divides by 2 pi.
-        decay = 1.0 / np.expm1(np.minimum(0.999 * points * height, 700.0))
-        slip = 8.0 * UNIT_ROUNDOFF * math.log2(points) * grid.norm1 + scaled.error
-        # d(x^2 / (x^2 + s^2)) is at most 0.65 dx / s.
-        error = 2.0 * 6.5 * float((arcs.share * decay).sum()) * (1.0 + 2.0 / ratio) + slip / noise
+        decay = arcs.share / np.expm1(np.minimum(points * height, 700.0))
+        error = 2.0 * 6.5 * float(decay.sum()) * (1.0 + 2.0 / ratio)
+        if error <= 1e-12 or 2 * points > most:
+            break
+    values, weights = on_circle(scaled.values, points)
+    value = float((weights * _passed(np.abs(values), noise)).mean())
+    slip = 8.0 * UNIT_ROUNDOFF * math.log2(points) * grid.norm1 + scaled.error
+    error += slip / noise  # d(x^2 / (x^2 + s^2)) is at most 0.65 dx / s
     rounding = UNIT_ROUNDOFF * (12.0 + math.log2(points))
     rest = arcs.mean(1.0 - _passed(arcs.lower, noise))
     return min(1.0, max(value, 1.0 - rest)), 1.01 * (min(error, rest) + rounding)
