@@ -1,13 +1,15 @@
-"""The wheel holds what the package needs: it inspects a checkpoint far from the checkout."""
+"""The wheel holds what the package needs, and the source archive what its tests read."""
 
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import numpy as np
+from hatchling.builders.sdist import SdistBuilder
 from hatchling.builders.wheel import WheelBuilder
 from safetensors.numpy import save_file
 
@@ -40,3 +42,16 @@ def test_the_wheel_works_outside_the_checkout(tmp_path):
     (row,) = json.loads((elsewhere / "r.json").read_text())["rows"]
     assert row["index"]["value"] == -1
     assert "<script" in (elsewhere / "r.html").read_text()
+
+
+def test_the_source_archive_holds_what_its_tests_read():
+    packed = {
+        file.relative_path.split(os.sep)[0] for file in SdistBuilder(str(ROOT)).recurse_included_files()
+    }
+    read = {
+        part
+        for path in (ROOT / "tests").rglob("*.py")
+        for part in re.findall(r'(?:ROOT|parents\[\d\]\)?) / "([^"/]+)', path.read_text(encoding="utf-8"))
+    }
+    assert {"models", "paper_figures", "notebooks", "docs"} <= read
+    assert read | {"Makefile", "benchmarks"} <= packed
