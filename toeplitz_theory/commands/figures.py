@@ -35,6 +35,8 @@ def figures(
 
     Example: toeplitz-theory figures --output drawn
     """
+    from toeplitz_theory.threads import one_thread
+
     folder = root / "paper_figures"
     modules = {path.stem: path for path in sorted(folder.glob("[a-z]*.py"))}
     if not modules:
@@ -51,7 +53,10 @@ def figures(
         check_outputs(drawings(output, {*drawn, *(names or modules)}, "--output"), [root], overwrite)
     for name in names or modules:
         typer.echo(f"drawing {name} ...", err=True)
-        for path in _load(name, modules[name]).draw(root / "models", output or folder):
+        module = _load(name, modules[name])
+        with one_thread():
+            files = module.draw(root / "models", output or folder)
+        for path in files:
             typer.echo(printable(path))
 
 

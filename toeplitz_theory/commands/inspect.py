@@ -53,17 +53,19 @@ def inspect(
     from toeplitz_theory import reports
     from toeplitz_theory.reports.report import KINDS
     from toeplitz_theory.reports.terminal import Choice, print_report
+    from toeplitz_theory.threads import one_thread
 
     choice = Choice(every, tuple(layers or ()), tuple(filter(None, columns.split(","))), sort, form)
     outputs = [Output("--json", json, ".json"), Output("--html", html, ".html"), *drawings(figures, KINDS)]
     check_outputs(outputs, [path], overwrite)
     report = reports.inspect(path, progress=True, tol=tol, nullity_rtol=nullity_rtol)
-    if json is not None:
-        report.save(json)
-    if html is not None:
-        report.to_html(html, progress=True)
-    if figures is not None:
-        reports.save_report_figures(report, figures)
+    with one_thread():
+        if json is not None:
+            report.save(json)
+        if html is not None:
+            report.to_html(html, progress=True)
+        if figures is not None:
+            reports.save_report_figures(report, figures)
     print_report(report, choice=choice)  # last: whoever stops reading it has the files
     if not any(row.analysed for row in report.rows):
         raise ToeplitzTheoryError(f"{printable(path)}: no kernel could be analysed; the notes above say why")
