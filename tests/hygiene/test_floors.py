@@ -1,6 +1,7 @@
 """The floors of docs and design, read off the source: who imports whom, and how long things are."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,19 +9,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "toeplitz_theory"
-# A lower floor never imports a higher one; two parts of the same floor may import each other.
-FLOORS = {
-    "operators": 1,
-    "tmm": 2,
-    "checkpoints": 3,
-    "training": 4,
-    "retention": 4,
-    "plots": 5,
-    "reports": 5,
-    "commands": 6,
-    "cli": 6,
-    "__main__": 6,
-}
+# The table of the floors that contributors read, row by row: folder and what it may import.
+TABLE = re.findall(r"^\| `(\w+)/` \|.*\| *([^|]*)\|$", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+MAY_IMPORT = {folder: set(re.findall(r"`(\w+)`", names)) for folder, names in TABLE}
+GROUND = {"errors", "names", "files", "cache", "threads", "interrupts", "__version__"}
+TOP = {"cli": {"commands"}, "__main__": {"cli"}}
 FORBIDDEN = {
     "operators": {"torch", "transformers", "pandas", "matplotlib"},
     "checkpoints": {"transformers", "pandas", "matplotlib"},
@@ -68,24 +61,60 @@ def within(name: str, package: str) -> bool:
     return name == package or name.startswith(package + ".")
 
 
-def test_the_floors_are_not_empty():
-    assert any(part_of(path) == "operators" for path in modules)
+def test_the_table_has_a_row_for_every_folder():
+    assert set(MAY_IMPORT) == {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
+    for names in MAY_IMPORT.values():
+        assert names <= set(MAY_IMPORT), "the table names a folder that is not there"
 
 
 @pytest.mark.parametrize("path", modules, ids=name_of)
-def test_no_import_goes_upward(path):
+def test_imports_keep_to_the_table(path):
     part = part_of(path)
     if part == "__init__":
         pytest.skip("hands names on lazily; its cost is measured in test_import_cost")
-    alone = path.parent == PACKAGE and part not in FLOORS
-    assert alone or part in FLOORS, f"{part}/ has no floor: place it in FLOORS of {Path(__file__).name}"
-    floor = 0 if alone else FLOORS[part]  # a module at the top of the package is the ground for all
-    upward = [
+    allowed = GROUND | MAY_IMPORT.get(part, TOP.get(part, set())) | {part, ""}
+    assert part in MAY_IMPORT or part in TOP or part in GROUND, f"{part} has no row in CONTRIBUTING.md"
+    elsewhere = [
         f"line {line}: {name}"
         for line, name in imports(path)
-        if within(name, "toeplitz_theory") and FLOORS.get([*name.split("."), ""][1], 0) > floor
+        if within(name, "toeplitz_theory") and [*name.split("."), ""][1] not in allowed
     ]
-    assert not upward, f"{name_of(path)} imports a higher floor at {upward}"
+    assert not elsewhere, (
+        f"{name_of(path)} imports what its row in CONTRIBUTING.md does not name: {elsewhere}"
+    )
+
+
+def test_floors_import_each_other_one_way():
+    """Except the two that share a floor, which do so inside functions."""
+    for folder, names in MAY_IMPORT.items():
+        for name in names:
+            assert folder not in MAY_IMPORT[name] or {folder, name} == {"plots", "reports"}, (folder, name)
+
+
+def test_there_is_no_circle_among_operators():
+    """Also not through imports inside functions; those for types alone never run."""
+    known = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in modules}
+    edges = {
+        module: {
+            target
+            for line, name in imports(path)
+            if line not in set(lines_for_types_alone(tree_of(path)))
+            for target in (name, name.rpartition(".")[0])
+            if target in known and target != module
+        }
+        for module, path in known.items()
+        if module.startswith("toeplitz_theory.operators") and path.name != "__init__.py"
+    }
+    while free := [module for module, targets in edges.items() if not targets & set(edges)]:
+        for module in free:
+            del edges[module]
+    assert not edges, f"a circle among {sorted(edges)}"
+
+
+def lines_for_types_alone(tree: ast.Module) -> Iterator[int]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            yield from range(node.lineno, (node.end_lineno or node.lineno) + 1)
 
 
 @pytest.mark.parametrize("path", [p for p in modules if part_of(p) in FORBIDDEN], ids=name_of)
