@@ -8,9 +8,11 @@
 ``llama``     transformers' Llama with scaled dot product attention and as many weights
 """
 
+import time
+
 import torch
+from _common import llama
 from torch import Tensor, nn
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from toeplitz_theory import TMMConfig, TMMForCausalLM
 from toeplitz_theory.tmm.mixers import ToeplitzKernel
@@ -104,25 +106,11 @@ def toeplitz(n: int, heads: int, product: str) -> TMMForCausalLM:
     return TMMForCausalLM(config)
 
 
-def llama(n: int) -> LlamaForCausalLM:
-    """Return a Llama with 8 d^2 weights a layer, as many as the flat model apart from its kernels."""
-    config = LlamaConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=WIDTH,
-        intermediate_size=172,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=4,
-        max_position_embeddings=n,
-        attn_implementation="sdpa",
-    )
-    return LlamaForCausalLM(config)
-
-
 def variant(name: str, n: int, heads: int) -> nn.Module:
     """Return a freshly initialised model by its name."""
     torch.manual_seed(0)
     if name == "llama":
-        return llama(n).train()
+        return llama(VOCABULARY, WIDTH, LAYERS, n).train()
     model = toeplitz(n, heads, name if name not in ("bare", "unmixed", "copied", "published") else "fft")
     for block in model.model.mixer_blocks:
         if name == "bare":
@@ -145,14 +133,16 @@ def _nothing(x: Tensor, *_) -> Tensor:
 
 
 class Stepper:
-    """A model and its optimiser: each call is one step of training on fixed random tokens."""
+    """A model and its optimiser: each call is one step on fixed tokens; returns milliseconds."""
 
     def __init__(self, name: str, n: int, heads: int, batch: int = BATCH):
         self.model = variant(name, n, heads)
         self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=1e-4, fused=True)
         self.tokens = torch.randint(0, VOCABULARY, (batch, n), generator=torch.Generator().manual_seed(1))
 
-    def __call__(self) -> None:
+    def __call__(self) -> float:
+        begin = time.process_time()
         self.optimiser.zero_grad(set_to_none=True)
         self.model(input_ids=self.tokens, labels=self.tokens, use_cache=False).loss.backward()
         self.optimiser.step()
+        return 1e3 * (time.process_time() - begin)

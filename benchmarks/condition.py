@@ -19,7 +19,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from _timing import median_ms, ratio
+from _common import kaiming, median_ms, ratio
 
 from toeplitz_theory.operators import CausalToeplitz
 
@@ -33,7 +33,7 @@ def main() -> None:
     print("log10 condition number, kaiming-normal kernels (milliseconds, medians)")
     print(f"{'n':>5} {'value':>11} {'bracket':>8} {'dense says':>10} {'ours':>7} {'SVD':>8} {'faster':>7}")
     for n, repeat in ((128, 9), (512, 9), (1024, 5), (2048, 3)):
-        T = CausalToeplitz(np.random.default_rng(n).standard_normal(n) * math.sqrt(2 / n))
+        T = CausalToeplitz(kaiming(n, n))
         found, matrix = T.log10_condition(), T.to_dense()
         ours = median_ms(T.log10_condition, repeat)
         svd = median_ms(lambda matrix=matrix: _dense(matrix), 1 if n > 1024 else 3)
@@ -43,7 +43,7 @@ def main() -> None:
         )
     print("\nnumerical nullity at 1e-6, all singular values below noise, one solve")
     for n in (128, 512):
-        T = CausalToeplitz(np.random.default_rng(n).standard_normal(n) * math.sqrt(2 / n))
+        T = CausalToeplitz(kaiming(n, n))
         y = np.ones(n)
         parts = {
             "nullity": median_ms(T.nullity, 5),

@@ -27,8 +27,9 @@ import time
 from typing import Any
 
 import torch
+from _common import llama
 from torch import nn
-from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM, StaticCache
+from transformers import DynamicCache, StaticCache
 
 from toeplitz_theory import TMMConfig, TMMForCausalLM
 from toeplitz_theory.tmm.cache import blocks_for
@@ -50,22 +51,6 @@ def toeplitz_model(decoding: str, heads: int = 1) -> TMMForCausalLM:
         decoding=decoding,
     )
     return TMMForCausalLM(config).eval()
-
-
-def llama_model() -> LlamaForCausalLM:
-    """Return a Llama with 8 d^2 weights a layer, as many as the Toeplitz model apart from its kernels."""
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=WIDTH,
-        intermediate_size=344,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=4,
-        max_position_embeddings=N,
-    )
-    model = LlamaForCausalLM(config).eval()
-    model.set_attn_implementation("sdpa")
-    return model
 
 
 class Decoder:
@@ -131,7 +116,8 @@ def prefilled(decoding: str, start: int, heads: int = 1) -> Decoder:
 
 def llama_at(start: int, static: bool) -> Decoder:
     """Return a Llama with random keys and values of ``start`` tokens: their values do not change its cost."""
-    model = llama_model()
+    torch.manual_seed(0)
+    model = llama(VOCABULARY, WIDTH, LAYERS, N).eval()
     cache = StaticCache(config=model.config, max_cache_len=N) if static else DynamicCache(config=model.config)
     for layer in range(LAYERS):
         cache.update(*torch.randn(2, 1, 4, start, WIDTH // 4), layer)

@@ -14,14 +14,13 @@ all digits when it multiplies them out.
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from _timing import median_ms, ratio
+from _common import kaiming, median_ms, ratio
 
 from toeplitz_theory.operators import Symbol
 
@@ -56,7 +55,7 @@ def main() -> None:
         f"{'roots':>9} {'error':>8} {'faster':>7}"
     )
     for n, repeat in ((64, 9), (512, 5), (2048, 3), (8192, 1)):
-        kernel = np.random.default_rng(n).standard_normal(n) * math.sqrt(2 / n)
+        kernel = kaiming(n, n)
         a = Symbol(kernel)
         found = a.outer(full=True)
         ours = median_ms(a.outer, repeat)

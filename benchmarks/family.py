@@ -25,8 +25,9 @@ import time
 from typing import Any
 
 import torch
+from _common import llama, over, turns
 from torch import Tensor, nn
-from transformers import LlamaConfig, LlamaForCausalLM, Mamba2Config, Mamba2ForCausalLM
+from transformers import Mamba2Config, Mamba2ForCausalLM
 
 from toeplitz_theory import TMMConfig, TMMForCausalLM
 
@@ -61,8 +62,7 @@ def build(name: str) -> Any:
     torch.manual_seed(0)
     shape = {"vocab_size": VOCABULARY, "hidden_size": WIDTH, "num_hidden_layers": LAYERS}
     if name == "llama":
-        llama = LlamaConfig(**shape, intermediate_size=172, num_attention_heads=4, max_position_embeddings=N)
-        return LlamaForCausalLM(llama)
+        return llama(VOCABULARY, WIDTH, LAYERS, N)
     if name == "mamba2":
         # Twice the width inside, so about 6 d^2 weights a layer.
         mamba = Mamba2Config(**shape, num_heads=8, head_dim=32, state_size=16, n_groups=1, chunk_size=64)
@@ -134,22 +134,6 @@ def _bytes_of(thing: Any, seen: set[int] | None = None) -> int:
         return 0
     seen.add(id(thing))
     return _bytes_of(vars(thing), seen)
-
-
-def turns(contenders: dict[str, Any], rounds: int) -> dict[str, list[float]]:
-    """Return the milliseconds of each turn of each contender."""
-    times: dict[str, list[float]] = {name: [] for name in contenders}
-    for turn in range(rounds + 1):
-        for name, step in contenders.items():
-            taken = step()
-            if turn:  # the first warms up
-                times[name].append(taken)
-    return times
-
-
-def over(times: dict[str, list[float]], name: str, floor: str) -> float:
-    """Return the median over the turns of the ratio of two contenders."""
-    return statistics.median(a / b for a, b in zip(times[name], times[floor], strict=True))
 
 
 def main() -> None:

@@ -28,16 +28,11 @@ import time
 
 import flint
 import numpy as np
-from _timing import median_ms, ratio
+from _common import kaiming, median_ms, ratio
 from rich.console import Console
 from rich.progress import track
 
 from toeplitz_theory.operators import Symbol
-
-
-def kaiming(n: int, seed: int) -> np.ndarray:
-    """Return a kernel as layers are initialised."""
-    return np.random.default_rng(seed).normal(size=n) * math.sqrt(2.0 / n)
 
 
 def sampled_loop(kernel: np.ndarray, samples: int = 50_000) -> int:

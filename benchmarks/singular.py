@@ -26,13 +26,9 @@ from collections.abc import Callable
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from _common import kaiming
 
 from toeplitz_theory.operators import CausalToeplitz, Symbol
-
-
-def kaiming(n: int, seed: int = 0) -> np.ndarray:
-    """Return a kernel as layers are initialised."""
-    return np.random.default_rng([n, seed]).standard_normal(n) * math.sqrt(2 / n)
 
 
 def cpu_ms(function: Callable[[], object], repeat: int = 1) -> float:

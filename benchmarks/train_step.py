@@ -28,36 +28,20 @@ import resource
 import statistics
 import subprocess
 import sys
-import time
 
 import torch
+from _common import over, turns
 from _variants import BATCH, Stepper
 
 LENGTHS = (256, 512, 1024, 2048, 4096)
 FLOORS = ("bare", "unmixed")
 
 
-def turns(names: list[str], n: int, heads: int, rounds: int) -> dict[str, list[float]]:
-    """Return the milliseconds of each turn of each model."""
-    steppers = {name: Stepper(name, n, heads) for name in names}
-    times: dict[str, list[float]] = {name: [] for name in names}
-    for turn in range(rounds + 1):
-        for name, step in steppers.items():
-            begin = time.process_time()
-            step()
-            if turn:  # the first warms up
-                times[name].append(1e3 * (time.process_time() - begin))
-    return times
-
-
 def print_times(names: list[str], n: int, heads: int, rounds: int) -> None:
     """Print milliseconds and ratios of one length and head count."""
-    times = turns(names, n, heads, rounds)
+    times = turns({name: Stepper(name, n, heads) for name in names}, rounds)
     for name in names:
-        ratios = [
-            statistics.median(a / b for a, b in zip(times[name], times[floor], strict=True))
-            for floor in FLOORS
-        ]
+        ratios = [over(times, name, floor) for floor in FLOORS]
         print(
             f"{n:6d} {heads:6d} {name:>10} {min(times[name]):9.1f} {statistics.median(times[name]):10.1f} "
             f"{ratios[0]:10.3f} {ratios[1]:13.3f}",
