@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from toeplitz_theory.files import cache_folder, written_whole
+from toeplitz_theory.names import shown
 
 SEAL = "complete.json"
 
@@ -76,9 +77,9 @@ def damage(folder: Path) -> str:
             return f"its {SEAL} is damaged"
         for name, expected in names:
             if not (folder / name).is_file():
-                return f"its {name} is gone"
+                return f"its {shown(name)} is gone"
             if file_hash(folder / name) != expected:
-                return f"its {name} is not what was written"
+                return f"its {shown(name)} is not what was written"
     except FileNotFoundError:
         return "it was not written to its end"
     except OSError as error:

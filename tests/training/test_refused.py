@@ -212,3 +212,26 @@ def test_without_out_a_run_goes_into_a_folder_of_its_name(recipe_file, tmp_path,
     (tmp_path / "alone").mkdir()
     (tmp_path / "alone" / "recipe.toml").write_text(before.replace("text.txt", "../text.txt"))
     assert run(["train", "alone/recipe.toml", "--out", "alone"]) == 0
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "n/" * 3000, "a\x1b[31m" * 60])
+def test_names_that_no_file_can_have_are_one_line(recipe_file, tmp_path, capfd, name):
+    """Long and odd names wherever a name is given: 2 or 1, one printable line, no traceback."""
+    path = recipe_file(steps="steps = 2")
+    odd = tmp_path / "odd.toml"
+    escaped = name.replace("\x1b", "\\u001b")
+    odd.write_text(path.read_text().replace('"text.txt"', f'"{escaped}"'))
+    given = path.read_text().replace("vocab_size = 280", f'tokenizer = "{escaped}"')
+    (tmp_path / "given.toml").write_text(given)
+    for arguments in (
+        ["train", name],
+        ["train", str(path), "--out", str(tmp_path / name)],
+        ["train", str(odd), "--out", str(tmp_path / "a")],
+        ["train", str(tmp_path / "given.toml"), "--out", str(tmp_path / "b")],
+        ["surgery", name],
+        ["surgery", str(tmp_path), "--recipe", name],
+        ["surgery", str(tmp_path), "--save", str(tmp_path / name)],
+    ):
+        code = run(arguments)
+        said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("toeplitz-theory: ")]
+        assert code in (1, 2) and len(said) == 1 and said[0].isprintable() and len(said[0]) < 900, arguments

@@ -11,6 +11,7 @@ from torch import nn
 
 from toeplitz_theory.cache import SEAL, damage, seal
 from toeplitz_theory.errors import InputError
+from toeplitz_theory.names import shown
 
 HISTORY = "history.jsonl"
 _RUN = "run.json"
@@ -56,7 +57,7 @@ def put_damaged_aside(work: Path) -> None:
         problem = damage(path)
         if not problem:
             continue
-        warnings.warn(f"{path} is left out: {problem}", stacklevel=2)
+        warnings.warn(f"{shown(path, 300)} is left out: {problem}", stacklevel=2)
         aside = path.with_name(f"damaged-{path.name}")
         shutil.rmtree(aside, ignore_errors=True)
         if (path / SEAL).exists():
@@ -73,18 +74,21 @@ def _checkpoints(work: Path) -> list[Path]:
 def refuse_foreign(folder: Path, model: nn.Module) -> None:
     """Raise when a checkpoint's weights are not those of the model: the Trainer would take what fits."""
     path = folder / "model.safetensors"
+    name = shown(path, 300)
     if not path.exists():
         return  # sharded: its loader is strict
     try:
         with safe_open(path, framework="pt") as file:
             saved = {key: tuple(file.get_slice(key).get_shape()) for key in [*file.keys()]}
     except SafetensorError as error:
-        raise InputError(f"{path}: is not a whole safetensors file ({error}); remove {folder}") from None
+        raise InputError(
+            f"{name}: is not a whole safetensors file ({shown(error)}); remove its folder"
+        ) from None
     state = model.state_dict()
     wanted = {key: tuple(value.shape) for key, value in state.items()}
     pointers = {state[key].data_ptr() for key in saved if key in state}
     missing = [key for key in wanted if key not in saved and state[key].data_ptr() not in pointers]
-    problems = [f"has {key}, which this model has not" for key in saved if key not in wanted]
+    problems = [f"has {shown(key)}, which this model has not" for key in saved if key not in wanted]
     problems += [f"has no {key}" for key in missing]
     problems += [
         f"has {key} of shape {saved[key]}, not {shape}"
@@ -93,6 +97,6 @@ def refuse_foreign(folder: Path, model: nn.Module) -> None:
     ]
     if problems:
         raise InputError(
-            f"{path}: is of another architecture or vocabulary: it {problems[0]}; "
+            f"{name}: is of another architecture or vocabulary: it {problems[0]}; "
             "give --out ANOTHER-FOLDER, or --force to start over"
         )

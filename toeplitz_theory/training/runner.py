@@ -129,7 +129,7 @@ def _disk_errors_named(folder: Path) -> Iterator[None]:
 def _refuse_files_of_others(folder: Path, recipe_path: Path) -> None:
     """Raise unless a run has begun or ended in the folder, or nothing but the recipe lies there."""
     work = folder / "work"
-    if not folder.is_dir() or (work / _BEGUN).exists() or (folder / "training.json").exists():
+    if not os.path.isdir(folder) or (work / _BEGUN).exists() or (folder / "training.json").exists():
         return
     for path in _visible(folder):
         if path.resolve() != recipe_path.resolve() and not (path == work and not _visible(work)):

@@ -238,7 +238,7 @@ def measure_surgery(
     >>> measure_surgery("models/tmm-next-token").after  # doctest: +SKIP
     """
     target = None if save is None else Path(save)
-    if target is not None and (target.exists() or target.is_symlink()):
+    if target is not None and os.path.lexists(target):
         raise InputError(f"{shown(target, 300)}: exists; name a new folder for the changed model")
     trained = open_trained(folder, recipe)
     # More threads than the training had only wait for each other.
@@ -295,4 +295,7 @@ def _save(model, tokenizer, target: Path) -> None:
             tokenizer.save_pretrained(inside)
             inside.rename(target)
     except (OSError, SafetensorError) as error:
-        raise RunError(f"{target}: cannot be written ({error}); name another folder, or make room") from error
+        raise RunError(
+            f"{shown(target, 300)}: cannot be written ({shown(error, 300)}); "
+            "name another folder, or make room"
+        ) from error

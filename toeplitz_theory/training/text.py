@@ -95,7 +95,7 @@ class TextHash:
 
 def _local_documents(path: Path, sample_by: str, column: str) -> Documents:
     """Return the documents of a file, or of the files of a folder that hold text, in order of their names."""
-    if not path.exists():
+    if not os.path.exists(path):  # which is false, too, for names that no file can have
         raise _refusal(path, "there is no such file; use a path, 'stdlib-docs' or hub:OWNER/NAME")
     if path.is_dir() and any((path / name).exists() for name in ("state.json", "dataset_dict.json")):
         raise _refusal(path, "was written by save_to_disk; write it with to_parquet instead")

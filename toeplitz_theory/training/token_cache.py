@@ -130,7 +130,7 @@ def _refuse_empty(name: str, counts: Counter[str]) -> None:
     for part in _PARTS:
         if not counts[part]:
             raise InputError(
-                f"{name}: {counts['documents']} documents leave none for {part}; "
+                f"corpus {name}: {counts['documents']} documents leave none for {part}; "
                 "use more documents or another validation_fraction"
             )
 

@@ -145,7 +145,7 @@ def open_trained(folder: str | os.PathLike, recipe: str | os.PathLike | None = N
     'next_token'
     """
     folder = Path(folder)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # which is false, too, for names that no file can have
         raise InputError(f"{shown(folder, 300)}: there is no such folder; name one that train has written")
     for path in folder.iterdir():
         if not path.is_file() and not path.is_dir():  # a pipe would be waited for
