@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from toeplitz_theory.files import cache_folder, written_whole
+from toeplitz_theory.files import cache_folder
 from toeplitz_theory.names import shown
 
 SEAL = "complete.json"
@@ -58,12 +58,14 @@ def seal(folder: Path) -> None:
     'its numbers.txt is not what was written'
     """
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    files.pop(SEAL, None)
+    partial = folder / f".{SEAL}"
+    for path in (folder / SEAL, partial):
+        files.pop(path.name, None)
     for path in files.values():
         _to_disk(path)
     hashes = {name: file_hash(path) for name, path in sorted(files.items())}
-    with written_whole(folder / SEAL) as partial:
-        partial.write_text(json.dumps(hashes, indent=2) + "\n", encoding="utf-8")
+    partial.write_text(json.dumps(hashes, indent=2) + "\n", encoding="utf-8")
+    os.replace(partial, folder / SEAL)
     for path in (folder / SEAL, folder, folder.parent):
         _to_disk(path)
 

@@ -118,10 +118,14 @@ def _disk_errors_named(folder: Path) -> Iterator[None]:
     """Turn a file system's refusal into one line that says what is kept."""
     try:
         yield
-    except OSError as error:
-        place = shown(error.filename or folder, 300)
+    except (OSError, RunError) as error:
+        if isinstance(error, RunError) and not isinstance(error.__cause__, OSError):
+            raise
+        what = str(error)
+        if isinstance(error, OSError):
+            what = f"{shown(error.filename or folder, 300)}: {error.strerror or error}"
         raise RunError(
-            f"{place}: {error.strerror or error}; checkpoints in {shown(folder / 'work', 300)} are kept: "
+            f"{what}; checkpoints in {shown(folder / 'work', 300)} are kept: "
             "put it right, and run the same command again to go on"
         ) from error
 
