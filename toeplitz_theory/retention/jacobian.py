@@ -41,8 +41,8 @@ class JacobianSpectrum:
     largest_residual, smallest_residual : ndarray, shape (k,)
         ``||J^T u - s v||``: some singular value lies within this of s. Nan with ``dense``.
     noise : float
-        Absolute level of rounding: max(shape) times 2^-52 times the largest. Values below it are not told
-        from 0.
+        Absolute level of rounding: max(shape) times 2^-52 times the largest. Values below it are
+        indistinguishable from 0.
     dense : bool
         Whether the Jacobian was formed.
     products : int
@@ -52,10 +52,10 @@ class JacobianSpectrum:
     --------
     >>> import torch
     >>> from toeplitz_theory.retention import jacobian_spectrum
-    >>> found = jacobian_spectrum(lambda x: torch.tensor([3.0, 2.0, 0.5], dtype=x.dtype) * x, torch.zeros(3))
-    >>> found.largest, found.smallest, round(found.log10_condition, 6)
+    >>> spectrum = jacobian_spectrum(lambda x: torch.tensor([3.0, 2.0, 0.5], dtype=x.dtype) * x, torch.zeros(3))
+    >>> spectrum.largest, spectrum.smallest, round(spectrum.log10_condition, 6)
     (array([3.]), array([0.5]), 0.778151)
-    >>> print(found)
+    >>> print(spectrum)
     log10 condition 0.778151, estimate, dense; sigma 3 to 0.5
     """
 
@@ -115,7 +115,7 @@ def jacobian_spectrum(
     dense_up_to : int
         Jacobians with at most so many inputs or outputs are formed, one product for each.
     tolerance : float
-        Residual, relative to the largest, at which the k largest count as found.
+        Residual, relative to the largest, at which the k largest count as converged.
 
     Returns
     -------
@@ -187,8 +187,8 @@ def model_jacobian(
     >>> from toeplitz_theory.retention import model_jacobian
     >>> _ = torch.manual_seed(0)
     >>> model = TMMForCausalLM(TMMConfig(vocab_size=50, hidden_size=16, max_position_embeddings=8))
-    >>> found = model_jacobian(model, torch.tensor([[1, 2, 3]]), part="model.mixer_blocks.0")
-    >>> found.shape, found.dense, found.kind
+    >>> spectrum = model_jacobian(model, torch.tensor([[1, 2, 3]]), part="model.mixer_blocks.0")
+    >>> spectrum.shape, spectrum.dense, spectrum.kind
     ((48, 48), True, 'estimate')
     """
     twin = copy.deepcopy(model).double().eval()
@@ -232,13 +232,13 @@ def _of_model(
     def function(embedded: Tensor) -> Tensor:
         handle = embedding.register_forward_hook(lambda *_: embedded)
         try:
-            found = getattr(whole(input_ids, **_without_cache(model)), field, None)
+            values = getattr(whole(input_ids, **_without_cache(model)), field, None)
         finally:
             handle.remove()
-        if not _is_floats(found):
+        if not _is_floats(values):
             raise InputError(f"the model's output has no tensor {field!r}: name another as output")
-        assert isinstance(found, Tensor)
-        return found
+        assert isinstance(values, Tensor)
+        return values
 
     return function, x
 
