@@ -52,7 +52,8 @@ class JacobianSpectrum:
     --------
     >>> import torch
     >>> from toeplitz_theory.retention import jacobian_spectrum
-    >>> spectrum = jacobian_spectrum(lambda x: torch.tensor([3.0, 2.0, 0.5], dtype=x.dtype) * x, torch.zeros(3))
+    >>> scales = torch.tensor([3.0, 2.0, 0.5], dtype=torch.float64)
+    >>> spectrum = jacobian_spectrum(lambda x: scales * x, torch.zeros(3))
     >>> spectrum.largest, spectrum.smallest, round(spectrum.log10_condition, 6)
     (array([3.]), array([0.5]), 0.778151)
     >>> print(spectrum)
