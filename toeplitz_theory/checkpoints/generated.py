@@ -144,8 +144,11 @@ def find_generators(tails: Mapping[Segments, Any]) -> Iterator[tuple[Segments, G
         Name of the module within the mixer: ("filter",), or ("filters", "0").
     generator : Generator
     """
-    modules = {tail[:cut] for tail in tails for cut in range(1, len(tail))}
-    for module in sorted(modules):
+    for tail in sorted(tails):
         for generator in GENERATORS:
+            key = tuple(generator.key.split("."))
+            module = tail[: -len(key)]
+            if not module or tail[-len(key) :] != key:
+                continue
             if all((*module, *name.split(".")) in tails for name in generator.tensors):
                 yield module, generator

@@ -145,15 +145,12 @@ class _MixerReader:
         for place in saved:
             self._add_bank(place)
         infos = {place.tail: self._store.infos[place.key] for place in places}
-        readable = [slot for slot in slots if not infos[slot.place.tail].unreadable]
-        self.skipped += [
-            Skipped(slot.place.key, infos[slot.place.tail].unreadable)
-            for slot in slots
-            if slot not in readable
-        ]
-        misfits = list(filter(None, (_misfit(slot, infos) for slot in readable)))
-        if misfits:
-            raise _NoKernel(misfits[0])
+        whys = [infos[slot.place.tail].unreadable for slot in slots]
+        readable = [slot for slot, why in zip(slots, whys, strict=True) if not why]
+        self.skipped += [Skipped(slot.place.key, why) for slot, why in zip(slots, whys, strict=True) if why]
+        misfit = next(filter(None, (_misfit(slot, infos) for slot in readable)), "")
+        if misfit:
+            raise _NoKernel(misfit)
         self.layers += _read_slots(self._store, readable)
         self.used |= {layer.key for layer in self.layers}
         self.layers = [_as_configured(layer, self._config, note) for layer in self.layers]
@@ -248,13 +245,12 @@ def _refuse_strangers(places: list[Place], slots: list[Slot], used: set[str]) ->
     beside = {name for layout in layouts for name in _BESIDE.get(layout, ())}
     if not layouts:  # no kernel: every projection is that of a mixer of another kind
         beside = {"in_proj", "out_proj"}
-    of_slots = {slot.place.key for slot in slots}
+    read = used | {slot.place.key for slot in slots}
     strangers = [
         place
         for place in places
-        if place.key not in used | of_slots
-        and place.tail[-1:] not in {(name,) for name in _HARMLESS}
-        and place.tail[:1] not in {(name,) for name in beside}
+        if place.key not in read
+        and (not place.tail or (place.tail[-1] not in _HARMLESS and place.tail[0] not in beside))
     ]
     if not strangers:
         return

@@ -24,8 +24,8 @@ from toeplitz_theory.checkpoints.stores import TensorInfo
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.names import shown
 
-# About 300,000 tensors, read in seconds; the format allows 100 MB, which no model has come near.
-MAX_HEADER_BYTES = 25_000_000
+# About 200,000 tensors, read in seconds; the format allows 100 MB, which no model has come near.
+MAX_HEADER_BYTES = 16_000_000
 _MAX_ALIAS_BYTES = 2**30  # of float64, in all: an alias of a few bytes stands for a whole tensor
 _MAX_DIMENSION = 2**63 - 1
 
