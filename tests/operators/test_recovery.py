@@ -13,6 +13,10 @@ from hypothesis import strategies as st
 from tests.operators.strategies import chosen, kaiming
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators import Symbol
+from toeplitz_theory.operators.factors.outer import best_taps
+from toeplitz_theory.operators.kernels import Taps
+from toeplitz_theory.operators.recovery.curve import _by_division, _by_zeros, _Outer
+from toeplitz_theory.operators.recovery.limit import Arcs
 
 
 def exact_shares(zeros: list[Fraction], count: int) -> list[Fraction]:
@@ -235,3 +239,45 @@ def test_memory_is_the_taps_energy():
     np.testing.assert_allclose(memory.shares, [0.36, 0.0, 0.64, 0.0])
     assert memory.mean_lag == pytest.approx(1.28) and memory.late == pytest.approx(0.64)
     assert memory.within(1) == pytest.approx(0.36) and memory.total == 1.0
+
+
+def two_ways(name: str) -> np.ndarray:
+    """Kernels of many kinds, some of a wide range, some with zeros in clusters or near the circle."""
+    rng = np.random.default_rng(5)
+    plain = rng.standard_normal(60)
+    return {
+        "real": plain,
+        "complex": plain + 1j * rng.standard_normal(60),
+        "integers": rng.integers(-3, 4, 60).astype(float),
+        "growing": plain * np.exp(0.3 * np.arange(60)),
+        "decaying": plain * np.exp(-0.3 * np.arange(60)),
+        "wide": plain * 10.0 ** rng.uniform(-150, 150, 60),
+        "all inside": np.exp(0.05 * np.arange(60)),
+        "cluster": Symbol.from_zeros([0.9] * 5).kernel,
+        "near the circle": np.convolve(plain, [1.0, -(1.0 + 2.0**-20)]),
+    }[name]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "real",
+        "complex",
+        "integers",
+        "growing",
+        "decaying",
+        "wide",
+        "all inside",
+        "cluster",
+        "near the circle",
+    ],
+)
+def test_the_outer_factor_and_the_zeros_give_one_curve(name):
+    scaled = Taps(two_ways(name)).scaled()
+    outer = _Outer(best_taps(scaled)[0], 0.0)
+    divided = _by_division(scaled, Arcs(scaled), outer, 0.0, 150)
+    multiplied = _by_zeros(scaled, 150)[0]
+    assert divided.proved and multiplied.proved
+    (first, error), (second, other) = (x.shares(scaled.lead, 150) for x in (divided, multiplied))
+    # The proofs share no step: one knows the modulus on the circle, the other discs round the zeros.
+    assert np.abs(first - second).max() <= min(error + other, 1e-8)

@@ -31,6 +31,7 @@ _RATIO = 16  # nodes per arc: the band is then 0.80 half-widths of an arc, of wh
 _SHIFTS = 32  # places of the nodes tried, to keep them off the zeros
 _FOLD = 32  # points per tap of the series' exponential
 _CHUNK = 1 << 20
+_BLOCK = 64
 
 
 def by_cepstrum(scaled: Scaled, oversample: int = 4) -> tuple[Kernel, bool] | None:
@@ -98,14 +99,16 @@ def _aliases(
     log_x = -2.0 * np.pi * place.imag + 2j * np.pi * (cycles - np.round(cycles))
     series = polylogs(log_x, orders).T * band.multiplicity[:, None]  # (m, orders)
     log_q = -2.0 * np.pi / points * (place.imag + 1j * place.real)
-    width = max(1, _CHUNK // n)
+    # q^k = q^(block i) q^j: exponentials of the first block and of every block's start, the rest products.
+    blocks = np.arange(0, n, _BLOCK)[:, None]
+    width = max(1, _CHUNK // (blocks.size * orders))
     for start in range(0, band.u.size, width):
         chunk = slice(start, start + width)
-        power = np.exp(k[:, None] * log_q[chunk])  # (n, width)
+        first, starts = np.exp(np.arange(_BLOCK)[:, None] * log_q[chunk]), np.exp(blocks * log_q[chunk])
         # |q^-k| <= e^{40 n / N} < 2.
-        forward = power @ (series[chunk] * signs)
-        backward = np.conj((1.0 / power) @ series[chunk])
-        out += ((forward + backward) * ratio).sum(axis=1)
+        forward = first @ (starts[:, :, None] * (series[chunk] * signs))
+        backward = np.conj((1.0 / first) @ (series[chunk] / starts[:, :, None]))
+        out += ((forward + backward).reshape(-1, orders)[:n] * ratio).sum(axis=1)
     return np.asarray(out / (-2.0 * points), dtype=complex)
 
 
