@@ -177,3 +177,80 @@ def test_random_bytes_named_as_pickles(tmp_path):
     for i in range(200):
         start = [b"", b"PK\x03\x04", b"\x80\x02", b"\x80\x02}q\x00"][i % 4]
         assert outcome(tmp_path / "m.bin", start + rng.bytes(rng.integers(200))) == "refused"
+
+
+def wrapped(rng: np.random.Generator, depth: int = 3):
+    """A nested dictionary of the kind that is saved, of customary and odd names, tensors and other things."""
+    import torch
+
+    names = [
+        "model",
+        "ema",
+        "state_dict",
+        "optimizer",
+        "net",
+        "x",
+        "blocks.0.mixer.weight",
+        "\x1b[31m",
+        "w" * 300,
+    ]
+    names += [
+        f"mixer_blocks.0.token_mixing_layer.{t}" for t in ("weight", "bias", "q_proj.weight", "0.weight")
+    ]
+    names += [
+        f"blocks.1.mixer.{t}" for t in ("weight_raw", "modules_to_save.a.weight", "original_module.weight")
+    ]
+    shapes = [(1, 4), (4,), (3, 4), (4, 4), (0,), (), (1, 1, 4)]
+    made = {}
+    for name in rng.choice(names, rng.integers(1, 6), replace=False):
+        kind = rng.integers(7 if depth else 5)
+        if kind < 3:
+            made[str(name)] = torch.ones(shapes[rng.integers(len(shapes))])
+        elif kind == 3:
+            made[str(name)] = torch.ones(1, 4).to(rng.choice([torch.int8, torch.int64, torch.complex64]))
+        elif kind == 4:
+            made[str(name)] = [None, 3, "text", [1.0, 2.0], {"a": 1}][rng.integers(5)]
+        else:
+            made[str(name)] = wrapped(rng, depth - 1)
+    return made
+
+
+def test_thousands_of_nested_dictionaries():
+    rng = np.random.default_rng(9)
+    seen = {"read": 0, "refused": 0}
+    for _ in range(3000):
+        try:
+            checkpoint = load(wrapped(rng))
+        except InputError as wrong:
+            assert str(wrong).isprintable() and len(str(wrong)) < 1500
+            seen["refused"] += 1
+            continue
+        assert checkpoint.layers and all(s.reason.isprintable() for s in checkpoint.skipped)
+        seen["read"] += 1
+    assert min(seen.values()) > 100, seen
+
+
+def test_hundreds_of_odd_folders(tmp_path):
+    rng = np.random.default_rng(10)
+    names = ["model.safetensors", "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
+    names += ["consolidated.00.pth", "consolidated.01.pth", "config.json", "model.safetensors.index.json"]
+    names += ["zero_pp_rank_0_mp_rank_00_model_states.pt", ".metadata", "__0_0.distcp", "a\x1b\n.safetensors"]
+    contents = [
+        VALID[0],
+        VALID[1],
+        b"",
+        b"{}",
+        b'{"weight_map": {"a": "model.safetensors"}}',
+        b"PK",
+        b"[" * 99,
+    ]
+    for i in range(400):
+        folder = tmp_path / str(i)
+        for part in (folder, folder / "checkpoint-5")[: rng.integers(1, 3)]:
+            part.mkdir()
+            for name in rng.choice(names, rng.integers(0, 5), replace=False):
+                (part / str(name)).write_bytes(contents[rng.integers(len(contents))])
+        try:
+            assert load(folder).layers
+        except InputError as wrong:
+            assert str(wrong).isprintable() and len(str(wrong)) < 2000
