@@ -16,7 +16,7 @@ report: $(READY)
 	@for model in $(MODELS); do \
 	  echo; echo "== $$model"; \
 	  $(BIN)/toeplitz-theory inspect models/$$model --json reports/$$model/report.json \
-	    --html reports/$$model/report.html --figures reports/$$model/figures || exit $$?; \
+	    --html reports/$$model/report.html --figures reports/$$model/figures --overwrite || exit $$?; \
 	done
 	@echo; echo "Written: $(foreach model,$(MODELS),reports/$(model)/report.html)"
 

@@ -215,7 +215,7 @@ def test_a_backend_that_is_not_there_is_not_asked(model):
 @pytest.mark.parametrize(
     "place", ["pipe", "folder.safetensors", "n" * 300, "n" * 5000, "", "\x1b[31m", "a\nb"]
 )
-@pytest.mark.parametrize("command", ["inspect", "compare", "models", "figures"])
+@pytest.mark.parametrize("command", ["inspect", "compare", "models", "train", "surgery", "figures"])
 def test_paths_that_are_no_models(tmp_path, capsys, command, place):
     if place == "pipe":
         os.mkfifo(tmp_path / place)

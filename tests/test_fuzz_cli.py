@@ -41,6 +41,7 @@ ODD = ["", "\x1b[31m", "\x1b]0;x\x07", "[red]", "=1+1", "@x", "$x^{\\bad$", "<b>
 ODD += ["a" * 999, "\u202e", "é", "\n", "\r"]
 VALUES = [None, True, -1, 0, 3, 10**9, 10**12, 10**30, 1.5, 1e300, [], [1], {}, {"a": {}}]
 VALUES += ["", "x", "../x", "a/b", "\x1b[2J"]
+FORMATS = ["csv", "json", "markdown", "latex", "table", "\x1b[31m"]
 CONFIG = ["model_type", "architectures", "vocab_size", "hidden_size", "max_position_embeddings", "num_heads"]
 CONFIG += ["num_hidden_layers", "mixer", "row_normalised", "auto_map", "_attn_implementation", "dtype"]
 CONFIG += ["quantization_config", "validation_loss", "recipe", "weight_map"]
@@ -146,7 +147,10 @@ class Case:
 
 def file_of_weights(case: Case) -> list[str]:
     path = case.write("model.safetensors", case.weights())
-    return ["inspect", str(path), *case.outputs("--json", "--html")]
+    choice = ["--all", "--layers", "*", "--columns", "index,w0", "--sort", "-index"]
+    form = ["--format", case.any_of(FORMATS)]
+    view = form if case.chance(0.4) else choice[: case.any_of([0, 0, 1, 3, 5, 7])]
+    return ["inspect", str(path), *view, *case.outputs("--json", "--html")]
 
 
 def folder_of_weights(case: Case) -> list[str]:

@@ -91,7 +91,6 @@ def test_floors_import_each_other_one_way():
             assert folder not in MAY_IMPORT[name] or {folder, name} == {"plots", "reports"}, (folder, name)
 
 
-@pytest.mark.xfail(reason="the outer factor still makes its own Symbol", strict=False)
 def test_there_is_no_circle_among_operators():
     """Also not through imports inside functions; those for types alone never run."""
     known = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in modules}
