@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import scipy.linalg
+import scipy.signal
 from hypothesis import given, settings
 
 from tests.operators.section_truth import (
@@ -144,3 +145,21 @@ def test_a_large_section_keeps_a_proved_bracket():
     assert tight.certified and tight.method == "schur, deflation" and tight.upper - tight.lower < 1e-7
     assert abs(loose.value - tight.value) <= 1e-6
     assert loose.lower <= tight.upper and tight.lower <= loose.upper
+
+
+CLUSTERED = {
+    "elliptic low-pass": scipy.signal.lfilter(
+        *scipy.signal.ellip(8, 0.1, 60, 0.3), np.r_[1.0, np.zeros(1023)]
+    ),
+    "two echoes": np.r_[1.0, np.zeros(699), 0.6, np.zeros(323)],
+    "1 / (k + 1)": 1 / np.arange(1, 1025.0),
+}
+
+
+@pytest.mark.parametrize("name", CLUSTERED)
+def test_clusters_at_the_top_of_the_spectrum_are_certified_too(name):
+    """Gaps of 1e-5 and less between the largest values, which Lanczos does not resolve."""
+    kernel = CLUSTERED[name]
+    values = np.abs(np.linalg.eigvalsh(dense(kernel)[:, ::-1]))
+    found = _check(kernel, math.log10(values.max() / values.min()), rtol=1e-6)
+    assert found.certified and found.width <= 1e-6

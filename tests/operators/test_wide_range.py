@@ -148,3 +148,48 @@ def test_inverses_hold_entry_by_entry_or_overflow():
         got = [(Fraction(complex(z).real), Fraction(complex(z).imag)) for z in taps]
         off = largest([(a - c, b - d) for (a, b), (c, d) in zip(got, exact, strict=True)])
         assert off <= Fraction(2) ** -104 * largest(exact) + Fraction(2) ** -2140
+
+
+def test_resolvents_hold():
+    """At 2 w[0] and at 0 the first tap of T - lambda is exact, and these sections exhaust Lanczos' method."""
+    for kernel in ALL:
+        for point, first in ((0.0, kernel[0]), (2 * kernel[0], -kernel[0])):
+            if not np.isfinite(point):
+                continue
+            moved = np.array([first, *kernel[1:]])
+            bits = bits_for(moved)
+            with flint.ctx.workprec(bits):
+                truth = -float(exact_singular_values(moved, bits)[-1].log() / flint.arb(10).log())
+            found = CausalToeplitz(kernel).resolvent_norm(point, full=True)
+            assert abs(float(found.log10) - truth) <= 1e-7 + 1e-14 * abs(truth), (kernel.tolist(), point)
+
+
+def test_points_far_away_see_no_taps():
+    found = CausalToeplitz([5e-324, 5e-324]).resolvent_norm([1e300, -1e300j, 5e-324], full=True)
+    assert found.log10[:2].tolist() == pytest.approx([-300.0, -300.0], abs=1e-12) and found.log10[2] == np.inf
+
+
+def test_information_rates_hold():
+    known = 0
+    for kernel in ALL:
+        for snr in (1e-3, 1e3):
+            try:
+                found = CausalToeplitz(kernel).information_rate(snr)
+            except NumericalError as error:  # of the limit
+                assert "overflows" in str(error) and np.log2(np.abs(kernel / 4).max()) > 480
+                continue
+            known += 1
+            bits = bits_for(kernel)
+            exact = exact_singular_values(kernel, bits)
+            with flint.ctx.workprec(bits):
+                logs = [(flint.arb(snr) * x * x).log1p() / flint.arb(2).log() for x in exact]
+                truth = sum(logs, flint.arb(0)) / (2 * len(kernel))
+                assert abs(float(flint.arb(found.value) - truth)) <= found.error + 1e-320, kernel.tolist()
+    assert known > len(ALL)
+
+
+def test_a_nullity_without_room_for_a_matrix():
+    assert repr(CausalToeplitz([1.0, 0.5], 1 << 17).nullity()) == "Nullity(0; n=131072, rtol=1e-06)"
+    assert CausalToeplitz([0.0, 0.0, 1.0, 0.5], 20_000).nullity() == 2
+    with pytest.raises(NumericalError, match="dense matrix of 32 GiB"):
+        CausalToeplitz([1.0, 3.0], 1 << 16).nullity()

@@ -424,6 +424,8 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
         ------
         InputError
             If rtol is not in [0, 1).
+        NumericalError
+            Above n = 16,384, unless the condition number alone proves the count.
 
         Examples
         --------

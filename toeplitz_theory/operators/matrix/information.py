@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toeplitz_theory.errors import InputError, NumericalError
+from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators.kernels import Kernel
 from toeplitz_theory.operators.matrix.information_limit import InformationLimit, check_snr, information_limit
-from toeplitz_theory.operators.matrix.singular import dense_values
+from toeplitz_theory.operators.matrix.singular import dense_values, eigensolver_error
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, float_format, shift_exponent, split_scale
 
 _DENSE_UP_TO = 1024  # tokens up to which all singular values are computed
@@ -200,15 +200,14 @@ def _rates(taps: Kernel, snrs: NDArray[np.float64]) -> tuple[NDArray[np.float64]
         if (error <= _GOOD).all():
             return half_log2_det(scaled, channel) / n, error
     values = dense_values(scaled)
-    noise = n * UNIT_ROUNDOFF * float(values[0])
+    noise = eigensolver_error(values)
     # Values move by `noise` at most, up or down, and the rate grows with each of them.
     moved = np.stack([values, values + noise, np.maximum(values - noise, 0.0)])
-    # sqrt(snr) sigma, so that snr sigma^2 overflows only where the rate itself makes no sense.
-    gains = shift_exponent(moved, exponent)[:, None, :] * np.sqrt(snrs)[:, None]
-    with np.errstate(over="ignore"):
-        rates = np.log1p(gains**2).sum(axis=-1) / (2 * n * np.log(2.0))
-    if not np.isfinite(rates).all():
-        raise NumericalError("snr * sigma_max**2 overflows float64: scale the kernel or lower snr")
+    with np.errstate(over="ignore", divide="ignore"):
+        gains = shift_exponent(moved, exponent)[:, None, :] * np.sqrt(snrs)[:, None]
+        # log(1 + g^2) is 2 log g to all digits where g is large, and g^2 may overflow there.
+        logs = np.log(moved)[:, None, :] + exponent * math.log(2.0) + 0.5 * np.log(snrs)[:, None]
+        rates = np.where(gains > 1e100, 2.0 * logs, np.log1p(gains**2)).sum(axis=-1) / (2 * n * np.log(2.0))
     error = np.maximum(rates[1] - rates[0], rates[0] - rates[2]) + 8 * n * UNIT_ROUNDOFF * rates[0]
     return rates[0], error
 

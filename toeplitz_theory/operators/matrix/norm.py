@@ -7,7 +7,8 @@ Lower bounds are Rayleigh quotients. Upper bounds, the best of three, each rigor
   most that of the 2 x 2 matrix of ``||PMP||``, ``||(I-P)MP||`` (a residual) and ``tr (I-P)M`` (Frobenius norm
   less what P carries): right to rounding when singular values fall off fast, as those of an inverse do;
 * Schur: if Schur's algorithm for ``s^2 I - T T^H`` runs to completion, O(n^2) operations, that matrix is
-  positive up to rounding, which is bounded on the way (`schur`), so ``||T|| <= s`` and a little.
+  positive up to rounding, which is bounded on the way (`schur`), so ``||T|| <= s`` and a little. If it meets
+  a negative pivot, ``||T|| >= s`` less a little.
 """
 
 from __future__ import annotations
@@ -22,32 +23,28 @@ import scipy.fft
 import scipy.linalg
 from numpy.typing import NDArray
 
-from toeplitz_theory.operators.matrix.schur import norm_at_most, shifted_inverse
+from toeplitz_theory.operators.matrix.schur import norm_bounds
 from toeplitz_theory.operators.product import CausalProduct, spectrum_length
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, fft_error
 
 TIGHT_UP_TO = 16_384  # one run of Schur's algorithm: 0.3 s there
-_INVERSE_UP_TO = 8192  # eight solves of twice the work each
 _STEPS = 60
 _CONVERGED = 1e-7  # residual of the leading Ritz pair, relative: its value is then right to 1e-7 or better
-_GAPS = (1e-8, 1e-7, 1e-6)  # relative gaps in ||T||^2 at which Schur's test is tried, one after the other
-_POOR_GAPS = (1e-4, 1e-2, 1.0)
+_NARROW = 1e-8  # relative gap in ||T||^2 at which Schur's test is tried first
+_WIDER = 10.0  # each next gap
+_CLOSE = 5e-7  # relative width of a bracket that is close enough: two of them make 1e-6 in log10
 
 Vector = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class NormBracket:
-    """``lower <= ||T||_2 <= upper``, proved; ``value`` within, ``method`` names the proof of the upper end.
-
-    ``vector`` is the approximate right singular vector behind ``lower``.
-    """
+    """``lower <= ||T||_2 <= upper``, proved; ``method`` names the proof of the upper end."""
 
     value: float
     lower: float
     upper: float
     method: str
-    vector: Vector
 
 
 def circle_bound(taps: Vector, oversampling: int = 16) -> float:
@@ -94,15 +91,13 @@ def norm_bracket(product: CausalProduct, tight: bool | None = None) -> NormBrack
     deflated = _deflation_bound(product, ritz, upper)
     if deflated < upper:
         upper, method = deflated, "deflation"
-    vector = ritz.vectors[0]
-    lower, value = _rayleigh(product, vector)
+    lower, value = _rayleigh(product, ritz.vectors[0])
     wanted = product.n <= TIGHT_UP_TO if tight is None else tight
-    if wanted and upper > lower * (1 + _GAPS[0]):
-        vector, proved = _schur_bound(product, vector, value, upper)
+    if wanted and upper > lower * (1 + _NARROW):
+        lower, proved = _schur_bounds(product.taps, value, lower, upper)
         if proved < upper:
             upper, method = proved, "schur"
-        lower, value = max((lower, value), _rayleigh(product, vector))
-    return NormBracket(min(max(value, lower), upper), lower, upper, method, vector)
+    return NormBracket(min(max(value, lower), upper), lower, upper, method)
 
 
 @dataclass
@@ -207,26 +202,25 @@ def _deflation_bound(product: CausalProduct, ritz: _Ritz, norm: float) -> float:
     return best
 
 
-def _schur_bound(product: CausalProduct, vector: Vector, value: float, upper: float) -> tuple[Vector, float]:
-    """Return an improved vector and the smallest norm bound that Schur's test proves."""
-    taps = product.taps
-    gaps = [*_GAPS, *_POOR_GAPS]
-    while gaps:
-        gap = gaps.pop(0)
-        s = value * math.sqrt(1 + gap)
-        if s >= upper:
+def _schur_bounds(taps: Vector, value: float, lower: float, upper: float) -> tuple[float, float]:
+    """Return proved bounds of the norm, close to each other unless rounding forbids it.
+
+    Schur's test at gaps above ``value``, wider and wider until it holds. Where Lanczos' value was poor, a
+    cluster at the top of the spectrum, the norm is then shut in by bisection: a negative pivot proves a lower
+    bound as all positive ones prove an upper one.
+    """
+    gap = _NARROW
+    while (s := value * math.sqrt(1 + gap)) < upper:
+        low, high = norm_bounds(taps, s)
+        lower, upper = max(lower, low), min(upper, high)
+        if high < math.inf:
             break
-        proved = norm_at_most(taps, s)
-        if proved is None:
-            continue
-        upper = min(upper, proved)
-        # Inverse iteration where Lanczos' value was poor: a cluster at the top of the spectrum.
-        solve = shifted_inverse(taps, s) if gap in _POOR_GAPS and product.n <= _INVERSE_UP_TO else None
-        if solve is None:
+        gap *= _WIDER
+    while upper > lower * (1 + _CLOSE):
+        # In the middle of the gaps, which may differ by orders of magnitude.
+        s = value + math.sqrt(max(lower - value, _CLOSE * value / 4) * (upper - value))
+        low, high = norm_bounds(taps, s)
+        if low <= lower and high >= upper:  # rounding hides the rest
             break
-        start = product.forward(vector)
-        ritz = _lanczos(solve, start / np.linalg.norm(start), 8, 1e-10)
-        vector = product.adjoint(ritz.vectors[0])
-        value = _rayleigh(product, vector)[1]
-        gaps = [*_GAPS]
-    return vector, upper
+        lower, upper = max(lower, low), min(upper, high)
+    return lower, upper

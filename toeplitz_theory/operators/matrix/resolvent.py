@@ -15,12 +15,13 @@ from toeplitz_theory.operators.kernels import Kernel
 from toeplitz_theory.operators.matrix.inverse import inverse_series
 from toeplitz_theory.operators.matrix.norm import _CONVERGED, norm_bracket
 from toeplitz_theory.operators.product import CausalProduct, fast_length
-from toeplitz_theory.operators.rounding import split_scale
+from toeplitz_theory.operators.rounding import shift_exponent, split_scale
 
 _STEPS = 24
 _CHECKS = (5, 8, 12, 17)  # steps after which converged points leave
 _EXHAUSTED = 1e-13
 _TINY = 2.0**-500  # nearer than this to w[0], relative to the largest tap, points go one by one
+_FAR = 2.0**500  # farther than this, points see no taps: their sum is at most 2**64 here
 _CHUNK_BYTES = 1 << 24  # working set of one batch of points
 
 
@@ -71,11 +72,17 @@ def resolvent(taps: Kernel, lam: Any, tolerance: float = 1e-12) -> Resolvent:
         raise InputError("lam must be finite numbers: points of the complex plane")
     flat = points.astype(np.complex128).reshape(-1)
     scaled, exponent = split_scale(taps)
-    shifted = scaled[0] - flat * 2.0**-exponent if abs(exponent) < 1000 else _far(scaled[0], flat, exponent)
+    with np.errstate(over="ignore", invalid="ignore"):
+        shifted = scaled[0] - shift_exponent(flat, -exponent)
+        distance = np.abs(shifted)
     log10, residual = np.full(flat.size, np.inf), np.zeros(flat.size)
-    for k in np.flatnonzero((shifted != 0) & (np.abs(shifted) < _TINY)):
-        log10[k], residual[k] = _one(scaled, shifted[k]) - exponent * math.log10(2.0), _CONVERGED
-    regular = np.flatnonzero(np.abs(shifted) >= _TINY)
+    # So far away that T is nothing beside lam.
+    for k in np.flatnonzero(~(distance < _FAR)):
+        point, power = split_scale(flat[k : k + 1])
+        log10[k] = -math.log10(abs(point[0])) - power * math.log10(2.0)
+    for k in np.flatnonzero((flat != taps[0]) & (distance < _TINY)):
+        log10[k], residual[k] = _one(taps, taps[0] - flat[k]), _CONVERGED
+    regular = np.flatnonzero((distance >= _TINY) & (distance < _FAR))
     inverse = InverseRows(scaled)
     batch = max(1, _CHUNK_BYTES // (16 * _STEPS * taps.size))
     for start in range(0, regular.size, batch):
@@ -84,7 +91,7 @@ def resolvent(taps: Kernel, lam: Any, tolerance: float = 1e-12) -> Resolvent:
         norms, residual[chosen] = _norms(series.rows, tolerance)
         log10[chosen] = np.log10(norms) + (series.power - exponent) * math.log10(2.0)
         for k in chosen[series.failed]:
-            log10[k] = _one(scaled, shifted[k]) - exponent * math.log10(2.0)
+            log10[k] = _one(taps, taps[0] - flat[k])
             residual[k] = _CONVERGED
     return Resolvent(log10.reshape(points.shape), residual.reshape(points.shape))
 
@@ -95,11 +102,6 @@ def _one(taps: Kernel, first: complex) -> float:
     moved[0] = first
     series, exponent, _ = inverse_series(moved).common()
     return math.log10(norm_bracket(CausalProduct(series), False).value) + exponent * math.log10(2.0)
-
-
-def _far(first: Any, points: NDArray[Any], exponent: int) -> NDArray[Any]:
-    half = exponent // 2
-    return np.asarray(first - points * 2.0**-half * 2.0 ** -(exponent - half))
 
 
 def _norms(series: NDArray[Any], tolerance: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -322,12 +324,10 @@ class InverseRows:
             peak_at = np.argmax(logs, axis=1)
             peak = np.round(logs[np.arange(chosen.size), peak_at])
             # In two halves: one factor alone may leave the range where the product does not.
-            half = np.exp2(0.5 * (blocks.rate * k - peak[:, None])) if blocks.rate else None
-            if half is None:
-                series *= np.exp2(-peak)[:, None]
-            else:
-                series *= half
-                series *= half
+            # Where even half of it leaves the range, the coefficient is 0.
+            half = np.exp2(np.minimum(0.5 * (blocks.rate * k - peak[:, None]), 1000.0))
+            series *= half
+            series *= half
         out.rows[chosen], out.power[chosen], out.failed[chosen] = series, peak, False
 
 

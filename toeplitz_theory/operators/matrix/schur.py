@@ -20,7 +20,6 @@ at most (n - k) ||E||. Weyl's inequality does the rest.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,8 +31,10 @@ from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF
 Vector = NDArray[Any]
 
 
-def norm_at_most(taps: Vector, s: float) -> float | None:
-    """Return b >= s, a proved bound of ``||T||_2`` little above s; None where nothing is proved.
+def norm_bounds(taps: Vector, s: float) -> tuple[float, float]:
+    """Return proved bounds ``low <= ||T||_2 <= high``: one of them next to s, the other 0 or inf.
+
+    (0, inf) where rounding hides on which side of s the norm lies.
 
     Parameters
     ----------
@@ -45,16 +46,25 @@ def norm_at_most(taps: Vector, s: float) -> float | None:
     Examples
     --------
     >>> golden = (1 + 5**0.5) / 2  # the norm of [[1, 0], [1, 1]]
-    >>> norm_at_most(np.array([1.0, 1.0]), golden * (1 + 1e-9)) < golden * (1 + 2e-9)
-    True
-    >>> norm_at_most(np.array([1.0, 1.0]), golden * (1 - 1e-9)) is None
-    True
+    >>> low, high = norm_bounds(np.array([1.0, 1.0]), golden * (1 + 1e-9))
+    >>> low == 0, high < golden * (1 + 2e-9)
+    (True, True)
+    >>> low, high = norm_bounds(np.array([1.0, 1.0]), golden * (1 - 1e-9))
+    >>> low > golden * (1 - 2e-9), high
+    (True, inf)
     """
-    found = _factorise(taps, s, most=0)
-    if found is None:
-        return None
-    bound = math.sqrt(s * s + found[1]) * (1.0 + 4.0 * UNIT_ROUNDOFF)
-    return bound if math.isfinite(bound) else None
+    factors = _factorise(taps, s, most=0)
+    if factors is None or not math.isfinite(factors[1]):
+        return 0.0, math.inf
+    count, low, high = _thresholds(factors, s)
+    return (low, math.inf) if count else (0.0, high)
+
+
+def _thresholds(factors: tuple[int, float], s: float) -> tuple[int, float, float]:
+    """Return the count and between what the norm it was taken at may have been."""
+    count, wrong = factors
+    slack = 4.0 * UNIT_ROUNDOFF
+    return count, math.sqrt(max(s * s - wrong, 0.0)) * (1 - slack), math.sqrt(s * s + wrong) * (1 + slack)
 
 
 def count_above(taps: Vector, s: float) -> tuple[int, float, float] | None:
@@ -69,18 +79,17 @@ def count_above(taps: Vector, s: float) -> tuple[int, float, float] | None:
     >>> count, 1.249 < low < 1.25 < high < 1.251
     (1, True)
     """
-    found = _factorise(taps, s, most=taps.size)
-    if found is None or not math.isfinite(found[1]):
+    factors = _factorise(taps, s, most=taps.size)
+    if factors is None or not math.isfinite(factors[1]):
         return None
-    count, wrong = found
-    slack = 4.0 * UNIT_ROUNDOFF
-    return count, math.sqrt(max(s * s - wrong, 0.0)) * (1 - slack), math.sqrt(s * s + wrong) * (1 + slack)
+    return _thresholds(factors, s)
 
 
 def _factorise(taps: Vector, s: float, most: int) -> tuple[int, float] | None:
     """Return the number of negative pivots of s^2 I - T T^H and a bound of the rounding in M.
 
-    None where a pivot vanishes, or more than ``most`` are negative.
+    None where a pivot vanishes. Ends at ``most`` + 1 negative pivots: then both are of a leading section, and
+    at least so many eigenvalues of M are negative (Cauchy's interlacing).
     """
     n, u = taps.size, UNIT_ROUNDOFF
     rounding = 5.0 * u if np.iscomplexobj(taps) else 2.1 * u
@@ -91,7 +100,9 @@ def _factorise(taps: Vector, s: float, most: int) -> tuple[int, float] | None:
         if abs(q[0]) > abs(p[0]):  # M = -(q q^H - p p^H) from here on: a negative pivot
             p, q, size_p, size_q, negative = q, p, size_q, size_p, not negative
         count += negative
-        turned = _turn(p, q) if count <= most else None
+        if count > most:
+            break
+        turned = _turn(p, q)
         if turned is None:
             return None
         p, q, a, b = turned
@@ -140,55 +151,3 @@ def _turn(p: Vector, q: Vector) -> tuple[Vector, Vector, float, float] | None:
     p, q = _rotate(p, q, a, complex(g) * a)
     q[0] = 0.0
     return p, q, a, size * a
-
-
-def shifted_inverse(taps: Vector, s: float) -> Callable[[Vector], Vector] | None:
-    """Return x -> (s^2 I - T T^H)^-1 x, in O(n^2) and O(n) memory each time; None if s is not above the norm.
-
-    The columns of the Cholesky factor appear one after the other, as the right side needs them, and once
-    more in reverse: rotations are undone from the stored g and the entries that were dropped. Not proved.
-
-    Examples
-    --------
-    >>> shifted_inverse(np.array([1.0, 0.0]), 2.0)(np.array([3.0, 6.0]))
-    array([1., 2.])
-    """
-    n = taps.size
-    turns = np.zeros(n, np.complex128)
-    last = np.zeros_like(taps)
-    p, q = _start(taps, s)
-    for k in range(n):
-        g = complex(q[0] / p[0])
-        turned = _turn(p, q)
-        if turned is None:
-            return None
-        p, q = turned[:2]
-        turns[k], last[k] = g, p[-1]
-        p, q = p[:-1], q[1:]
-
-    def solve(right: Vector) -> Vector:
-        p, q = _start(taps, s)
-        y = right.astype(taps.dtype)
-        for k in range(n):
-            p, q = _rotate(p, q, *_angle(turns[k]))
-            y[k] /= p[0]
-            y[k + 1 :] -= y[k] * p[1:]
-            p, q = p[:-1], q[1:]
-        p, q = np.zeros(n, taps.dtype), np.zeros(n, taps.dtype)
-        for k in range(n - 1, -1, -1):
-            # Entries k .. n - 1 are in front: p' is what is left of the step before, with its last entry.
-            size = n - k
-            p[size - 1] = last[k]
-            q[1:size], q[0] = q[: size - 1].copy(), 0.0
-            y[k] = (y[k] - np.vdot(p[1:size], y[k + 1 :])) / p[0].conj()
-            a, b = _angle(turns[k])
-            p[:size], q[:size] = _rotate(p[:size].copy(), q[:size].copy(), a, -b)
-        return y
-
-    return solve
-
-
-def _angle(g: complex) -> tuple[float, complex]:
-    size = abs(g)
-    a = 1.0 / math.sqrt((1.0 - size) * (1.0 + size))
-    return a, g * a

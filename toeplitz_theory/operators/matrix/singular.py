@@ -92,7 +92,7 @@ def all_values(taps: Kernel, deep: bool = True) -> SingularValues:
     n, zeros = taps.size, leading_zeros(taps)
     scaled, exponent = split_scale(taps)
     values = dense_values(scaled)
-    log10, error = _with_error(values, exponent, _noise(values))
+    log10, error = _with_error(values, exponent, eigensolver_error(values))
     error[n - zeros :] = 0.0
     values = shift_exponent(values, exponent)
     method = "singular value decomposition" if np.iscomplexobj(taps) else "eigenvalues of the Hankel matrix"
@@ -109,7 +109,7 @@ def all_values(taps: Kernel, deep: bool = True) -> SingularValues:
     return SingularValues(values, log10, error + _log_error(log10, exponent), method)
 
 
-def _noise(values: NDArray[np.float64]) -> float:
+def eigensolver_error(values: NDArray[np.float64]) -> float:
     """Return the absolute error of all ``values``, descending, from a backward stable eigensolver."""
     return (values.size + 8) * UNIT_ROUNDOFF * float(values[0])
 
