@@ -79,9 +79,8 @@ def load(
     Of several weight files in a folder, ``model.safetensors`` is preferred to its shard index, to
     ``pytorch_model.bin``, to other names; the others are listed in ``skipped``. Shards without an index are
     read together, and a part of them is refused. Of several sets of weights in one file the one named as the
-    weights is read (``state_dict``, ``model``, ...), averages of them only where they are alone. The layouts are
-    those
-    of the public code for Toeplitz MLP Mixers:
+    weights is read (``state_dict``, ``model``, ...), averages of them only where they are alone. The layouts
+    are those of the public code for Toeplitz MLP Mixers:
 
     * flat: ``mixer_blocks.{i}.token_mixing_layer.weight`` (1, n), and (k, n) for k taps over channels;
     * heads: ``...token_mixing_layer.mixer_heads.{h}.weight`` (1, n), or ``...mixer_heads.weight`` (H, n);
@@ -90,11 +89,11 @@ def load(
     * ``blocks.{i}.mixer.weight`` (n,) or (H, n), and ``weight_raw``, of which the kernel is the softplus.
 
     Wrapper segments (``module``, ``_orig_mod``, leading ``model`` and ``base_model``) are taken off the
-    names. Kernels with nan or inf, of integers, or all zero are layers with a note, not errors. A kernel beside
-    tensors that change what its layer does (gates, adapters, scales) is skipped with the reason.
+    names. Kernels with nan or inf, of integers, or all zero are layers with a note, not errors. A kernel
+    beside tensors that change what its layer does (gates, adapters, scales) is skipped with the reason.
 
-    Kernels at hand, from a model of any other kind, go in as ``{"blocks.0.mixer.filter.kernels": kernels}`` of
-    shape (channels, n), where ``kernels[c, k]`` of channel c multiplies the input k steps back.
+    Kernels at hand, from a model of any other kind, go in as ``{"blocks.0.mixer.filter.kernels": kernels}``
+    of shape (channels, n), where ``kernels[c, k]`` of channel c multiplies the input k steps back.
 
     Examples
     --------
