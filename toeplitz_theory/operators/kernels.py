@@ -164,6 +164,12 @@ def resized(kernel: Kernel, n: int) -> Kernel:
     return column
 
 
+def leading_zeros(taps: Kernel) -> int:
+    """Return the number of zero taps before the first nonzero one."""
+    nonzero = np.flatnonzero(taps)
+    return int(nonzero[0]) if nonzero.size else int(taps.size)
+
+
 # Exact coefficients: a float64 kernel, what rounding took from its first tap, and a power of two.
 
 

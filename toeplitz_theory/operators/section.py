@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator
 
-from toeplitz_theory.errors import InputError, NumericalError
+from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators.kernels import Kernel, as_kernel, resized
 from toeplitz_theory.operators.matrix import condition, information, nullity, resolvent, singular, solve
 from toeplitz_theory.operators.matrix.inverse import ScaledSeries, inverse_series
@@ -17,9 +17,6 @@ from toeplitz_theory.operators.product import CausalProduct, dense_causal
 from toeplitz_theory.operators.recovery.finite import section_recovery
 from toeplitz_theory.operators.recovery.results import Recovery
 from toeplitz_theory.operators.rounding import shift_exponent, split_scale
-
-_DENSE_UP_TO = 2048  # above, a few extreme singular values are found without a matrix
-_ALL_UP_TO = 16_384  # 2 GB of matrix, and hours
 
 
 class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
@@ -321,11 +318,16 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
     ) -> NDArray[np.float64] | singular.SingularValues:
         """Return singular values in descending order: all n, or the k smallest or largest.
 
-        Those below float64's noise come from the inverse instead, whose largest they are, in as many bits as
-        they need: about a second at n = 512 (log10 sigma down to -160), against 15 ms without. All of them
-        take n^3 operations and 8 n^2 bytes. Above n = 2048 up to n / 32 extreme ones are found by block
-        Lanczos with FFT products, in a few hundred vectors of length n: then ``method`` says whether it is
-        proved that none was missed; a cluster at the top of a smooth symbol's spectrum has errors of 1e-3.
+        ======================= ================================================= ============================
+        which                   how                                               cost
+        ======================= ================================================= ============================
+        all, or many            LAPACK's symmetric eigensolver                    n^3 operations, 8 n^2 bytes
+        of these, below noise   the inverse's largest, in the bits they need      a few products more
+        few, above n = 2048     block Lanczos with FFT products                   some hundred vectors of n
+        ======================= ================================================= ============================
+
+        Few are at most n / 32; ``method`` says whether it is proved that none was missed, and ``benchmarks/``
+        what each takes.
 
         Parameters
         ----------
@@ -353,37 +355,8 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
         >>> CausalToeplitz([1.0, -10.0], n=400).singular_values(1, full=True).log10.round(6)
         array([-399.004365])
         """
-        n = self.shape[0]
-        count = n if k is None else k
-        if not (isinstance(count, (int, np.integer)) and 1 <= count <= n):
-            raise InputError(f"k is {k}: ask for 1 to {n} singular values")
-        if which not in ("smallest", "largest"):
-            raise InputError(f"which is {which!r}: 'smallest' or 'largest'")
-        if n > _DENSE_UP_TO and count <= n // 32:
-            found = singular.extreme_values(self.kernel, int(count), which)
-            if n <= 2 * _DENSE_UP_TO and found.relative_error.max() > 1e-6:  # not separated: LAPACK's does it
-                found = self._dense_extremes(int(count), which, deep)
-        elif n > _ALL_UP_TO:
-            raise InputError(
-                f"{count} singular values of a {n} x {n} section need a dense matrix: "
-                f"ask for k <= {n // 32} of them, or for a section of n <= {_ALL_UP_TO}"
-            )
-        else:
-            found = self._dense_extremes(int(count), which, deep)
-        if full:
-            return found
-        unknown = int(np.count_nonzero(~(found.relative_error <= 0.01)))
-        if unknown:
-            raise NumericalError(
-                f"{unknown} of {count} singular values are not known to 1 %: "
-                "pass full=True and read relative_error"
-            )
-        return found.values
-
-    def _dense_extremes(self, count: int, which: str, deep: bool) -> singular.SingularValues:
-        n = self.shape[0]
-        chosen = slice(n - count, n) if which == "smallest" else slice(0, count)
-        return singular.all_values(self.kernel, deep).select(chosen)
+        found = singular.singular_values(self.kernel, k, which, deep)
+        return found if full else found.known()
 
     def log10_condition(self, tight: bool | None = None) -> condition.Condition:
         """Return log10 of the 2-norm condition number with a proved bracket, at any size of the number.

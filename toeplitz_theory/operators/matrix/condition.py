@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
-from toeplitz_theory.operators.kernels import Kernel
+from toeplitz_theory.operators.kernels import Kernel, leading_zeros
 from toeplitz_theory.operators.matrix.inverse import inverse_series
 from toeplitz_theory.operators.matrix.norm import NormBracket, norm_bracket
 from toeplitz_theory.operators.product import CausalProduct
@@ -74,12 +72,6 @@ def log10_condition(taps: Kernel, tight: bool | None = None) -> Condition:
     lower = max(lower, 0.0)
     value = min(max(_log10(largest.value, smallest.value, powers, 0), lower), upper)
     return Condition(value, lower, upper, upper - lower <= 1e-6, _method(largest, smallest))
-
-
-def leading_zeros(taps: Kernel) -> int:
-    """Return the number of zero taps before the first nonzero one."""
-    nonzero = np.flatnonzero(taps)
-    return int(nonzero[0]) if nonzero.size else int(taps.size)
 
 
 def _singular(nullity: int, note: str) -> Condition:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from toeplitz_theory.errors import InputError, NumericalError
 from toeplitz_theory.operators.circle.modulus import min_modulus
 from toeplitz_theory.operators.circle.winding import wind
-from toeplitz_theory.operators.kernels import Kernel, Taps, resized
-from toeplitz_theory.operators.matrix.condition import leading_zeros, log10_condition
+from toeplitz_theory.operators.kernels import Kernel, Taps, leading_zeros, resized
+from toeplitz_theory.operators.matrix.condition import log10_condition
 from toeplitz_theory.operators.matrix.singular import (
     SingularValues,
     all_values,

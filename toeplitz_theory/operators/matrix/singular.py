@@ -9,10 +9,10 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from toeplitz_theory.errors import NumericalError
-from toeplitz_theory.operators.kernels import Kernel
+from toeplitz_theory.errors import InputError, NumericalError
+from toeplitz_theory.operators.kernels import Kernel, leading_zeros
 from toeplitz_theory.operators.matrix.bidiagonal import smallest_values
-from toeplitz_theory.operators.matrix.condition import leading_zeros, log10_condition
+from toeplitz_theory.operators.matrix.condition import log10_condition
 from toeplitz_theory.operators.matrix.elimination.remainder import smallest_by_deflation
 from toeplitz_theory.operators.matrix.extreme import largest, smallest
 from toeplitz_theory.operators.product import dense_causal
@@ -52,13 +52,53 @@ class SingularValues:
     def __len__(self) -> int:
         return int(self.values.size)
 
+    def known(self) -> NDArray[np.float64]:
+        """Return the values.
+
+        Raises
+        ------
+        NumericalError
+            If one is not known to 1 %.
+        """
+        unknown = int(np.count_nonzero(~(self.relative_error <= 0.01)))
+        if unknown:
+            raise NumericalError(
+                f"{unknown} of {len(self)} singular values are not known to 1 %: "
+                "pass full=True and read relative_error"
+            )
+        return self.values
+
     def select(self, which: slice) -> SingularValues:
         """Return some of them."""
         return SingularValues(self.values[which], self.log10[which], self.relative_error[which], self.method)
 
 
+_DENSE_UP_TO = 2048  # above, a few extreme values are computed without a matrix
+_ALL_UP_TO = 16_384  # 2 GiB of matrix, and hours
 _MOST_WORK = 5e10  # steps^2 * n * bits of a bidiagonalisation: some ten seconds
 _POOR = 1e-6  # relative error above which a value is computed from the inverse instead
+
+
+def singular_values(taps: Kernel, k: int | None, which: str, deep: bool) -> SingularValues:
+    """Return all singular values, or the k smallest or largest; see `CausalToeplitz.singular_values`."""
+    n = taps.size
+    count = n if k is None else k
+    if not (isinstance(count, (int, np.integer)) and 1 <= count <= n):
+        raise InputError(f"k is {k}: ask for 1 to {n} singular values")
+    if which not in ("smallest", "largest"):
+        raise InputError(f"which is {which!r}: 'smallest' or 'largest'")
+    count = int(count)
+    if n > _DENSE_UP_TO and count <= n // 32:
+        values = extreme_values(taps, count, which)
+        # Up to twice that size LAPACK's eigensolver separates what Lanczos has not.
+        if n > 2 * _DENSE_UP_TO or values.relative_error.max() <= _POOR:
+            return values
+    if n > _ALL_UP_TO:
+        raise InputError(
+            f"{count} singular values of a {n} x {n} section need a dense matrix: "
+            f"ask for k <= {n // 32} of them, or for a section of n <= {_ALL_UP_TO}"
+        )
+    return all_values(taps, deep).select(slice(n - count, n) if which == "smallest" else slice(0, count))
 
 
 def dense_values(taps: Kernel) -> NDArray[np.float64]:
