@@ -68,6 +68,23 @@ def test_a_sealed_folder_is_whole_until_a_byte_changes(tmp_path_factory, content
     assert damage(folder) == "its 0/0.bin is not what was written"
 
 
+def test_all_has_reached_the_disk_before_the_seal_says_so(tmp_path, monkeypatch):
+    (tmp_path / "deep").mkdir()
+    for name in ("a", "deep/b"):
+        (tmp_path / name).write_text(name)
+    order = []
+
+    def noted(path):
+        order.append(path.relative_to(tmp_path.parent).as_posix())
+        order.append((tmp_path / SEAL).exists())
+
+    monkeypatch.setattr(cache_module, "_to_disk", noted)
+    seal(tmp_path)
+    top = tmp_path.name
+    assert set(order[:4:2]) == {f"{top}/a", f"{top}/deep/b"} and not any(order[1:4:2])
+    assert order[4:] == [f"{top}/{SEAL}", True, top, True, ".", True]
+
+
 def test_nothing_half_written_is_left_or_taken(squares, tmp_path, monkeypatch):
     def stop(*arguments):
         raise KeyboardInterrupt

@@ -5,12 +5,14 @@ import json
 import shutil
 
 import pytest
+import torch
+from threadpoolctl import threadpool_info
 from transformers import modeling_utils
 
 from toeplitz_theory.checkpoints import load
 from toeplitz_theory.cli import run
 from toeplitz_theory.operators import Symbol
-from toeplitz_theory.training import measure_surgery, runner
+from toeplitz_theory.training import measure_surgery, runner, surgery
 from toeplitz_theory.training.tokenizer import given_tokenizer, tokenizer_hash
 
 
@@ -44,6 +46,20 @@ def test_losses_indices_and_the_folder_that_is_written(trained, tmp_path):
     again = measure_surgery(tmp_path / "new", recipe)
     assert again.before == pytest.approx(found.after, rel=1e-5) == again.after
     assert max(one.distance for one in again.replaced) < 1e-3
+
+
+def test_no_more_threads_than_the_training_had(trained, monkeypatch):
+    recipe, folder = trained
+    seen, make_invertible = [], surgery.make_invertible
+
+    def noted(*arguments):
+        seen.extend(pool["num_threads"] for pool in threadpool_info())
+        return make_invertible(*arguments)
+
+    monkeypatch.setattr(surgery, "make_invertible", noted)
+    torch.set_num_threads(2)
+    measure_surgery(folder, recipe)
+    assert set(seen) == {1} and torch.get_num_threads() == 2
 
 
 def test_the_command_prints_it(trained, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """Text tokenised once, into a cache that is whole or made anew, by a tokenizer trained or given."""
 
 import errno
+import os
 
 import numpy as np
 import pytest
@@ -135,7 +136,9 @@ def test_a_given_tokenizer(place, recipe_file):
 
 
 def test_a_tokenizer_that_cannot_be_used_is_one_line(place):
-    (place / "bad").mkdir()
+    for name in ("bad", "pipe"):
+        (place / name).mkdir()
+    os.mkfifo(place / "pipe" / "tokenizer.json")
     (place / "bad" / "tokenizer.json").write_text("{}")
     endless = train_tokenizer(TEXTS, 280, 16).backend_tokenizer.to_str().replace(END, "<|other|>")
     (place / "endless.json").write_text(endless)
@@ -143,6 +146,8 @@ def test_a_tokenizer_that_cannot_be_used_is_one_line(place):
         ("bad", "cannot be loaded"),
         ("bad/tokenizer.json", "cannot be loaded"),
         ("none", "no such folder or file"),
+        ("pipe", "neither file nor folder"),
+        ("pipe/tokenizer.json", "no such folder or file"),
         ("endless.json", "no end-of-text token"),
         ("hub:nobody/nothing", "cannot be loaded"),
     ]:

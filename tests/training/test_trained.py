@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -64,6 +65,16 @@ def test_model_tokens_and_twin_are_those_of_the_run(begun_and_trained, folder):
             for item in map(trained.held_out.__getitem__, range(len(trained.held_out)))
         ]
     assert np.mean(losses) == pytest.approx(trained.record["validation_loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["tmm-next-token", "tmm-autoencoder"])
+def test_twins_of_the_shipped_models_have_the_kernels_their_training_began_with(name):
+    shipped = Path(__file__).parents[2] / "models" / name
+    first = load_file(shipped / "kernels" / "step-000000.safetensors")
+    twin = dict(named_kernels(open_trained(shipped).untrained()))
+    assert twin.keys() == first.keys()
+    for key, taps in twin.items():
+        np.testing.assert_array_equal(taps.detach(), first[key])
 
 
 def test_the_model_is_had_without_the_text(folder):

@@ -52,6 +52,7 @@ def given_tokenizer(source: str, base: Path, sequence_length: int) -> PreTrained
         if isinstance(place, str):
             tokenizer = AutoTokenizer.from_pretrained(place)
         elif place.is_dir():
+            refuse_pipes(place)
             tokenizer = PreTrainedTokenizerFast.from_pretrained(place)
         elif place.is_file():
             tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(place))
@@ -76,6 +77,13 @@ def given_tokenizer(source: str, base: Path, sequence_length: int) -> PreTrained
         )
     tokenizer.model_max_length = sequence_length
     return tokenizer
+
+
+def refuse_pipes(folder: Path) -> None:
+    """Raise where a file of a folder is none: readers would wait for a pipe for ever."""
+    for path in folder.iterdir():
+        if not path.is_file() and not path.is_dir():
+            raise InputError(f"{shown(path, 300)}: is neither file nor folder; remove it")
 
 
 def vocabulary_size(tokenizer: PreTrainedTokenizerFast) -> int:

@@ -21,7 +21,7 @@ from toeplitz_theory.training.batches import PackedTokens
 from toeplitz_theory.training.model_kernels import draw_kernels
 from toeplitz_theory.training.recipe import Recipe, load_recipe
 from toeplitz_theory.training.token_cache import TokenCache, cached_tokens
-from toeplitz_theory.training.tokenizer import given_tokenizer, tokenizer_hash, vocabulary_size
+from toeplitz_theory.training.tokenizer import given_tokenizer, refuse_pipes, tokenizer_hash, vocabulary_size
 
 WEIGHTS = "model.safetensors"
 _MODELS: dict[str, type[TMMForCausalLM | TMMForAutoencoding]] = {
@@ -147,9 +147,7 @@ def open_trained(folder: str | os.PathLike, recipe: str | os.PathLike | None = N
     folder = Path(folder)
     if not os.path.isdir(folder):  # which is false, too, for names that no file can have
         raise InputError(f"{shown(folder, 300)}: there is no such folder; name one that train has written")
-    for path in folder.iterdir():
-        if not path.is_file() and not path.is_dir():  # a pipe would be waited for
-            raise InputError(f"{shown(path, 300)}: is neither file nor folder; remove it")
+    refuse_pipes(folder)
     recipe_path = Path(recipe) if recipe is not None else folder / "recipe.toml"
     settings = load_recipe(recipe_path)
     for name in (WEIGHTS, "config.json"):
