@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from toeplitz_theory.operators.layers.multihead import MultiHeadSymbol
 
 _STEPS = 40
-_SETTLED = 1e-9  # relative change of G at which Newton's method stops
+_SETTLED = 1e-6  # relative change of G at which Newton's method stops: the next one is its square
 _POINTS_PER_TAP = 4
 _FEWEST_POINTS = 256
 _LITTLE_NOISE = 1e-4  # variance, of the mean output power: stands in for none
