@@ -246,10 +246,9 @@ class Scaled:
     error: float
     exact: Taps
 
-    @property
-    def first_direction(self) -> complex:
-        """The first tap over its modulus, also where ``values`` do not hold it."""
-        first = complex(self.exact.values[0])
+    def direction(self, k: int = 0) -> complex:
+        """Return tap number k over its modulus, also where ``values`` do not hold it."""
+        first = complex(self.exact.values[k])
         first /= max(abs(first.real), abs(first.imag))
         return first / abs(first)
 

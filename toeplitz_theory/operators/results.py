@@ -261,16 +261,29 @@ class Zeros(np.ndarray):
         self.radii = self.sides = None
         self.certified = self.settled = False
 
-    def _discs(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def sides_of(self, radius: float) -> NDArray[np.int8]:
+        """Return -1 for discs in abs(z) < radius, 1 for those outside, 0 for those that meet that circle.
+
+        Parameters
+        ----------
+        radius : float
+            Positive.
+
+        Examples
+        --------
+        >>> from toeplitz_theory.operators import Symbol
+        >>> Symbol([1.0, -2.5, 1.0]).zeros().sides_of(3.0).tolist()
+        [-1, -1]
+        """
         radii = np.zeros(self.shape) if self.radii is None else self.radii
-        # 4 u |z| covers the rounding of the modulus and of the sum.
-        slack = radii + 2.0**-51 * np.abs(np.asarray(self))
-        return np.abs(np.asarray(self)) - slack, np.abs(np.asarray(self)) + slack
+        size = np.abs(np.asarray(self))
+        slack = radii + 2.0**-51 * size  # covers the rounding of the modulus and of the sum
+        with np.errstate(invalid="ignore"):  # a zero beyond float64's range has an infinite disc
+            return np.where(size + slack < radius, -1, np.where(size - slack > radius, 1, 0)).astype(np.int8)
 
     def known_sides(self) -> NDArray[np.int8]:
         """Return -1 for each zero proved inside the circle, 1 for one proved outside, 0 for the others."""
-        low, high = self._discs()
-        sides = np.where(high < 1.0, -1, np.where(low > 1.0, 1, 0)).astype(np.int8)
+        sides = self.sides_of(1.0)
         return sides if self.sides is None else np.where(sides == 0, self.sides, sides)
 
     def on_side(self, side: int) -> Zeros:

@@ -362,8 +362,7 @@ class Symbol:
         >>> round(low, 6), round(high, 6)
         (0.75, 0.75)
         """
-        smallest = self.min_modulus()
-        return index_margins(self.kernel, smallest, complex(self(np.exp(1j * smallest.angle))))
+        return index_margins(self._taps, self.min_modulus())
 
     def rounding_margin(self, dtype: str) -> RoundingMargin:
         """Say whether rounding the taps to a float format can change, or can have changed, the index.

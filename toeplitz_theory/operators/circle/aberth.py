@@ -29,6 +29,7 @@ _CHUNK = 1 << 20  # differences held at once
 Complexes = NDArray[np.complex128]
 
 
+@np.errstate(all="ignore")  # what is not finite is given up
 def float_zeros(taps: Kernel) -> Complexes | None:
     """Return float64 approximations of all zeros, or None; neither the first nor the last tap is 0."""
     if taps[0] == 0 or taps[-1] == 0:  # rounded away: the hull would start too few
@@ -133,12 +134,11 @@ class BallZeros:
         points = zip(sizes.tolist(), angles.tolist(), strict=True)
         self.zeros = [(flint.acb(r, t).exp()).mid() for r, t in points]
 
-    def improve(self, bits: int, work: float) -> float:
-        """Iterate until the zeros are right to some digits, or the work is done; return what is left of it.
+    def improve(self, active: NDArray[np.intp], bits: int, work: float) -> float:
+        """Iterate until the active zeros are right to some digits, or the work is done; return what is left.
 
         Work is counted in points times taps times bits; 5e9 are some seconds.
         """
-        active = np.arange(self.degree)
         with precision(bits + 2 * math.isqrt(len(self.exact))):
             quotient = ValuesAt(self.exact)
             for _ in range(_STEPS):

@@ -13,7 +13,7 @@ from toeplitz_theory.operators.bits import precision, to_acb
 from toeplitz_theory.operators.kernels import Scaled
 
 PRECISIONS = (128, 320, 1024)  # bits; beyond the last a zero is reported as not excluded from the circle
-MAX_PIECES = 20_000  # per part of an interval, and precision
+MAX_PIECES = 2_000  # per part of an interval, and precision
 MAX_WORK = 4_000_000  # taps times parts: a few seconds per precision
 
 

@@ -29,7 +29,8 @@ from toeplitz_theory.operators.kernels import Kernel, Scaled
 _STEPS = {128: 1, 320: 3, 1024: 5}  # of Newton, from float64 to all digits of these precisions
 _WORK = 3e9  # points times taps times bits: some seconds
 _REACHES = (1e-6, 1e-4, 1e-3, 1e-2, 5e-2)  # relative distances within which zeros may be one cluster
-_GOOD = 1e-20  # radius after one Newton step from float64
+_ROUNDS = 30
+_GOOD = 1e-20  # relative radius after one Newton step from float64
 _MOST = 40  # members of a cluster
 _MOST_GROUPED = 200  # members of all clusters together
 _POINTS = 256  # in balls at once
@@ -49,6 +50,11 @@ class Disc:
         with precision(PRECISIONS[-1]):
             size = abs(self.middle)
             return int(bool(size - self.radius > 1)) - int(bool(size + self.radius < 1))
+
+    @property
+    def good(self) -> bool:
+        """Whether Newton's method has converged: one step from float64 gives some thirty digits."""
+        return bool(self.radius <= _GOOD * self.middle.abs_lower())
 
     def stored(self) -> tuple[complex, float]:
         """Return middle and radius in float64; the radius is infinite where float64 does not hold the middle.
@@ -86,21 +92,28 @@ def isolated(taps: Kernel, exact: list[flint.acb]) -> list[Disc] | None:
     [(0.5, -1), (2.0, 1)]
     """
     start = float_zeros(taps)
-    zeros, work = BallZeros(exact, start), _WORK
-    for bits in PRECISIONS if start is None else (0, *PRECISIONS):
-        work = zeros.improve(bits, work) if bits else work
-        precision = max(bits, PRECISIONS[0])
-        work -= precision * len(exact) ** 2
-        if work < 0:
-            break
-        points, pairs = _symmetric(zeros.zeros, exact)
-        discs = _newton_discs(points[: len(points) - pairs], exact, precision)
+    work = _WORK - PRECISIONS[0] * len(exact) ** 2
+    zeros, pairs = BallZeros(exact, start), 0
+    discs: list[Disc | None] = [None] * (len(exact) - 1)
+    if start is not None:
+        zeros.zeros, pairs = _symmetric(zeros.zeros, exact)
+        discs = _newton_discs(zeros.zeros[: len(discs) - pairs], exact, PRECISIONS[0])
         discs += [disc and disc.mirrored() for disc in discs[:pairs]]
+    for bits in (0, *PRECISIONS):
+        if bits:
+            poor = [k for k, disc in enumerate(discs) if disc is None or not disc.good]
+            work = zeros.improve(np.array(poor, np.intp), bits, work)
+            work -= bits * len(poor) * len(exact)
+            if work < 0:
+                return None
+            better = _newton_discs([zeros.zeros[k] for k in poor], exact, bits)
+            for k, disc in zip(poor, better, strict=True):
+                discs[k] = disc
         proved = [disc for disc in discs if disc is not None]
         if len(proved) == len(discs) and disjoint(proved):
             return proved
         if bits:
-            whole = _with_clusters(points, discs, exact)
+            whole = _with_clusters(zeros.zeros, discs, exact)
             if whole is not None:
                 return whole
     return None
@@ -166,11 +179,15 @@ def near_discs(scaled: Scaled, grid: ArcGrid, width: float, count: int) -> list[
     points = np.exp(1j * grid.half_width * u)
     points[~twice & grid.real] = points[~twice & grid.real].real
     found = _newton_discs([flint.acb(z) for z in points.tolist()], exact, 128)
-    # Next to a double zero one step is not enough.
-    good = [disc is not None and bool(disc.radius < _GOOD) for disc in found]
-    poor = [disc.middle for disc, done in zip(found, good, strict=True) if disc is not None and not done]
-    better = iter(_newton_discs(poor, exact, PRECISIONS[1]))
-    found = [disc if done or disc is None else next(better) for disc, done in zip(found, good, strict=True)]
+    # Next to a double zero Newton's method only halves the distance, until the two come apart.
+    work = _WORK
+    for _ in range(_ROUNDS):
+        poor = {k: disc.middle for k, disc in enumerate(found) if disc and not disc.good}
+        work -= 2 * PRECISIONS[0] * len(poor) * len(exact)
+        if not poor or work < 0:
+            break
+        for k, disc in zip(poor, _newton_discs(list(poor.values()), exact, PRECISIONS[0]), strict=True):
+            found[k] = disc
     discs = [disc for disc in found if disc]
     discs += [disc.mirrored() for disc, two in zip(found, twice, strict=True) if disc and two]
     # Approximations on the band's edge may be of zeros beyond it.

@@ -14,16 +14,19 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import flint
 import numpy as np
 from numpy.typing import NDArray
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.operators.kernels import Kernel
+from toeplitz_theory.operators.bits import precision, to_acb
+from toeplitz_theory.operators.kernels import Kernel, Taps
 from toeplitz_theory.operators.rounding import float_format
 
 if TYPE_CHECKING:
     from toeplitz_theory.operators.results import MinModulus
 
+_BITS = 2300  # more than the range of float64
 _ROUND = 2.0**-40  # far more than the rounding of the short computations here
 
 
@@ -94,9 +97,14 @@ class RoundingMargin:
         )
 
 
-def index_margins(kernel: Kernel, smallest: MinModulus, value: complex) -> IndexMargins:
-    """Return the margins from the bracket of min|a| and the symbol's ``value`` at its angle."""
-    n, theta = kernel.size, smallest.angle
+def index_margins(taps: Taps, smallest: MinModulus) -> IndexMargins:
+    """Return the margins from the bracket of min|a|, and the symbol's value at its angle in balls."""
+    kernel, theta = taps.values, smallest.angle
+    n = kernel.size
+    with precision(_BITS + n):  # Horner's rule widens a ball by up to a bit each step
+        real = abs(math.sin(theta)) < 1e-12
+        z = flint.acb(round(math.cos(theta))) if real else flint.acb(0, theta).exp()
+        value = complex(flint.acb_poly(to_acb(taps))(z).mid())
     low = smallest.lower
     size = max(abs(value), smallest.upper)
     if np.iscomplexobj(kernel) or value == 0:
@@ -116,8 +124,8 @@ def _real_l2(n: int, theta: float, value: complex) -> float:
     if abs(math.sin(theta)) < 1e-12 or n == 1:
         # At 0 and pi all directions are real, and so is the value of a real kernel.
         return abs(value.real) / math.sqrt(n) if n > 1 else abs(value)
-    target = np.array([value.real, value.imag])
-    return math.sqrt(max(float(target @ np.linalg.solve(rows @ rows.T, target)), 0.0))
+    target = np.array([value.real, value.imag]) / abs(value)
+    return abs(value) * math.sqrt(max(float(target @ np.linalg.solve(rows @ rows.T, target)), 0.0))
 
 
 def _real_l1(n: int, theta: float, value: complex) -> float:

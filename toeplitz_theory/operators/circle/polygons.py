@@ -86,10 +86,10 @@ def spectrum_index(taps: Taps, lam: Any) -> SpectrumIndex:
         # On the kernel's own scale; points so far away that this overflows are outside the curve.
         kernel = np.concatenate([np.zeros(scaled.lead), scaled.values])
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            near = flat.view(np.float64) * np.ldexp(1.0, -scaled.exponent)
-        near = np.clip(np.nan_to_num(near), -1e300, 1e300).view(np.complex128)
-        # A shift by a power of two is exact unless it underflows, by at most 2^-1074 then.
-        left = _by_polygons(kernel, scaled.error, near, count, margin)
+            near = np.ldexp(flat.view(np.float64), -scaled.exponent)
+        near = np.clip(near, -1e300, 1e300).view(np.complex128)
+        # A shift by a power of two is exact unless it underflows, by at most 2^-1074 in each part then.
+        left = _by_polygons(kernel, scaled.error + 2.0**-1072, near, count, margin)
         with np.errstate(over="ignore"):
             margin = np.nextafter(np.ldexp(margin, scaled.exponent), 0.0)
     proved = np.ones(flat.size, np.bool_)

@@ -90,12 +90,17 @@ def _undecided(
         return Winding(None, False, 0.0, _angles(grid, proved), covered.evaluations, text)
     n = scaled.values.size
     wide = sum(float(span.hi - span.lo) for span in spans) * n > MAX_BALL_WIDTH
-    if (wide or len(spans) * n > MANY_SPANS) and tol == 0 and radius == 1.0:
-        inside, text = _by_zeros(scaled, grid)
+    if (wide or len(spans) * n > MANY_SPANS) and tol == 0:
+        inside = None if wide or radius != 1.0 else _by_near_zeros(scaled, grid)
         if inside is not None:
+            text = "all zeros next to the circle isolated in balls"
             return Winding(scaled.lead + inside, True, 0.0, (), covered.evaluations, text)
-    if len(spans) > MAX_SPANS:
-        text = f"not certified: {len(spans)} intervals are below float64 rounding, too many for balls"
+        if n <= MAX_ISOLATED_TAPS:
+            result = _by_all_zeros(scaled, radius, covered.evaluations)
+            if result is not None:
+                return result
+    if wide or len(spans) > MAX_SPANS:
+        text = f"not certified: {len(spans)} intervals below float64 rounding, too many or wide for balls"
         return Winding(None, False, 0.0, _angles(grid, spans), covered.evaluations, text)
     return _by_balls(scaled, radius, grid, covered, spans, floor, tol)
 
@@ -120,30 +125,37 @@ def _on_circle(taps: Taps, spans: list[Span]) -> list[Span]:
     return spans if proved and len(tried) < len(spans) else proved
 
 
-def _by_zeros(scaled: Scaled, grid: ArcGrid) -> tuple[int | None, str]:
-    """Count the zeros inside: those far from the circle by a smaller circle, each of the others by its disc.
-
-    Where the ones next to the circle do not come apart, all zeros are isolated.
-    """
+def _by_near_zeros(scaled: Scaled, grid: ArcGrid) -> int | None:
+    """Count the zeros inside: most by a smaller circle, each of those next to the circle by its disc."""
     from toeplitz_theory.operators.circle.discs import near_discs
-    from toeplitz_theory.operators.circle.zeros import all_zeros
 
     width = _BAND / grid.count
     inner = wind(scaled.exact, radius=math.exp(-width)).count
     outer = wind(scaled.exact, radius=math.exp(width)).count
-    if inner is not None and outer is not None and (outer - inner) * scaled.values.size < MAX_ZEROS:
-        discs = near_discs(scaled, grid, width, outer - inner)
-        if discs is not None and all(disc.side for disc in discs):
-            return inner + sum(
-                disc.side < 0 for disc in discs
-            ), "all zeros next to the circle isolated in balls"
-    if scaled.values.size > MAX_ISOLATED_TAPS:
-        return None, ""
+    if inner is None or outer is None or (outer - inner) * scaled.values.size > MAX_ZEROS:
+        return None
+    discs = near_discs(scaled, grid, width, outer - inner)
+    if discs is None or not all(disc.side for disc in discs):
+        return None
+    return inner + sum(disc.side < 0 for disc in discs)
+
+
+def _by_all_zeros(scaled: Scaled, radius: float, evaluations: int) -> Winding | None:
+    """Count the zeros in |z| < radius among all of them, each in its disc."""
+    from toeplitz_theory.operators.circle.zeros import all_zeros
+
     zeros = all_zeros(scaled.exact)
-    if not zeros.certified or zeros.undecided().size:
-        return None, ""
-    text = "all zeros isolated: the symbol is below float64 rounding on long stretches of the circle"
-    return zeros.inside().size, text
+    if not zeros.certified:
+        return None
+    sides = zeros.known_sides() if radius == 1.0 else zeros.sides_of(radius)
+    if sides.all():
+        text = "all zeros isolated: the symbol is below float64 rounding on long stretches of the circle"
+        return Winding(scaled.lead + int((sides < 0).sum()), True, 0.0, (), evaluations, text)
+    if radius == 1.0 and zeros.settled:
+        angles = np.unique(np.angle(zeros.undecided()))
+        text = "not Fredholm: zeros on the circle, proved in exact arithmetic"
+        return Winding(None, False, 0.0, tuple(angles.tolist()), evaluations, text)
+    return None
 
 
 def _by_balls(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 import flint
 import numpy as np
@@ -18,7 +18,7 @@ from toeplitz_theory.operators.circle.exact import (
     has_multiple_zeros,
     squarefree_parts,
 )
-from toeplitz_theory.operators.kernels import Taps
+from toeplitz_theory.operators.kernels import Exact, Taps
 from toeplitz_theory.operators.results import Zeros
 
 
@@ -29,7 +29,7 @@ def all_zeros(taps: Taps) -> Zeros:
     scaled = taps.scaled()
     core, lead = scaled.exact, scaled.lead
     origin = [Disc(flint.acb(0), flint.arb(0), lead)] if lead else []
-    isolated = _discs(core, scaled.values) if core.values.size > 1 else Isolated([], True)
+    isolated = _isolated(core.values.tobytes(), core.values.dtype.char, core.low)
     if isolated is None:
         near = float_zeros(scaled.values)
         near = np.full(core.values.size - 1, complex(np.nan, np.nan)) if near is None else near
@@ -47,6 +47,12 @@ class Isolated:
 
     discs: list[Disc]
     settled: bool
+
+
+@lru_cache(maxsize=8)  # it takes up to seconds, and index, deficit and factors all ask
+def _isolated(values: bytes, kind: str, low: Exact) -> Isolated | None:
+    taps = Taps(np.frombuffer(values, kind), low)
+    return _discs(taps, taps.scaled().values) if taps.values.size > 1 else Isolated([], True)
 
 
 def _discs(taps: Taps, values: np.ndarray) -> Isolated | None:

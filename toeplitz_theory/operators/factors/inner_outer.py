@@ -89,7 +89,7 @@ class InnerOuter:
         points = np.asarray(z, dtype=complex)
         value = np.full(points.shape, self.constant, dtype=complex)
         for zero in np.asarray(self.zeros):
-            turn = np.abs(zero) / zero if zero else -1.0
+            turn = _turn(zero) if zero else -1.0
             value *= turn * (zero - points) / (1.0 - np.conj(zero) * points)
         return value
 
@@ -121,7 +121,9 @@ def inner_outer(taps: Taps, wrap: Callable[[Kernel], Symbol]) -> InnerOuter:
     zeros = all_zeros(taps)
     inside, undecided = zeros.on_side(-1), 0 if zeros.settled else int(zeros.undecided().size)
     factor = outer_factor(taps, wrap, zeros)
-    first = taps.scaled().first_direction
+    scaled = taps.scaled()
+    # Zeros too small for float64 count as zeros at the origin, and the taps before them as 0.
+    first = scaled.direction(int(np.count_nonzero(np.asarray(inside) == 0)) - scaled.lead)
     residual = _residual(taps, factor, inside, first)
     if residual > _GOOD_PER_TAP * taps.values.size:
         # Right in modulus, but the zeros crowd: with the zeros at hand the phase can be had as well.
@@ -141,6 +143,13 @@ def _residual(taps: Taps, factor: OuterFactor, zeros: Zeros, constant: complex) 
     return float(np.abs(product - target).max() / np.abs(target).max())
 
 
+def _turn(zero: complex) -> complex:
+    """Return |z| / z, also for a subnormal z."""
+    if abs(zero) < 2.0**-900:
+        zero *= 2.0**200
+    return abs(zero) / zero
+
+
 def inner_series(
     zeros: NDArray[np.complex128], constant: complex, outer: NDArray[Any] | None, n: int
 ) -> NDArray[np.complex128]:
@@ -152,7 +161,7 @@ def inner_series(
     shift = int(np.count_nonzero(zeros == 0))
     phase = complex(constant)
     for zero in zeros[shift:]:
-        phase *= -abs(zero) / zero
+        phase *= -_turn(zero)
     for bits in _BITS:
         with precision(bits, terms=n):
             poly = flint.acb_poly.from_roots([flint.acb(complex(z)) for z in zeros[shift:]])

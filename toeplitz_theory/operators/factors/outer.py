@@ -86,7 +86,7 @@ def outer_factor(taps: Taps, wrap: Callable[[Kernel], Symbol], zeros: Zeros | No
     roots = Roots(scaled, zeros)
     own = without_zeros_inside(scaled, roots)
     if own is not None:  # the kernel is its own outer factor, up to a number of modulus 1
-        turn = np.conj(scaled.first_direction)
+        turn = np.conj(scaled.direction())
         core = scaled.values * (turn if np.iscomplexobj(scaled.values) else turn.real)
         error, method = modulus_error(scaled, core), own
     else:
@@ -291,6 +291,6 @@ def by_reflection(scaled: Scaled, inside: NDArray[np.complex128]) -> Kernel:
         gap[gap == 0] = 1.0  # then |a| is rounding there, and so is what any unit number makes of it
         values *= (nodes[:, None] * np.conj(gap) / gap).prod(axis=1)
     # The phase that makes outer(0) positive is known; outer[0] itself may be small and mostly rounding.
-    turn = np.conj(scaled.first_direction) * (-inside / np.abs(inside)).prod()
+    turn = np.conj(scaled.direction()) * (-inside / np.abs(inside)).prod()
     outer = scipy.fft.fft(values * turn, norm="forward")[:n] * half ** -np.arange(n)
     return outer if np.iscomplexobj(scaled.values) else outer.real

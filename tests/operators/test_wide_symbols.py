@@ -1,0 +1,64 @@
+"""Kernels over the whole range of float64, subnormals included, against Sturm's chain over the rationals."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from toeplitz_theory.operators import Symbol
+from toeplitz_theory.operators.symbolic import index_of
+
+
+def wide_kernel(rng):
+    """1 to 12 taps, exponents from -1070 to 1020, some 0 and some subnormal, real or complex."""
+    n = int(rng.integers(1, 13))
+
+    def part():
+        values = np.ldexp(rng.choice([-1, 1], n) * (1 + rng.random(n)), rng.integers(-1070, 1021, n))
+        values[rng.random(n) < 0.15] = 0.0
+        return np.where(rng.random(n) < 0.1, rng.integers(-9, 10, n) * 5e-324, values)
+
+    return part() + 1j * part() if rng.random() < 0.4 else part()
+
+
+def exact_index(kernel, add=0):
+    pairs = [(Fraction(complex(w).real), Fraction(complex(w).imag)) for w in kernel.tolist()]
+    pairs[0] = pairs[0][0] + add, pairs[0][1]
+    return index_of(pairs).value
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_index_zeros_and_factors(seed):
+    rng = np.random.default_rng(seed)
+    for _ in range(15):
+        kernel = wide_kernel(rng)
+        if not kernel.any():
+            continue
+        a, truth = Symbol(kernel), exact_index(kernel)
+        found, zeros = a.fredholm_index(), a.zeros()
+        assert not found.certified or found.value == truth, kernel.tolist()
+        assert truth is None or zeros.inside().size <= -truth
+        assert not zeros.settled or zeros.inside().size == -(truth or -zeros.inside().size)
+        smallest, deficit = a.min_modulus(), a.jensen_deficit()
+        assert 0 <= smallest.lower <= smallest.upper
+        assert deficit.value >= 0 and (not truth or not deficit.certified or deficit.value > -deficit.error)
+        a.inner_outer(), a.energy_delay(), a.index_margins(), a.zeros_near_circle()
+        if np.abs(kernel[0].real) < 1e308:
+            shifted = a.residual().fredholm_index()
+            assert not shifted.certified or shifted.value == exact_index(kernel, 1), kernel.tolist()
+
+
+@pytest.mark.parametrize(
+    "kernel", [[1e-310, 1e308, 1.0, 0.0], [2.64e-90, 8.6e298], [1e-300, 1e300, 1.0], [5e-324, 1e300j, 1e-300]]
+)
+def test_zeros_beyond_the_range_keep_their_sides(kernel):
+    a = Symbol(kernel)
+    assert a.fredholm_index().value == exact_index(a.kernel) == -a.zeros().inside().size
+    assert a.inner_outer().residual < 1e-12
+
+
+def test_points_are_scaled_like_subnormal_kernels():
+    """The kernel 2^-1070 z winds once round points within 2^-1070."""
+    lam = np.ldexp([0.5, -0.5, 2.0, 0.0, 4.0, -3.0, 0.25, 8.0, -0.25, 16.0], -1070)
+    found = Symbol([0.0, 2.0**-1070]).spectrum_index(lam)
+    assert found.count.filled(-9).tolist() == [1, 1, 0, 1, 0, 0, 1, 0, 1, 0]
