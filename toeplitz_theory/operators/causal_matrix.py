@@ -151,6 +151,11 @@ class CausalMatrix:
     def nullity(self, rtol: float = 1e-6) -> Nullity:
         """Return #{sigma_i <= rtol * sigma_max}, with the bracket that LAPACK's error leaves.
 
+        Parameters
+        ----------
+        rtol : float
+            Threshold, relative to the largest singular value.
+
         Raises
         ------
         InputError
@@ -165,6 +170,11 @@ class CausalMatrix:
 
     def information_rate(self, snr: float) -> float:
         """Return the bits per token through ``y = M x + noise``: ``(1 / 2n) sum log2(1 + snr sigma_i^2)``.
+
+        Parameters
+        ----------
+        snr : float
+            Ratio of the variances of input and noise, positive.
 
         Raises
         ------
