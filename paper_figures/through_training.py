@@ -1,4 +1,4 @@
-"""(d) Index, Jensen deficit and condition through training, and zeros crossing the unit circle."""
+"""(d) Delays, Jensen deficit and condition through training, and zeros crossing the unit circle."""
 
 from pathlib import Path
 
@@ -16,9 +16,12 @@ RUNS = {
     "decoder": ("tmm-autoencoder", "decoderblocks"),
 }
 QUANTITIES = (
-    ("index", "index of T(a)"),
-    ("jensen_deficit", "Jensen deficit (nats per token)"),
-    ("log10_condition", "log10 condition, n x n matrix"),
+    ("half of the input back after (tokens)", lambda run: run.delay_50),
+    ("90 % of the input back after (tokens)", lambda run: run.delay_90),
+    ("mean delay = minus the index (tokens)", lambda run: -np.array(run.index, dtype=float)),
+    ("given back at once (share)", lambda run: np.exp(-2 * np.array(run.jensen_deficit))),
+    ("Jensen deficit (nats per token)", lambda run: run.jensen_deficit),
+    ("log10 condition, n x n matrix", lambda run: run.log10_condition),
 )
 
 
@@ -29,16 +32,18 @@ def draw(models: Path, out: Path) -> list[Path]:
         for name, (model, prefix) in RUNS.items()
     }
     with look():
-        figure = Figure(figsize=(9.5, 6.2), layout="constrained")
-        axes = figure.subplots(2, 3)
+        figure = Figure(figsize=(9.5, 8.6), layout="constrained")
+        axes = figure.subplots(3, 3)
         artists = []
-        for ax, (column, label) in zip(axes[0], QUANTITIES, strict=True):
+        for ax, (label, values_of) in zip(axes[:2].flat, QUANTITIES, strict=True):
             for number, (name, (run, prefix)) in enumerate(runs.items()):
-                artists += _spread(ax, run, column, prefix, number + 1, name)
+                values = np.array(values_of(run), dtype=float)[:, _chosen(run, prefix)]
+                artists += _spread(ax, run.steps, values, number + 1, name)
             ax.set_xlabel("optimiser step")
             ax.set_ylabel(label)
+            ax.set_ylim(bottom=0)
         axes[0][0].legend(title="median, middle half shaded")
-        for ax, (name, (run, prefix)) in zip(axes[1], runs.items(), strict=True):
+        for ax, (name, (run, prefix)) in zip(axes[2], runs.items(), strict=True):
             folder = models / RUNS[name][0] / "kernels"
             artists += _crossings(ax, folder, run, prefix, name)
         return Drawing(figure, tuple(axes.flat), tuple(artists)).save(out / "through_training")
@@ -48,15 +53,13 @@ def _chosen(run: Trajectory, prefix: str) -> list[int]:
     return [k for k, layer in enumerate(run.layers) if layer.startswith(prefix)]
 
 
-def _spread(ax, run, column, prefix, number, name):
-    kernels = _chosen(run, prefix)
-    values = np.array(getattr(run, column), dtype=float)[:, kernels]
+def _spread(ax, steps, values, number, name):
     low, middle, high = np.nanpercentile(values, [25, 50, 75], axis=1)
     style = series(number)
     return [
-        ax.fill_between(run.steps, low, high, color=style.color, alpha=0.15, linewidth=0),
+        ax.fill_between(steps, low, high, color=style.color, alpha=0.15, linewidth=0),
         *ax.plot(
-            run.steps,
+            steps,
             middle,
             color=style.color,
             linestyle=style.linestyle,

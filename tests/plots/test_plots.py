@@ -118,8 +118,8 @@ def test_files_are_the_same_twice(report, tmp_path):
         [hashlib.sha256(p.read_bytes()).hexdigest() for p in save_report_figures(report, tmp_path / name)]
         for name in "ab"
     )
-    assert len(first) == 8 and first == second
-    assert sorted(p.suffix for p in (tmp_path / "a").iterdir()) == [".pdf"] * 4 + [".png"] * 4
+    assert len(first) == 10 and first == second
+    assert sorted(p.suffix for p in (tmp_path / "a").iterdir()) == [".pdf"] * 5 + [".png"] * 5
     with pytest.raises(InputError, match="svgz"):
         report.plot("zeros").save(tmp_path / "x", formats=["svgz"])
 

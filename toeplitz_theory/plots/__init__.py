@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "grid": ["index_grid", "toeplitz_heatmap"],
         "by_layer": ["by_layer"],
         "retention": ["retention_curves"],
+        "delays": ["memory", "recovery"],
         "sections": ["information", "jacobian_spectrum", "singular_values", "splitting"],
         "plane": ["index_map", "pseudospectrum"],
     },

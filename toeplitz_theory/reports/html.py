@@ -67,9 +67,9 @@ def page(
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>Toeplitz layers of {source}</title><style>{style}</style></head><body><main>",
         f"<h1>Toeplitz layers of <code>{source}</code></h1>",
+        f'<div class="scroll">{_verdict(rows)}</div>',
         f'<ul class="summary">{"".join(f"<li>{_text(line)}</li>" for line in lines)}</ul>',
         *(f"<p>{_text(note)}</p>" for note in notes),
-        f'<h2>Verdict</h2><div class="scroll">{_verdict(rows)}</div>',
         f'<p class="guide">{escape(READING_GUIDE)}</p>',
         '<h2 id="table">Table</h2>',
         '<p class="hint">Click a heading to sort; hover over it for its meaning.</p>',
@@ -95,8 +95,9 @@ def fragment(rows: Sequence[Row], skipped: Skipped, notes: Sequence[str], proven
     """
     lines = summary_lines(rows, provenance.tolerances["nullity_rtol"])
     parts = [
-        f"<p><b>{_text(provenance.source)}</b><br>{'<br>'.join(map(_text, lines))}</p>",
+        f"<p><b>{_text(provenance.source)}</b></p>",
         _verdict(rows),
+        f"<p>{'<br>'.join(map(_text, lines))}</p>",
         table(rows, sortable=False),
         *(f"<p>{_text(note)}</p>" for note in notes),
         _skipped_list(skipped) if skipped else "",
@@ -130,7 +131,9 @@ def _verdict(rows: Sequence[Row]) -> str:
         for texts in verdict_texts(rows)
     ]
     body = "".join(f"<tr>{''.join(cells)}</tr>" for cells in lines)
-    return f'<table class="verdict"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    about = "Medians over the kernels of a layer; certified: kernels whose index is proved."
+    inner = f"<caption>{about}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
+    return f'<table class="verdict">{inner}</table>'
 
 
 def _text(foreign: str, quote: bool = False) -> str:

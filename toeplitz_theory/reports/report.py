@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 
     from toeplitz_theory.plots import Drawing
 
-KINDS = ("symbols", "zeros", "kernels", "by_layer")
+KINDS = ("symbols", "zeros", "kernels", "by_layer", "recovery")
 # Panels of a larger grid are read one by one in the PDF; at 120 dots an inch their PNG stays under 5 MB.
 _LARGE_GRID = 20
+_MOST_BANDS = 6  # as many as differ in colour, marker and dash
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -85,6 +86,9 @@ class Report:
 
         frame = pd.DataFrame(by_layer(self.rows), columns=SUMMARY_NAMES)
         return frame.astype(dict.fromkeys(MEDIANS, "Float64"))
+
+    def _only(self, layer: str) -> Report:
+        return replace(self, rows=tuple(row for row in self.rows if row.layer == layer))
 
     def __getitem__(self, place: str | tuple[str, int | None]) -> Row:
         """The kernel of a layer, ``report["blocks.0"]``, or of one head of it, ``report["blocks.0", 3]``."""
@@ -176,9 +180,10 @@ class Report:
 
         Parameters
         ----------
-        kind : {"symbols", "zeros", "kernels", "by_layer"}
+        kind : {"symbols", "zeros", "kernels", "by_layer", "recovery"}
             Symbol curves around the origin; zeros against the unit circle; the Toeplitz matrices as heat
-            maps; index, Jensen deficit, log10 condition and nullity by layer.
+            maps; index, Jensen deficit, log10 condition and nullity by layer; the share of the input given
+            back against the delay, a band for each of up to six layers, or one for all.
         ax : Axes or sequence of Axes, optional
             Where to draw, one for each panel; a new figure when not given.
 
@@ -196,6 +201,10 @@ class Report:
 
         if kind == "by_layer":
             return plots.by_layer({"": self}, ax=ax)
+        if kind == "recovery":
+            layers = dict.fromkeys(row.layer for row in self.rows)
+            parts = {layer: self._only(layer) for layer in layers}
+            return plots.recovery(parts if len(parts) <= _MOST_BANDS else self, ax=ax)
         if kind not in KINDS:
             raise InputError(f"plot({kind!r}): unknown kind; choose one of {', '.join(KINDS)}")
         return plots.index_grid(self, what=kind, ax=ax)
@@ -221,7 +230,7 @@ class Report:
 
 
 def save_report_figures(report: Report, folder: str | os.PathLike[str]) -> list[Path]:
-    """Draw a report's four figures as PNG and PDF.
+    """Draw a report's figures as PNG and PDF.
 
     Parameters
     ----------
@@ -233,7 +242,7 @@ def save_report_figures(report: Report, folder: str | os.PathLike[str]) -> list[
     Returns
     -------
     list of Path
-        The files: ``symbols``, ``zeros``, ``kernels`` and ``by_layer``, each ``.png`` and ``.pdf``.
+        The files: those of all kinds of `Report.plot` that can be drawn, each ``.png`` and ``.pdf``.
 
     Raises
     ------
@@ -245,7 +254,7 @@ def save_report_figures(report: Report, folder: str | os.PathLike[str]) -> list[
     >>> import tempfile, numpy as np, toeplitz_theory as tt
     >>> report = tt.inspect({"blocks.0.mixer.weight": np.array([1.0, -2.0])})
     >>> len(save_report_figures(report, tempfile.mkdtemp()))
-    8
+    10
     """
     dpi = None if len(report.rows) <= _LARGE_GRID else 120
     return [path for kind in KINDS for path in report.plot(kind).save(Path(folder) / kind, dpi=dpi)]

@@ -13,10 +13,12 @@ READING_GUIDE = (
     "Two objects are called invertible here. The Toeplitz operator T(a) acts on endless sequences, l2(N): "
     "it is invertible if and only if it is Fredholm (its symbol a has no zero on the unit circle) and its "
     "index is 0 (a has no zero inside). The n x n matrix acts on a window of n tokens: it is invertible if "
-    "and only if w[0] is not 0, however badly conditioned. So no column answers alone. A single zero deep "
-    "inside the circle makes the index only -1 and yet costs about J n / ln 10 decimal digits of condition; "
-    "many zeros within 1/n of the circle make the index large and may cost nothing at size n. Read index, "
-    "Jensen deficit J, log10 condition and nullity side by side."
+    "and only if w[0] is not 0, however badly conditioned. So no column answers alone. Minus the index is "
+    "the mean delay, in tokens, with which the outputs of the operator give their input back. A single zero "
+    "deep inside the circle makes the index only -1, and nearly all comes back one token later; yet it costs "
+    "about J n / ln 10 decimal digits of condition, which insists on the last inputs of the window too, that "
+    "have not come out yet. Many zeros within 1/n of the circle make the index large and may cost nothing at "
+    "size n."
 )
 
 HEADS_NOTE = (

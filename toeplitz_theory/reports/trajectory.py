@@ -8,12 +8,16 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from toeplitz_theory.checkpoints import load
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.files import write_json
-from toeplitz_theory.operators import CausalToeplitz, Symbol
+from toeplitz_theory.operators import Symbol
+from toeplitz_theory.threads import one_thread
 
-_VERSION = 1  # raise when what is computed below changes
+_VERSION = 2  # raise when what is computed below changes
+_NUMBERS = ("index", "delay_50", "delay_90", "jensen_deficit", "log10_condition")
 
 
 @dataclass(frozen=True)
@@ -26,18 +30,20 @@ class Trajectory:
         Optimiser steps.
     layers : list of str
         Layer of each kernel, in model order.
-    index, jensen_deficit, log10_condition : list of list of float
-        By step, then kernel; None where an index could not be certified.
+    index, delay_50, delay_90, jensen_deficit, log10_condition : list of list of float
+        By step, then kernel; None where it could not be certified.
 
     Examples
     --------
-    >>> Trajectory([0], ["blocks.0"], [[-1]], [[0.5]], [[2.0]]).steps
+    >>> Trajectory([0], ["blocks.0"], [[-1]], [[1]], [[2]], [[0.5]], [[2.0]]).steps
     [0]
     """
 
     steps: list[int]
     layers: list[str]
     index: list[list[int | None]]
+    delay_50: list[list[int | None]]
+    delay_90: list[list[int | None]]
     jensen_deficit: list[list[float]]
     log10_condition: list[list[float]]
 
@@ -86,9 +92,7 @@ def kernel_trajectory(
     return Trajectory(
         steps=[int(path.stem.rpartition("-")[2]) for path in files],
         layers=results[0]["layers"],
-        index=[r["index"] for r in results],
-        jensen_deficit=[r["jensen_deficit"] for r in results],
-        log10_condition=[r["log10_condition"] for r in results],
+        **{name: [numbers[name] for numbers in results] for name in _NUMBERS},
     )
 
 
@@ -101,11 +105,24 @@ def _kept(cache: str | os.PathLike[str] | None) -> dict:
         raise InputError(f"{cache}: is not JSON; delete it to compute the steps anew") from None
 
 
-def _numbers(path: Path) -> dict:
+def _numbers(path: Path) -> dict[str, list]:
     layers = load(path).layers
+    with one_thread():
+        numbers = [_of_kernel(layer.kernel) for layer in layers]
+    columns = zip(*numbers, strict=True)
     return {
         "layers": [layer.layer for layer in layers],
-        "index": [Symbol(layer.kernel).fredholm_index().value for layer in layers],
-        "jensen_deficit": [float(Symbol(layer.kernel).jensen_deficit()) for layer in layers],
-        "log10_condition": [float(CausalToeplitz(layer.kernel).log10_condition()) for layer in layers],
+        **dict(zip(_NUMBERS, map(list, columns), strict=True)),
     }
+
+
+def _of_kernel(kernel: np.ndarray) -> tuple[float | None, ...]:
+    symbol = Symbol(kernel)
+    recovery = symbol.recovery()
+    delays = [recovery.delay(share) for share in (0.5, 0.9)]
+    return (
+        symbol.fredholm_index().value,
+        *(int(delay) if delay is not None and delay.certified else None for delay in delays),
+        float(symbol.jensen_deficit()),
+        float(symbol.section().log10_condition()),
+    )

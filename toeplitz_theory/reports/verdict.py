@@ -30,10 +30,10 @@ SUMMARY_NAMES = ("layer", "kernels", "certified", "index_0", "w0_not_0", "gives_
 # What the table of layers shows: name, heading.
 VERDICT = (
     ("layer", "layer"),
+    ("gives_back", "gives back of its input"),
+    ("index", "index"),
     ("kernels", "kernels"),
     ("certified", "certified"),
-    ("index", "index"),
-    ("gives_back", "gives back of its input"),
     ("log10_condition", "log10 condition"),
     ("bits_bfloat16", "bits in bfloat16"),
 )
