@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -55,9 +56,9 @@ def test_inspect_writes_everything(model, tmp_path, capsys):
     ]
     assert run(["inspect", str(model), *arguments]) == 0
     text = capsys.readouterr().out
-    lines = {line.split()[0]: line.split() for line in text.splitlines() if line.startswith("mixer_blocks")}
-    header = next(line.split() for line in text.splitlines() if line.startswith("layer"))
-    assert [lines[f"mixer_blocks.{i}"][header.index("index")] for i in (0, 1)] == ["-1", "0"]
+    header, *lines = [re.split("  +", line) for line in text.splitlines() if re.match("layer|mixer_", line)]
+    assert [line[0] for line in lines] == ["mixer_blocks.0", "mixer_blocks.1"]
+    assert [line[header.index("index")] for line in lines] == ["-1", "0"]
     assert [row.index.value for row in Report.load(out / "r.json").rows] == [-1, 0]
     assert (out / "r.html").read_text().startswith("<!DOCTYPE html>")
     assert len(list((out / "figures").iterdir())) == 8
