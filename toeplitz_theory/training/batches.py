@@ -1,4 +1,4 @@
-"""Which sequences make up each optimiser step, and which part of them is whose."""
+"""From texts to ids, from ids to sequences, from sequences to the batch of each optimiser step."""
 
 from collections.abc import Iterable, Iterator
 
@@ -8,6 +8,8 @@ from torch.utils.data import Sampler
 from transformers import PreTrainedTokenizerFast
 
 from toeplitz_theory.errors import InputError
+
+_BATCH_DOCUMENTS, _BATCH_CHARACTERS = 1024, 1 << 22  # read ahead when text is turned into ids
 
 
 class BatchOrder(Sampler[list[int | None]]):
@@ -75,9 +77,6 @@ class BatchOrder(Sampler[list[int | None]]):
 
 
 # Documents turned into ids, and ids packed into sequences of n tokens.
-
-
-_BATCH_DOCUMENTS, _BATCH_CHARACTERS = 1024, 1 << 22
 
 
 def encode(texts: Iterable[str], tokenizer: PreTrainedTokenizerFast) -> Iterator[np.ndarray]:

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
-from toeplitz_theory.errors import InputError, RunError
+from toeplitz_theory.errors import InputError, RunError, reason_of
 from toeplitz_theory.names import shown
 from toeplitz_theory.operators import Symbol
 from toeplitz_theory.tmm.mixers import CausalKernels, ToeplitzKernel
@@ -296,6 +296,5 @@ def _save(model, tokenizer, target: Path) -> None:
             inside.rename(target)
     except (OSError, SafetensorError) as error:
         raise RunError(
-            f"{shown(target, 300)}: cannot be written ({shown(error, 300)}); "
-            "name another folder, or make room"
+            f"{shown(target, 300)}: cannot be written ({reason_of(error)}); name another folder, or make room"
         ) from error

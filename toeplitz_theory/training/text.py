@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from toeplitz_theory.cache import DiskCache, file_hash, key_of
-from toeplitz_theory.errors import InputError
+from toeplitz_theory.errors import InputError, reason_of
 from toeplitz_theory.names import shown
 from toeplitz_theory.training.recipe import HUB, STDLIB_DOCS, DataSection
 
@@ -158,7 +158,7 @@ def _read_file(path: Path, sample_by: str, column: str) -> Iterator[str]:
         raise
     except Exception as error:  # whatever a damaged file makes of its readers
         what = "parquet file" if kind == ".parquet" else "UTF-8 text"
-        raise _refusal(path, f"is not readable {what} ({_reason(error)})") from error
+        raise _refusal(path, f"is not readable {what} ({reason_of(error)})") from error
 
 
 def _unpacked(path: Path) -> IO[bytes]:
@@ -170,11 +170,6 @@ def _unpacked(path: Path) -> IO[bytes]:
         return io.BufferedReader(pyarrow.CompressedInputStream(pyarrow.OSFile(str(path)), "zstd"))
     opened: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
     return opened.get(path.suffix, open)(path, "rb")
-
-
-def _reason(error: Exception) -> str:
-    """Return the first line of an error of somebody else."""
-    return shown((str(error).strip() or type(error).__name__).splitlines()[0], 300)
 
 
 def _paragraphs(file) -> Iterator[str]:
@@ -277,7 +272,7 @@ def _in_one_line(source: str) -> Iterator[None]:
     except Exception as error:  # whatever damaged files make of the readers below
         raise _refusal(
             source,
-            f"cannot be read ({_reason(error)}); check name, config and split; "
+            f"cannot be read ({reason_of(error)}); check name, config and split; "
             "without network only what was downloaded before can be read",
         ) from error
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from toeplitz_theory.errors import InputError
+from toeplitz_theory.errors import InputError, reason_of
 from toeplitz_theory.names import shown
 from toeplitz_theory.training.recipe import HUB
 from toeplitz_theory.training.text import hub_name
@@ -63,9 +63,8 @@ def given_tokenizer(source: str, base: Path, sequence_length: int) -> PreTrained
     except InputError:
         raise
     except Exception as error:  # the readers below raise plain Exception for a file that is no tokenizer
-        reason = shown((str(error).strip() or type(error).__name__).splitlines()[0], 300)
         raise InputError(
-            f"tokenizer {name}: cannot be loaded ({reason}); it needs a tokenizer.json"
+            f"tokenizer {name}: cannot be loaded ({reason_of(error)}); it needs a tokenizer.json"
         ) from error
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise InputError(f"tokenizer {name}: has no tokenizer.json, which this package needs")

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 
 from toeplitz_theory.cache import file_hash
 from toeplitz_theory.checkpoints.folders import read_json
-from toeplitz_theory.errors import InputError
+from toeplitz_theory.errors import InputError, reason_of
 from toeplitz_theory.names import shown
 from toeplitz_theory.tmm import TMMConfig, TMMForAutoencoding, TMMForCausalLM
 from toeplitz_theory.training.batches import PackedTokens
@@ -44,8 +44,7 @@ def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> TMMForCau
             torch.manual_seed(recipe.training.seed)
             model = _MODELS[recipe.objective](config)
     except (MemoryError, RuntimeError) as error:
-        reason = shown(str(error).splitlines()[0] if str(error) else type(error).__name__)
-        raise InputError(f"the model of the recipe cannot be made ({reason}); make it smaller") from error
+        raise InputError(f"the model cannot be made ({reason_of(error)}); make it smaller") from error
     draw_kernels(model, recipe.training.seed, recipe.model.kernel_init)
     return model
 
@@ -205,9 +204,8 @@ def _model(folder: Path, recipe: Recipe) -> TMMForCausalLM | TMMForAutoencoding:
     except InputError:
         raise
     except Exception as error:  # whatever a damaged file makes of the readers below
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
-            f"{shown(folder, 300)}: holds no trained model ({shown(reason, 300)}); restore its files"
+            f"{shown(folder, 300)}: holds no trained model ({reason_of(error)}); restore its files"
         ) from error
     if info["missing_keys"]:
         raise InputError(f"{shown(folder, 300)}: its weights lack {shown(min(info['missing_keys']))}")

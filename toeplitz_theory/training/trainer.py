@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from toeplitz_theory.errors import InputError, NumericalError, RunError
+from toeplitz_theory.errors import InputError, NumericalError, RunError, reason_of
+from toeplitz_theory.names import shown
 from toeplitz_theory.tmm import jensen_deficit, mean_delay
 from toeplitz_theory.training.batches import BatchOrder
 from toeplitz_theory.training.model_kernels import kernels_can_learn, local, mean_over_kernels
@@ -178,9 +179,8 @@ class TMMTrainer(Trainer):
                 self.finish_checkpoint(folder)
         except (OSError, RuntimeError, SafetensorError) as error:
             shutil.rmtree(folder, ignore_errors=True)
-            reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
             raise RunError(
-                f"{folder} could not be written ({reason}); earlier checkpoints are kept: "
+                f"{shown(folder, 300)} could not be written ({reason_of(error)}); earlier ones are kept: "
                 "put it right (is the disk full?), and run the same command again to go on"
             ) from error
 
