@@ -61,7 +61,7 @@ def test_inspect_writes_everything(model, tmp_path, capsys):
     assert [line[header.index("index")] for line in lines] == ["-1", "0"]
     assert [row.index.value for row in Report.load(out / "r.json").rows] == [-1, 0]
     assert (out / "r.html").read_text().startswith("<!DOCTYPE html>")
-    assert len(list((out / "figures").iterdir())) == 8
+    assert len(list((out / "figures").iterdir())) == 10
     assert not list(out.rglob("*.partial*"))
 
 
