@@ -86,7 +86,7 @@ def test_earlier_outputs_are_replaced_and_only_by_their_own_kind(model, tmp_path
     compare = ["compare", model, "--csv", out[3], "--figures", out[2]]
     for _ in range(2):
         assert run([str(a) for a in inspect]) == 0 and run([str(a) for a in compare]) == 0
-    assert len(list(out[2].iterdir())) == 8
+    assert len(list(out[2].iterdir())) == 10
     capsys.readouterr()
     refused(["inspect", model, "--html", out[0]], tmp_path, capsys, "r.json", "--overwrite")
     (out[2] / "zeros.pdf").write_text("mine")
