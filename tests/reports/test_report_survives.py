@@ -121,6 +121,14 @@ def test_wide_range_kernels_can_be_looked_at_in_every_way(tmp_path, kernel):
     everything(tt.inspect({KEY.format(0): np.array([kernel])}), tmp_path)
 
 
+def test_long_kernels_have_what_needs_no_matrix():
+    kernel = np.random.default_rng(0).standard_normal(16_400) / np.arange(1, 16_401)
+    row = tt.inspect({KEY.format(0): kernel[None]}).rows[0]
+    assert row.index.certified and row.log10_condition is not None and row.delay_90 is not None
+    assert row.nullity is None and row.bits_bfloat16 is None
+    assert "nullity not computed: " in row.note and "bits_bfloat16 not computed: all singular" in row.note
+
+
 def test_long_kernels_draw_without_their_zeros(tmp_path, monkeypatch):
     monkeypatch.setattr("toeplitz_theory.reports.rows._MOST_TAPS_ISOLATED", 8)
     made = tt.inspect(flat(with_zeros(0.5, n=9)))

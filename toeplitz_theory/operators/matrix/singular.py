@@ -18,6 +18,8 @@ from toeplitz_theory.operators.matrix.extreme import largest, smallest
 from toeplitz_theory.operators.product import dense_causal
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, shift_exponent, split_scale
 
+_MOST_DENSE = 16_384  # 2 GiB of matrix
+
 
 @dataclass(frozen=True)
 class SingularValues:
@@ -118,6 +120,11 @@ def dense_values(taps: Kernel) -> NDArray[np.float64]:
     if zeros:  # T = S^zeros T', whose singular values are those of the smaller T' and exact zeros
         rest = dense_values(taps[zeros:]) if zeros < n else np.zeros(0)
         return np.concatenate([rest, np.zeros(zeros)])
+    if n > _MOST_DENSE:
+        raise NumericalError(
+            f"all singular values of a {n} x {n} section need a dense matrix of {8 * n * n / 2**30:.0f} GiB: "
+            f"take a section of n <= {_MOST_DENSE}"
+        )
     scaled, exponent = split_scale(taps)
     matrix = dense_causal(scaled)
     if np.iscomplexobj(taps):
