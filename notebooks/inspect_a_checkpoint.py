@@ -31,6 +31,19 @@ report = tt.inspect(MODEL)
 report
 
 # %% [markdown]
+# ## How late a layer gives its input back
+#
+# The outputs of a layer determine its inputs, but often only some tokens later: the curve is the share of the
+# input that the best linear estimate recovers from the outputs up to `delay` tokens after it. Minus the index is
+# the mean of that delay. A line is the median over a layer's heads, the band the middle half of them.
+
+# %%
+report.summary[["layer", "kernels", "index", "gives_back", "delay_90", "bits_bfloat16"]]
+
+# %%
+report.plot("recovery")
+
+# %% [markdown]
 # ## Four meanings of "invertible"
 #
 # `index` is about the operator on infinite sequences: 0 means invertible, and minus the index counts the zeros
@@ -48,8 +61,9 @@ report.plot("by_layer")
 # %% [markdown]
 # ## One kernel, closer
 #
-# The kernel whose index is nearest 0. Its few zeros inside the circle still cost it a large condition number,
-# if they sit deep: near the origin a zero is close to a shift, and what a shift pushes out is lost.
+# The kernel whose index is nearest 0. A zero near the origin makes it almost a shift: nearly all of the input comes
+# back one token later, but the last inputs of a window of n tokens have not come out yet, and the condition number
+# of the n x n matrix counts them as lost.
 
 # %%
 best = max(report.rows, key=lambda row: row.index.value)
@@ -57,6 +71,7 @@ symbol = tt.Symbol(best.kernel)
 print(best.name, "index", best.index.value, "log10 condition", round(best.log10_condition.value, 2))
 inside = np.abs(symbol.zeros().inside())
 print("|z| of the zeros inside:", np.round(np.sort(inside), 4))
+print("share given back after 0 and 1 tokens:", np.round(best.recovery.share([0, 1]), 4))
 
 # %%
 from toeplitz_theory import plots

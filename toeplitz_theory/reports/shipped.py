@@ -81,16 +81,16 @@ def find_models(root: str | os.PathLike[str]) -> list[ShippedModel]:
     folder = Path(root)
     if not folder.is_dir():
         raise InputError(f"{folder}: is no folder; name the one holding the models with --root")
-    found = [
+    models = [
         _read(path)
         for path in sorted(folder.iterdir())
         if (path / "config.json").is_file() and _weights(path)
     ]
-    if not found:
+    if not models:
         raise InputError(
             f"{folder}: holds no model (a folder with config.json and weights); choose another with --root"
         )
-    return found
+    return models
 
 
 def _weights(folder: Path) -> list[Path]:
