@@ -1,9 +1,12 @@
 """Singular values and numerical nullity against thousands of bits, and where construction fixes them."""
 
+import math
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.signal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +17,7 @@ from tests.operators.section_truth import (
     kernels,
     regular_kernels,
 )
+from toeplitz_theory.checkpoints import load
 from toeplitz_theory.errors import InputError, NumericalError
 from toeplitz_theory.operators import CausalToeplitz
 from toeplitz_theory.operators.matrix.singular import proved_values
@@ -126,6 +130,54 @@ def test_nullity_beyond_the_noise_of_float64():
     logs = exact_log10_singular_values(kernel, 3000)
     for rtol in (1e-3, 1e-15, 1e-30, 1e-60):
         assert CausalToeplitz(kernel).nullity(rtol) == np.count_nonzero(logs <= logs[0] + np.log10(rtol))
+
+
+MODELS = Path(__file__).parents[2] / "models"
+LONG = {
+    "random": np.random.default_rng(1).standard_normal(600),
+    "complex": np.exp(-0.01 * np.arange(600)) * np.exp(1j * np.random.default_rng(2).uniform(0, 6, 600)),
+    "zero taps": np.r_[0.0, 0.0, np.random.default_rng(3).standard_normal(598) / np.arange(1, 599)],
+    "cosine": np.exp(-np.arange(600) / 90) * np.cos(0.3 * np.arange(600)),
+    "ones": np.ones(600),
+    "binomial": np.pad(np.array([math.comb(9, k) for k in range(10)], float), (0, 590)),
+    "filter": np.pad(scipy.signal.firwin(41, 0.3), (0, 559)),
+    "rapid": np.exp(-np.arange(600) / 4.0) * np.random.default_rng(4).standard_normal(600),
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_counted_nullities_are_those_of_a_dense_decomposition(name):
+    T = CausalToeplitz(LONG[name])
+    values = np.linalg.svd(T.to_dense(), compute_uv=False)
+    for rtol in (1e-1, 1e-3, 1e-5, 1e-6, 1e-7):
+        limits = rtol * values[0] * (1 + np.array([-1e-4, 0.0, 1e-4]))
+        few, expected, many = ((values <= limit).sum() for limit in limits)
+        for certify in (False, True)[: 1 + (rtol == 1e-3)]:
+            nullity = T.nullity(rtol, certify)
+            assert "count" in nullity.method or nullity.certified
+            if few == many:
+                assert nullity == nullity.lower == nullity.upper == expected
+            assert nullity.lower <= nullity <= nullity.upper
+            assert not nullity.certified or nullity.lower <= expected <= nullity.upper
+
+
+def test_nullities_of_trained_kernels_continued_with_zeros_are_counted():
+    steps = sorted(MODELS.glob("tmm-autoencoder/kernels/step-*.safetensors"))
+    for layer in load(steps[-1]).layers[:8]:
+        T = CausalToeplitz(layer.kernel, n=560)
+        values = np.linalg.svd(T.to_dense(), compute_uv=False)
+        assert T.nullity() == (values <= 1e-6 * values[0]).sum()
+
+
+def test_a_count_at_the_threshold_gives_a_bracket():
+    """1 - z: singular values 2 cos(k pi / (2n + 1))."""
+    n = 600
+    T = CausalToeplitz([1.0, -1.0], n)
+    rtol = math.cos(n * math.pi / (2 * n + 1)) / math.cos(math.pi / (2 * n + 1))
+    for certify in (False, True):
+        nullity = T.nullity(rtol, certify)
+        assert (nullity.lower, nullity.upper, nullity.certified) == (0, 1, False)
+    assert T.nullity(rtol * 1.001, certify=True) == 1 and T.nullity(rtol * 1.001, certify=True).certified
 
 
 def test_a_value_at_the_threshold_gives_a_bracket_not_a_guess():

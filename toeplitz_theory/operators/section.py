@@ -384,21 +384,23 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
         """Return the numerical nullity #{sigma_i <= rtol * sigma_max}, an int that carries its bounds.
 
         A number about this matrix, not about the operator: at n = 512 an index of -254 can go with
-        nullity 16. It is 0 at rtol = 0 unless w[0] = 0.
+        nullity 16. It is 0 at rtol = 0 unless w[0] = 0. Beyond 512 tokens the values are not computed but
+        counted, in O(n^2) operations and O(n) memory, unless rtol is below about 1e-8.
 
         Parameters
         ----------
         rtol : float
             Threshold relative to the largest singular value, 0 <= rtol < 1.
         certify : bool
-            Whether to prove the count, by residuals of all eigenpairs: about three times the work.
+            Whether to prove the count; ``certified`` says whether that was possible. Beyond 512 tokens that
+            takes all eigenpairs and their residuals, O(n^3), where the count itself proves nothing.
 
         Raises
         ------
         InputError
             If rtol is not in [0, 1).
         NumericalError
-            Above n = 16,384, unless the condition number alone proves the count.
+            Above n = 16,384, where counting does not decide.
 
         Examples
         --------

@@ -93,20 +93,25 @@ def _factorise(taps: Vector, s: float, most: int) -> tuple[int, float] | None:
     """
     n, u = taps.size, UNIT_ROUNDOFF
     rounding = 5.0 * u if np.iscomplexobj(taps) else 2.1 * u
-    p, q = _start(taps, s)
+    # p and q stay as long as the taps that are not 0; each lies at the head of an array, with zeros after it.
+    length = int(np.flatnonzero(taps)[-1]) + 1 if taps.any() else 1
+    heads = np.zeros((2, n + length), taps.dtype)
+    p, q = heads
+    p[0], q[:length] = s, taps[:length]
     total, stretch, negative, count = 0.0, 0.0, False, 0
-    size_p, size_q = s, _size(q)
+    size_p, size_q = s, _size(q[:length])
     for k in range(n):
         if abs(q[0]) > abs(p[0]):  # M = -(q q^H - p p^H) from here on: a negative pivot
             p, q, size_p, size_q, negative = q, p, size_q, size_p, not negative
         count += negative
         if count > most:
             break
-        turned = _turn(p, q)
+        length = min(length, n - k)
+        turned = _turn(p[:length], q[:length])
         if turned is None:
             return None
-        p, q, a, b = turned
-        after_p, after_q = _size(p), _size(q)
+        a, b = turned
+        after_p, after_q = _size(p[:length]), _size(q[:length])
         off_p, off_q = rounding * (a * size_p + b * size_q), rounding * (a * size_q + b * size_p)
         scale = 8.0 * u * (1.0 + b * b)
         if not scale < 0.1:
@@ -115,39 +120,30 @@ def _factorise(taps: Vector, s: float, most: int) -> tuple[int, float] | None:
         wrong = off_p * (2.0 * after_p + 3.0 * off_p) + off_q * (2.0 * after_q + 3.0 * off_q)
         total += (n - k) * wrong
         # What is left of p may be shorter than the whole: an upper bound does.
-        p, q, size_p, size_q = p[:-1], q[1:], after_p, after_q
+        q, size_p, size_q = q[1:], after_p, after_q
     # Norms are rounded by n u at most, and entries that underflow are below 1e-290 in all.
     return count, 1.001 * total * math.exp(min(1.1 * stretch, 700.0)) + 1e-290
-
-
-def _start(taps: Vector, s: float) -> tuple[Vector, Vector]:
-    p = np.zeros_like(taps)
-    p[0] = s
-    return p, taps.copy()
 
 
 def _size(x: Vector) -> float:
     return math.sqrt(float(np.vdot(x, x).real))
 
 
-_PARAMETERS = np.array([-1.0, 0.0, 0.0, 0.0, 0.0])
+_PARAMETERS = np.array([-1.0, 0.0, 0.0, 0.0, 0.0])  # of BLAS: full, by columns
 
 
-def _rotate(p: Vector, q: Vector, a: float, b: complex) -> tuple[Vector, Vector]:
-    """Return a p - conj(b) q and a q - b p."""
-    if np.iscomplexobj(p):
-        return a * p - b.conjugate() * q, a * q - b * p
-    _PARAMETERS[1], _PARAMETERS[2], _PARAMETERS[3], _PARAMETERS[4] = a, -b.real, -b.real, a
-    return drotm(p, q, _PARAMETERS, overwrite_x=True, overwrite_y=True)
-
-
-def _turn(p: Vector, q: Vector) -> tuple[Vector, Vector, float, float] | None:
-    """Return p', q', a and |b|; None if the pivot is not positive for certain."""
+def _turn(p: Vector, q: Vector) -> tuple[float, float] | None:
+    """Turn p and q in place and return a and |b|; None if the pivot is not positive for certain."""
     g = complex(q[0]) / complex(p[0]) if p[0] != 0 else math.nan
     size = abs(g)
     if not size < 1.0:
         return None
     a = 1.0 / math.sqrt((1.0 - size) * (1.0 + size))
-    p, q = _rotate(p, q, a, complex(g) * a)
+    b = g * a
+    if np.iscomplexobj(p):
+        p[:], q[:] = a * p - b.conjugate() * q, a * q - b * p
+    else:
+        _PARAMETERS[1], _PARAMETERS[2], _PARAMETERS[3], _PARAMETERS[4] = a, -b.real, -b.real, a
+        drotm(p, q, _PARAMETERS, overwrite_x=True, overwrite_y=True)
     q[0] = 0.0
-    return p, q, a, size * a
+    return a, size * a
