@@ -56,7 +56,10 @@ def test_missing_models_and_kernels(tmp_path):
 
 def test_figure_names(tmp_path, capsys):
     assert run(["figures", "nonesuch", "--root", str(ROOT)]) == 2
-    assert "by_layer, conditions, recovery, symbol_curves, through_training, toeplitz_matrices" in capsys.readouterr().err
+    assert (
+        "by_layer, conditions, recovery, symbol_curves, through_training, toeplitz_matrices"
+        in capsys.readouterr().err
+    )
     assert run(["figures", "--root", str(tmp_path)]) == 2
     assert "run this in a checkout" in capsys.readouterr().err
 

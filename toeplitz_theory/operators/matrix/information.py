@@ -7,16 +7,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.linalg.blas
+import scipy.linalg.lapack
 from numpy.typing import NDArray
 
-from toeplitz_theory.errors import InputError
+from toeplitz_theory.errors import InputError, NumericalError
 from toeplitz_theory.operators.kernels import Kernel
 from toeplitz_theory.operators.matrix.information_limit import InformationLimit, check_snr, information_limit
+from toeplitz_theory.operators.matrix.norm import circle_bound
 from toeplitz_theory.operators.matrix.singular import dense_values, eigensolver_error
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, float_format, shift_exponent, split_scale
+from toeplitz_theory.threads import one_thread
 
 _DENSE_UP_TO = 1024  # tokens up to which all singular values are computed
+_DENSE_AT_MOST = 16_384  # 2 GiB of matrix
 _GOOD = 1e-6  # bits; where Cholesky cannot promise that, the singular values are computed
+_LONG = 2048  # tokens beyond which they take so long that this is enough:
+_GOOD_WHERE_LONG = 1e-3
 
 
 @dataclass(frozen=True)
@@ -188,17 +195,22 @@ def bits_at(taps: Kernel, dtype: str, kernel: Kernel, limit: bool = True) -> Sto
 def _rates(taps: Kernel, snrs: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the rates at all ``snrs`` and bounds of their errors, from the singular values.
 
-    Beyond `_DENSE_UP_TO` tokens from a Cholesky factorisation in O(n^2) where its error bound is small.
+    Beyond `_DENSE_UP_TO` tokens from a Cholesky factorisation in O(n^2) where that is near enough.
     """
     n = taps.size
     scaled, exponent = split_scale(taps)
     if n > _DENSE_UP_TO and -400 < exponent < 400:
         channel = np.ldexp(np.sqrt(snrs), exponent)
         # Backward stable: L L^H differs from A >= I by some 8 n u ||A||, and log det by n times that at most.
-        norm = 1.0 + (channel * float(np.abs(scaled).sum())) ** 2
+        norm = 1.0 + (channel * circle_bound(scaled)) ** 2
         error = 8 * n * UNIT_ROUNDOFF * norm / (2 * math.log(2.0))
-        if (error <= _GOOD).all():
+        if (error <= (_GOOD_WHERE_LONG if n > _LONG else _GOOD)).all():
             return half_log2_det(scaled, channel) / n, error
+    if n > _DENSE_AT_MOST:
+        raise NumericalError(
+            f"the rate of a {n} x {n} section at so little noise needs a dense matrix of "
+            f"{8 * n * n / 2**30:.0f} GiB: take a section of n <= {_DENSE_AT_MOST}, or more noise"
+        )
     values = dense_values(scaled)
     noise = eigensolver_error(values)
     # Values move by `noise` at most, up or down, and the rate grows with each of them.
@@ -212,6 +224,7 @@ def _rates(taps: Kernel, snrs: NDArray[np.float64]) -> tuple[NDArray[np.float64]
     return rates[0], error
 
 
+@one_thread()
 def half_log2_det(taps: Kernel, channel: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return (1/2) log2 det(I + c^2 T T^H) for each c of ``channel``, in O(n^2) operations and O(n) memory.
 
@@ -225,20 +238,22 @@ def half_log2_det(taps: Kernel, channel: NDArray[np.float64]) -> NDArray[np.floa
     >>> half_log2_det(np.array([2.0, 0.0]), np.array([1.0])).round(12) == np.log2(5.0).round(12)
     array([ True])
     """
-    n = taps.size
-    first = np.zeros((channel.size, n), dtype=taps.dtype)
-    first[:, 0] = 1.0
-    second = channel[:, None] * taps
-    logs = np.zeros(channel.size)
-    for k in range(n):
-        x, y = first[:, :1], second[:, :1]
-        pivot = np.hypot(np.abs(x), np.abs(y))
-        logs += np.log2(pivot[:, 0])
-        if k + 1 < n:
-            turned = (np.conj(x) * first[:, :-1] + np.conj(y) * second[:, :-1]) / pivot
-            second = (x * second[:, 1:] - y * first[:, 1:]) / pivot
-            first = turned
-    return logs
+    n, length = taps.size, int(np.flatnonzero(taps)[-1]) + 1 if taps.any() else 1
+    rotate = scipy.linalg.lapack.zrot if np.iscomplexobj(taps) else scipy.linalg.blas.drot
+    pivots = np.empty((channel.size, n))
+    for row, c in enumerate(channel):
+        # Neither grows longer than the taps that are not 0; each heads an array, with zeros after it.
+        first, second = np.zeros((2, n + length), taps.dtype)
+        first[0], second[:length] = 1.0, c * taps[:length]
+        for k in range(n):
+            x, y = first[0].real, second[0]
+            pivots[row, k] = pivot = math.hypot(x, abs(y))
+            reach = min(length, n - k)
+            rotate(
+                first[:reach], second[:reach], x / pivot, y.conjugate() / pivot, overwrite_x=1, overwrite_y=1
+            )
+            second = second[1:]
+    return np.asarray(np.log2(pivots).sum(axis=1))
 
 
 __all__ = ["InformationCurve", "InformationLimit", "InformationRate", "StorageBits"]

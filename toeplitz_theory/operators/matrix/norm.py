@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from toeplitz_theory.operators.matrix.schur import norm_bounds
 from toeplitz_theory.operators.product import CausalProduct, spectrum_length
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, fft_error
+from toeplitz_theory.threads import one_thread
 
 TIGHT_UP_TO = 16_384  # one run of Schur's algorithm: 0.3 s there
 _STEPS = 60
@@ -67,6 +68,7 @@ def circle_bound(taps: Vector, oversampling: int = 16) -> float:
     return (grid + delta) / math.cos(math.pi * (taps.size - 1) / (2 * length)) * (1 + 16 * UNIT_ROUNDOFF)
 
 
+@one_thread()
 def norm_bracket(product: CausalProduct, tight: bool | None = None) -> NormBracket:
     """Return the spectral norm of ``product``'s matrix, bracketed.
 

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from scipy.linalg.blas import drotm
 
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF
+from toeplitz_theory.threads import one_thread
 
 Vector = NDArray[Any]
 
@@ -85,6 +86,7 @@ def count_above(taps: Vector, s: float) -> tuple[int, float, float] | None:
     return _thresholds(factors, s)
 
 
+@one_thread()
 def _factorise(taps: Vector, s: float, most: int) -> tuple[int, float] | None:
     """Return the number of negative pivots of s^2 I - T T^H and a bound of the rounding in M.
 
