@@ -64,15 +64,15 @@ class BatchOrder(Sampler[list[int | None]]):
         order = self._permutation()
         left = max(0, self.last - self.epoch * self.steps)
         for start in range(0, self.count, self.batch_size)[:left]:
-            batch: list[int | None] = [*order[start : start + self.batch_size].tolist()]
+            batch: list[int | None] = [int(index) for index in order[start : start + self.batch_size]]
             if parts > 1:
                 batch += [None] * (self.batch_size - len(batch))
             for part in range(self.rank, parts, self.processes):
                 yield batch[part * size : (part + 1) * size]
 
-    def _permutation(self) -> torch.Tensor:
+    def _permutation(self) -> torch.Tensor | range:
         if self.seed is None:
-            return torch.arange(self.count)
+            return range(self.count)
         return torch.randperm(self.count, generator=torch.Generator().manual_seed(self.seed + self.epoch))
 
 

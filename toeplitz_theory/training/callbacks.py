@@ -17,6 +17,8 @@ from toeplitz_theory.training.model_kernels import kernel_file, save_kernels
 _KEPT = {
     "loss": "loss",
     "eval_loss": "validation_loss",
+    "eval_token_accuracy": "token_accuracy",
+    "eval_string_accuracy": "string_accuracy",
     "learning_rate": "learning_rate",
     "grad_norm": "gradient_norm",
     "jensen_deficit": "jensen_deficit",

@@ -2,7 +2,6 @@
 
 import platform
 import sys
-from dataclasses import asdict
 from importlib.metadata import version
 
 from toeplitz_theory.training.tokenizer import tokenizer_hash
@@ -11,14 +10,20 @@ PACKAGES = ("toeplitz-theory", "torch", "transformers", "tokenizers", "numpy", "
 _OBJECTIVES = {
     "next_token": "predicts each next token of the text",
     "autoencode": "gives back all tokens of its input from the encoder's last hidden vector",
+    "copy": "gives a string of random letters back after its end",
+    "recall": "names the value of each key it is asked for (multi-query associative recall)",
+    "induction": "names the letter that followed a mark, when the mark comes again",
 }
 
 _REMARK = """ This model has seen the token it is asked for: the unigram loss is what it would
 reach having kept nothing, and what lies below it is what passed through one hidden vector."""
 
+_ONE_TAP = """A string of one length alone always lies the same number of tokens back: one tap
+solves that, and it says nothing about addressing, for which strings of several lengths ask."""
+
 
 def run_record(
-    recipe, tokens, trainer, weights: str | None, validation_loss: float, history: list[dict]
+    recipe, data, trainer, weights: str | None, validation_loss: float, history: list[dict]
 ) -> dict:
     """Return everything needed to repeat a run and to judge its loss, ready for JSON."""
     processes, model = trainer.args.world_size, trainer.model
@@ -26,20 +31,14 @@ def run_record(
     training_losses = [row["loss"] for row in history if "loss" in row]
     return {
         "name": recipe.name,
-        "recipe": recipe.model_dump(),
+        "recipe": recipe.model_dump(exclude={"data"} if recipe.task else {"task"}),
         "parameters": model.num_parameters(),
         "vocabulary": model.config.vocab_size,
-        "tokenizer": tokenizer_hash(tokens.tokenizer),
+        "tokenizer": tokenizer_hash(data.tokenizer),
         "weights": weights,
-        "corpus": {
-            **asdict(tokens.text),
-            "training_sequences": len(trainer.train_dataset),
-            "validation_sequences": len(trainer.eval_dataset),
-        },
-        "loss_unit": "nats per token",
+        **data.record(trainer),
         "validation_loss": validation_loss,
         "training_loss": sum(training_losses[-5:]) / len(training_losses[-5:]) if training_losses else None,
-        "baselines": asdict(tokens.baselines),
         "tokens_seen": history[-1]["tokens"] if history else 0,
         "seconds": history[-1]["seconds"] if history else 0.0,
         "machine": f"{platform.machine()}, {machine}",
@@ -51,29 +50,47 @@ def run_record(
 
 def model_card(recipe, record: dict) -> str:
     """Return the model card as Markdown, with the metadata block that model hubs read."""
-    base, corpus, model = record["baselines"], record["corpus"], recipe.model
+    model = recipe.model
     versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
-    predicts = recipe.objective == "next_token"
-    task = "text-generation" if predicts else "feature-extraction"
-    stacks = "" if predicts else " in the encoder and as many in the decoder"
-    remark = "" if predicts else _REMARK
+    codes = recipe.objective == "autoencode"
+    pipeline = "feature-extraction" if codes else "text-generation"
+    stacks = " in the encoder and as many in the decoder" if codes else ""
+    kind = (
+        "A Toeplitz MLP Mixer" if "toeplitz" in model.mixer else f"An MLP mixer with {model.mixer} over time"
+    )
+    judged, drawn = (_answers, _rows) if recipe.task else (_losses, _text)
     return f"""---
 library_name: transformers
 license: apache-2.0
-pipeline_tag: {task}
+pipeline_tag: {pipeline}
 tags: [toeplitz, mlp-mixer]
 ---
 
 # {recipe.name}
 
-A Toeplitz MLP Mixer that {_OBJECTIVES[recipe.objective]}.
+{kind} that {_OBJECTIVES[recipe.objective]}.
 {record["parameters"]:,} parameters: width {model.hidden_size}, {model.num_hidden_layers} blocks{stacks},
-{model.num_heads} head(s) a block, n = {recipe.data.sequence_length} tokens, vocabulary
+{model.num_heads} head(s) a block, n = {recipe.sequence_length} tokens, vocabulary
 {record["vocabulary"]:,}.
 
 It is made for studying what training does to Toeplitz layers, not for writing text.
 
-## Loss on held-out documents
+{judged(recipe, record)}
+
+## How it was made
+
+`toeplitz-theory train recipe.toml`: {record["tokens_seen"]:,} tokens in {record["seconds"]:,.0f} s
+({record["machine"]}), seed {recipe.training.seed}. The curve is in `history.jsonl`, the Toeplitz kernels
+through training in `kernels/`, everything else in `training.json`.
+
+{drawn(record)}
+- Python {record["python"]}; {versions}.
+"""
+
+
+def _losses(recipe, record: dict) -> str:
+    base, remark = record["baselines"], _REMARK if recipe.objective == "autoencode" else ""
+    return f"""## Loss on held-out documents
 
 | | nats per token |
 |---|---|
@@ -84,17 +101,46 @@ It is made for studying what training does to Toeplitz layers, not for writing t
 | uniform guess | {base["uniform"]:.4f} |
 
 The count models come from the same training documents (interpolated absolute discounting) and predict
-the *next* token.{remark}
+the *next* token.{remark}"""
 
-## How it was made
 
-`toeplitz-theory train recipe.toml`: {record["tokens_seen"]:,} tokens in {record["seconds"]:,.0f} s
-({record["machine"]}), seed {recipe.training.seed}. The curve is in `history.jsonl`, the Toeplitz kernels
-through training in `kernels/`, everything else in `training.json`.
-
-- Text: {corpus["name"]}; {corpus["documents"]} documents, {corpus["characters"]:,} characters,
+def _text(record: dict) -> str:
+    corpus = record["corpus"]
+    return f"""- Text: {corpus["name"]}; {corpus["documents"]} documents, {corpus["characters"]:,} characters,
   sha256 `{corpus["sha256"]}`.
 - {corpus["training_sequences"]:,} training and {corpus["validation_sequences"]:,} validation sequences,
-  split by document.
-- Python {record["python"]}; {versions}.
-"""
+  split by document."""
+
+
+def _answers(recipe, record: dict) -> str:
+    lines = [
+        f"| {name} | {_share(scores['token'])} | {_share(scores['string'])} |"
+        for name, scores in record["accuracy"].items()
+    ]
+    lines += [
+        f"| guessing: {name.replace('_', ' ')} | {share:.3f} | |"
+        for name, share in record["baselines"].items()
+    ]
+    remark = ""
+    if recipe.objective == "copy":
+        count = len(recipe.task.lengths)
+        remark = f"\n\nTrained on {count} length(s). {_ONE_TAP}"
+    return f"""## Answers on fresh rows
+
+| rows | answers | rows with all of their answers |
+|---|---|---|
+{chr(10).join(lines)}
+
+Shares of 500 rows that no training has seen, with 95 % intervals; the loss is {record["validation_loss"]:.4f}
+nats per answer. Guessing picks any possible answer (chance), the commonest one, or one of those that stand
+before the question.{remark}"""
+
+
+def _share(numbers: list[float]) -> str:
+    value, low, high = numbers
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _rows(record: dict) -> str:
+    task = ", ".join(f"{name} = {value}" for name, value in record["task"].items() if value is not None)
+    return f"- Rows drawn afresh for each step, by seed and step: {task}."

@@ -5,16 +5,12 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.names import shown
-
-# Far beyond any use, and small enough that nothing made from them overflows or takes for ever.
-Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
-Size = Annotated[int, Field(ge=1, le=2**20)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+from toeplitz_theory.training.section import Count, NonNegative, Positive, Section, Size
+from toeplitz_theory.training.tasks import TASKS, CopyTask, InductionTask, RecallTask
 
 STDLIB_DOCS = "stdlib-docs"  # a corpus: the documentation of the Python that runs
 HUB = "hub:"  # what a corpus or tokenizer of the Hub begins with
@@ -25,11 +21,7 @@ _LONGEST = 1 << 14
 _OF_THE_MIXER = ("mixer", "expanded", "kernel_size", "positive_kernels", "row_normalised")
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class ModelSection(_Section):
+class ModelSection(Section):
     """Shape of the model: the fields of TMMConfig that a recipe may set, by the same names.
 
     ``preset`` names a published variant, from which the fields that are not given are taken.
@@ -83,7 +75,7 @@ class ModelSection(_Section):
         return self
 
 
-class DataSection(_Section):
+class DataSection(Section):
     """Text, tokenizer and packing.
 
     ``corpus`` is ``stdlib-docs``, a file or folder, or ``hub:OWNER/NAME`` for a data set of the Hub, of
@@ -121,7 +113,7 @@ class DataSection(_Section):
         return self
 
 
-class TrainingSection(_Section):
+class TrainingSection(Section):
     """Optimiser, lengths and what is kept on the way; all periods are in optimiser steps.
 
     ``batch_size`` is that of an optimiser step: all processes and accumulated parts together.
@@ -164,17 +156,19 @@ class TrainingSection(_Section):
         return self
 
 
-class Recipe(_Section):
+class Recipe(Section):
     """One training run.
 
     Parameters
     ----------
     name : str
         Name of the model; letters, digits, dots, dashes and underscores.
-    objective : {"next_token", "autoencode"}
-        Predict each next token, or give the whole input back from one hidden vector.
+    objective : {"next_token", "autoencode", "copy", "recall", "induction"}
+        Predict each next token, give the whole input back from one hidden vector, or one of the tasks.
     model, data, training : section
         See the fields of each section.
+    task : CopyTask, RecallTask or InductionTask
+        The rows of a task, instead of data.
 
     Examples
     --------
@@ -185,10 +179,31 @@ class Recipe(_Section):
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
-    objective: Literal["next_token", "autoencode"]
+    objective: Literal["next_token", "autoencode", "copy", "recall", "induction"]
     model: ModelSection = ModelSection()
     data: DataSection = DataSection()
+    task: Annotated[CopyTask | RecallTask | InductionTask, Field(discriminator="kind")] | None = None
     training: TrainingSection
+
+    @property
+    def sequence_length(self) -> int:
+        """Tokens of a sequence, n."""
+        return self.task.sequence_length if self.task else self.data.sequence_length
+
+    @model_validator(mode="before")
+    @classmethod
+    def _task_of_the_objective(cls, values):
+        if not isinstance(values, dict) or not isinstance(objective := values.get("objective"), str):
+            return values
+        if objective in TASKS and isinstance(task := values.get("task", {}), dict):
+            if task.get("kind", objective) != objective:
+                raise ValueError(f"task.kind is for another objective than {objective!r}; leave it out")
+            if "data" in values:
+                raise ValueError(f"the objective {objective!r} draws its own rows: leave out [data]")
+            return values | {"task": task | {"kind": objective}}
+        if "task" in values and objective not in TASKS:
+            raise ValueError(f"[task] is for the objectives {', '.join(TASKS)}, not {objective!r}")
+        return values
 
     @model_validator(mode="after")
     def _sections_fit(self):
@@ -262,13 +277,17 @@ def recipe_text(path: Path) -> str:
 
 def _first_problem(error: ValidationError) -> str:
     problem = error.errors()[0]
-    key = shown(".".join(map(str, problem["loc"])) or "recipe")
+    kind, loc = None, [str(part) for part in problem["loc"]]
+    if loc[:1] == ["task"] and len(loc) > 1:
+        kind = loc.pop(1)  # which of the tasks it is, and no key
+    key = shown(".".join(loc) or "recipe")
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if problem["type"] == "extra_forbidden":
-        section = Recipe
-        for part in problem["loc"][:-1]:
-            section = section.model_fields[str(part)].annotation  # type: ignore[assignment]
-        return f"unknown key '{key}'; known here: {', '.join(section.model_fields)}{more}"
+        section: type[Section] = Recipe
+        for part in loc[:-1]:
+            section = TASKS[kind] if kind else section.model_fields[part].annotation  # type: ignore[assignment]
+        known = ", ".join(name for name in section.model_fields if name != "kind")
+        return f"unknown key '{key}'; known here: {known}{more}"
     if problem["type"] == "missing":
         return f"key '{key}' is missing{more}"
     text = problem["msg"].removeprefix("Value error, ")

@@ -36,8 +36,8 @@ from toeplitz_theory.training.resume import (
     run_of,
     sealed_checkpoints,
 )
+from toeplitz_theory.training.task_data import TaskData
 from toeplitz_theory.training.token_cache import TokenCache, cached_tokens
-from toeplitz_theory.training.tokenizer import tokenizer_hash
 from toeplitz_theory.training.trained import WEIGHTS, build_model
 from toeplitz_theory.training.trainer import TMMTrainer, penalties_of, training_arguments
 
@@ -99,11 +99,11 @@ def train(recipe_path: str | os.PathLike, out: str | os.PathLike | None = None, 
             if main:
                 _claim(folder, recipe, placed, force)
         with arguments.main_process_first(local=True):
-            tokens = cached_tokens(recipe.data, recipe_path.parent)
-        trainer, checkpoint = _trainer(recipe, placed, arguments, tokens, folder)
+            data = TaskData(recipe.task) if recipe.task else cached_tokens(recipe.data, recipe_path.parent)
+        trainer, checkpoint = _trainer(recipe, placed, arguments, data, folder)
         trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
         evaluation = trainer.evaluate()
-        _finish(recipe, copy, tokens, trainer, folder, evaluation["eval_loss"])
+        _finish(recipe, copy, data, trainer, folder, evaluation["eval_loss"])
     return folder
 
 
@@ -225,41 +225,43 @@ def _write(path: Path, text: str) -> None:
 
 
 def _trainer(
-    recipe: Recipe, placed: Recipe, arguments: TrainingArguments, tokens: TokenCache, folder: Path
+    recipe: Recipe, placed: Recipe, arguments: TrainingArguments, data: TokenCache | TaskData, folder: Path
 ) -> tuple[TMMTrainer, Path | None]:
     """Return the Trainer and the checkpoint it has to go on from."""
     settings, history = recipe.training, folder / HISTORY
-    model = build_model(recipe, tokens.tokenizer)
-    data = {"text": tokens.text.sha256, "tokenizer": tokenizer_hash(tokens.tokenizer)}
+    model = build_model(recipe, data.tokenizer)
     checkpoint = next(reversed(sealed_checkpoints(folder / "work")), None)
     if checkpoint is not None:
-        _refuse_other_data(checkpoint, data)
+        _refuse_other_data(checkpoint, data.identity)
         refuse_foreign(checkpoint, model)
     step = checkpoint_step(checkpoint) if checkpoint else 0
     main = arguments.process_index == 0
     callbacks: list = [KernelsCallback(folder / "kernels", settings.kernels_every, step, main)]
     if main:
         rows = read_history(checkpoint / HISTORY) if checkpoint else []
-        callbacks.append(HistoryCallback(history, settings.batch_size * recipe.data.sequence_length, rows))
+        callbacks.append(HistoryCallback(history, settings.batch_size * recipe.sequence_length, rows))
         if settings.tensorboard:
             callbacks.append(tensorboard_callback(folder / "tensorboard", step))
-    train, held_out = tokens.packed(recipe.data.sequence_length)
+    train, held_out = data.datasets(recipe)
     trainer = TMMTrainer(
         model=model,
         args=arguments,
         train_dataset=train,
         eval_dataset=held_out,
         callbacks=callbacks,
-        seed=settings.seed,
-        finish_checkpoint=partial(finish_checkpoint, run=_recorded(recipe, placed) | data, history=history),
+        seed=None if recipe.task else settings.seed,
+        finish_checkpoint=partial(
+            finish_checkpoint, run=_recorded(recipe, placed) | data.identity, history=history
+        ),
+        measure=data.measure if isinstance(data, TaskData) else None,
         penalties=penalties_of(settings),
     )
     return trainer, checkpoint
 
 
-def _refuse_other_data(checkpoint: Path, data: dict[str, str]) -> None:
+def _refuse_other_data(checkpoint: Path, identity: dict[str, str]) -> None:
     run = run_of(checkpoint)
-    for name, value in data.items():
+    for name, value in identity.items():
         if run.get(name) != value:
             raise InputError(
                 f"{shown(checkpoint.parent, 300)}: holds a run on another {name}; "
@@ -267,7 +269,7 @@ def _refuse_other_data(checkpoint: Path, data: dict[str, str]) -> None:
             )
 
 
-def _finish(recipe, copy, tokens, trainer, folder, validation_loss) -> None:
+def _finish(recipe, copy, data, trainer, folder, validation_loss) -> None:
     """Write the model folder: every file whole, the weights last."""
     work = folder / "work"
     export = work / "export"
@@ -275,10 +277,10 @@ def _finish(recipe, copy, tokens, trainer, folder, validation_loss) -> None:
     if not trainer.is_world_process_zero():
         return
     (export / "training_args.bin").unlink(missing_ok=True)
-    tokens.tokenizer.save_pretrained(export)
+    data.tokenizer.save_pretrained(export)
     history = read_history(folder / HISTORY)
     weights = file_hash(export / WEIGHTS) if (export / WEIGHTS).exists() else None
-    record = run_record(recipe, tokens, trainer, weights, validation_loss, history)
+    record = run_record(recipe, data, trainer, weights, validation_loss, history)
     _write(folder / "training.json", json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     _write(folder / "README.md", model_card(recipe, record))
     if copy is not None:

@@ -249,7 +249,7 @@ def measure_surgery(
 def _measured(
     trained: TrainedModel, target: Path | None, seed: int, keep: Keep, near: float
 ) -> SurgeryMeasured:
-    model, sequences = trained.model, trained.held_out
+    model, sequences = trained.model, trained.tokens.datasets(trained.recipe)[1]
     originals = [weight.detach().clone() for _, weight in named_kernels(model)]
     before = _loss(model, sequences)
     replaced = make_invertible(model, keep, near)

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from transformers import PreTrainedTokenizerFast
@@ -17,7 +18,7 @@ from toeplitz_theory.files import cache_folder
 from toeplitz_theory.names import shown
 from toeplitz_theory.training.batches import PackedTokens, encode
 from toeplitz_theory.training.count_models import Baselines, count_baselines
-from toeplitz_theory.training.recipe import DataSection
+from toeplitz_theory.training.recipe import DataSection, Recipe
 from toeplitz_theory.training.text import Documents, TextHash, is_held_out, open_documents
 from toeplitz_theory.training.tokenizer import (
     given_tokenizer,
@@ -68,6 +69,27 @@ class TokenCache:
     def packed(self, sequence_length: int) -> tuple[PackedTokens, PackedTokens]:
         """Return training and held-out sequences of ``sequence_length`` tokens."""
         return PackedTokens(self.train, sequence_length), PackedTokens(self.validation, sequence_length)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What a checkpoint must share with a run that goes on from it."""
+        return {"text": self.text.sha256, "tokenizer": tokenizer_hash(self.tokenizer)}
+
+    def datasets(self, recipe: Recipe) -> tuple[PackedTokens, PackedTokens]:
+        """Return the training and the held-out sequences of a recipe."""
+        return self.packed(recipe.sequence_length)
+
+    def record(self, trainer) -> dict[str, Any]:
+        """Return what the record of a run says of its text."""
+        return {
+            "corpus": {
+                **asdict(self.text),
+                "training_sequences": len(trainer.train_dataset),
+                "validation_sequences": len(trainer.eval_dataset),
+            },
+            "loss_unit": "nats per token",
+            "baselines": asdict(self.baselines),
+        }
 
 
 def cached_tokens(data: DataSection, base: Path) -> TokenCache:

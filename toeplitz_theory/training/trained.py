@@ -20,21 +20,22 @@ from toeplitz_theory.tmm import TMMConfig, TMMForAutoencoding, TMMForCausalLM
 from toeplitz_theory.training.batches import PackedTokens
 from toeplitz_theory.training.model_kernels import draw_kernels
 from toeplitz_theory.training.recipe import Recipe, load_recipe
+from toeplitz_theory.training.task_data import TaskData, TaskRows
 from toeplitz_theory.training.token_cache import TokenCache, cached_tokens
 from toeplitz_theory.training.tokenizer import given_tokenizer, refuse_pipes, tokenizer_hash, vocabulary_size
 
 WEIGHTS = "model.safetensors"
-_MODELS: dict[str, type[TMMForCausalLM | TMMForAutoencoding]] = {
-    "next_token": TMMForCausalLM,
-    "autoencode": TMMForAutoencoding,
-}
+
+
+def _model_class(recipe: Recipe) -> type[TMMForCausalLM | TMMForAutoencoding]:
+    return TMMForAutoencoding if recipe.objective == "autoencode" else TMMForCausalLM
 
 
 def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> TMMForCausalLM | TMMForAutoencoding:
     """Return the freshly initialised model of the recipe; its seed decides everything."""
     config = TMMConfig(
         vocab_size=vocabulary_size(tokenizer),
-        max_position_embeddings=recipe.data.sequence_length,
+        max_position_embeddings=recipe.sequence_length,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         **recipe.model.model_dump(),
@@ -42,7 +43,7 @@ def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> TMMForCau
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.training.seed)
-            model = _MODELS[recipe.objective](config)
+            model = _model_class(recipe)(config)
     except (MemoryError, RuntimeError) as error:
         raise InputError(f"the model cannot be made ({reason_of(error)}); make it smaller") from error
     draw_kernels(model, recipe.training.seed, recipe.model.kernel_init)
@@ -96,14 +97,20 @@ class TrainedModel:
         RunError
             When the tokens cannot be written to the cache.
         """
+        if self.recipe.task:
+            raise InputError(
+                f"{shown(self.folder, 300)}: is trained on the task {self.recipe.objective!r}, without text; "
+                "give a model trained on text"
+            )
         # Its own tokenizer: another text would train another one.
         data = self.recipe.data.model_copy(update={"tokenizer": str(self.folder.resolve())})
         return cached_tokens(data, self.base)
 
     @cached_property
-    def held_out(self) -> PackedTokens:
-        """The held-out documents in sequences of n tokens: dicts of ``input_ids`` and ``labels`` (n,)."""
-        return self.tokens.packed(self.recipe.data.sequence_length)[1]
+    def held_out(self) -> PackedTokens | TaskRows:
+        """Held-out documents, or rows of the task: dicts of ``input_ids`` and ``labels`` (n,)."""
+        data = TaskData(self.recipe.task) if self.recipe.task else self.tokens
+        return data.datasets(self.recipe)[1]
 
     def untrained(self) -> TMMForCausalLM | TMMForAutoencoding:
         """Return the model as it was before the first step: same shape, same seed, no training.
@@ -153,7 +160,7 @@ def open_trained(folder: str | os.PathLike, recipe: str | os.PathLike | None = N
         if not (folder / name).is_file():
             raise InputError(f"{shown(folder, 300)}: holds no trained model: its {name} is missing")
     record = read_json(folder / "training.json") if (folder / "training.json").exists() else {}
-    tokenizer = given_tokenizer(".", folder, settings.data.sequence_length)
+    tokenizer = given_tokenizer(".", folder, settings.sequence_length)
     _refuse_another_configuration(folder, settings, vocabulary_size(tokenizer))
     _refuse_other_files(folder, record, tokenizer_hash(tokenizer))
     return TrainedModel(folder, settings, recipe_path.parent, record, _model(folder, settings), tokenizer)
@@ -167,7 +174,7 @@ def _refuse_another_configuration(folder: Path, recipe: Recipe, vocabulary: int)
             f"{shown(folder, 300)}: its tokenizer has {vocabulary} tokens and its model "
             f"{shown(config.get('vocab_size'))}; they are of different models"
         )
-    expected = recipe.model.model_dump() | {"max_position_embeddings": recipe.data.sequence_length}
+    expected = recipe.model.model_dump() | {"max_position_embeddings": recipe.sequence_length}
     del expected["product"]  # how, not what, is computed
     for name, value in expected.items():
         if name in config and (type(config[name]), config[name]) != (type(value), value):
@@ -198,7 +205,7 @@ def _refuse_other_files(folder: Path, record: dict[str, Any], tokenizer: str) ->
 
 def _model(folder: Path, recipe: Recipe) -> TMMForCausalLM | TMMForAutoencoding:
     try:
-        model, info = _MODELS[recipe.objective].from_pretrained(
+        model, info = _model_class(recipe).from_pretrained(
             folder, use_safetensors=True, local_files_only=True, output_loading_info=True
         )
     except InputError:

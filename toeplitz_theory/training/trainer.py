@@ -37,10 +37,12 @@ class TMMTrainer(Trainer):
 
     Parameters
     ----------
-    seed : int
-        Of the order of sequences.
+    seed : int or None
+        Of the order of sequences; None for that of the data.
     finish_checkpoint : callable
         Called with the folder of each checkpoint by one process, when all have written their files.
+    measure : callable, optional
+        Called with the model at each evaluation; what it returns is logged beside the loss.
     penalties : dict
         By the name of a quantity its weight and the function that gives it for kernels (count, n): weight
         times its mean over all kernels is added to the training loss, which is logged without it.
@@ -52,11 +54,18 @@ class TMMTrainer(Trainer):
     args: TrainingArguments
 
     def __init__(
-        self, *, seed: int, finish_checkpoint: Callable[[Path], None], penalties: dict[str, Penalty], **kwargs
+        self,
+        *,
+        seed: int | None,
+        finish_checkpoint: Callable[[Path], None],
+        penalties: dict[str, Penalty],
+        measure: Callable[[nn.Module], dict[str, float]] | None = None,
+        **kwargs,
     ):
         super().__init__(**kwargs)
         self.finish_checkpoint = finish_checkpoint
-        self.order = self._order(self.train_dataset, seed)
+        self.measure = measure
+        self.order = self._order(self.train_dataset, seed, training=True)
         self.penalties = penalties
         if penalties and not kernels_can_learn(self.model):
             raise InputError(
@@ -68,10 +77,10 @@ class TMMTrainer(Trainer):
         self.bad_step = torch.tensor(0, device=self.args.device)
         self.add_callback(_StepWatch(self))
 
-    def _order(self, dataset, seed: int | None) -> BatchOrder:
+    def _order(self, dataset, seed: int | None, training: bool = False) -> BatchOrder:
         args = self.args
-        accumulate = 1 if seed is None else args.gradient_accumulation_steps
-        last = 2**62 if seed is None else args.max_steps
+        accumulate = args.gradient_accumulation_steps if training else 1
+        last = args.max_steps if training else 2**62
         batch_size = args.per_device_train_batch_size * args.world_size * accumulate
         shares = (args.process_index, args.world_size, accumulate)
         return BatchOrder(len(dataset), batch_size, *shares, seed, last)
@@ -119,22 +128,22 @@ class TMMTrainer(Trainer):
 
     @torch.no_grad()
     def evaluate(self, eval_dataset=None, ignore_keys=None, metric_key_prefix="eval") -> dict[str, float]:
-        """Return and log the mean loss of the evaluation set, each sequence counted once."""
+        """Return and log the mean loss of the evaluation set, each label counted once."""
         dataset = self.eval_dataset if eval_dataset is None else eval_dataset
         order = self._order(dataset, None)
         model = self.model
         model.eval()
-        losses = []
+        losses, counts = [], []
         loader = self.callback_handler.eval_dataloader = self._loader(dataset, order)
         for inputs in loader:
             inputs = self._prepare_inputs(inputs)
             items = self._counted(inputs["labels"])
             loss = model(**inputs, num_items_in_batch=items).loss
-            losses.append(self.accelerator.reduce(loss.float(), "sum").cpu())
+            losses.append(float(self.accelerator.reduce(loss.float(), "sum")))
+            counts.append(int(items))
             self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
-        counts = [min(order.batch_size, order.count - i * order.batch_size) for i in range(order.steps)]
-        mean = float(np.repeat(np.array(losses, dtype=np.float32), counts).mean())
-        metrics = {f"{metric_key_prefix}_loss": mean}
+        mean = float(np.average(losses, weights=counts))
+        metrics = {f"{metric_key_prefix}_loss": mean} | (self.measure(model) if self.measure else {})
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
