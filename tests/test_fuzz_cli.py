@@ -299,7 +299,7 @@ def too_long(number, frame):
 def test_the_whole_command_line(room, tmp_path, monkeypatch):
     monkeypatch.setenv("TOEPLITZ_THEORY_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(
-        "toeplitz_theory.reports.provenance._commit", lambda: None
+        "toeplitz_theory.reports.provenance.own_commit", lambda: None
     )  # a process for each report
     # Interrupted, torch could not be imported again.
     for module in ("runner", "surgery"):

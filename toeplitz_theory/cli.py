@@ -22,6 +22,7 @@ from toeplitz_theory.commands.inspect import inspect
 from toeplitz_theory.commands.models import models
 from toeplitz_theory.commands.retention import retention
 from toeplitz_theory.commands.surgery import surgery
+from toeplitz_theory.commands.sweep import sweep
 from toeplitz_theory.commands.train import train
 from toeplitz_theory.errors import InputError, ToeplitzTheoryError
 from toeplitz_theory.names import shown
@@ -39,7 +40,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (inspect, compare, models, train, surgery, retention, figures):
+for _command in (inspect, compare, models, train, sweep, surgery, retention, figures):
     app.command()(_command)
 
 

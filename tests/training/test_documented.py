@@ -11,6 +11,8 @@ from pathlib import Path
 from tests.training.children import command, finish, start
 from tests.training.conftest import small_text
 from toeplitz_theory.training.recipe import Recipe
+from toeplitz_theory.training.sweep import SweepSection
+from toeplitz_theory.training.tasks import TASKS
 
 ROOT = Path(__file__).parents[2]
 README, DOCUMENT = (ROOT / name for name in ("README.md", "docs/training.md"))
@@ -23,8 +25,12 @@ def blocks(path, language):
 
 def test_recipes_that_are_shown_are_recipes():
     shown = [tomllib.loads(text) for path in (README, DOCUMENT) for text in blocks(path, "toml")]
-    assert len(shown) >= 3
+    sweeps = [values for values in shown if "recipes" in values]
+    assert len(sweeps) == 1 and len(shown) >= 5
+    SweepSection.model_validate(sweeps[0])
     for values in shown:
+        if values in sweeps:
+            continue
         Recipe.model_validate(
             {"name": "shown", "objective": "next_token", "training": {"steps": 100}} | values
         )
@@ -32,9 +38,18 @@ def test_recipes_that_are_shown_are_recipes():
 
 def test_keys_of_recipes_are_explained_somewhere():
     text = DOCUMENT.read_text(encoding="utf-8")
-    for section in ("data", "training"):
-        fields = Recipe.model_fields[section].annotation.model_fields
-        quiet = {"weight_decay", "adam_beta2", "max_grad_norm", "seed", "threads", "validation_fraction"}
+    sections = [Recipe.model_fields[name].annotation for name in ("data", "training")]
+    for section in [*sections, *TASKS.values(), SweepSection]:
+        fields = section.model_fields
+        quiet = {
+            "weight_decay",
+            "adam_beta2",
+            "max_grad_norm",
+            "seed",
+            "threads",
+            "validation_fraction",
+            "kind",
+        }
         assert not [name for name in fields if not re.search(rf"\b{name}\b", text) and name not in quiet]
 
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import subprocess
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from importlib import metadata
-from pathlib import Path
 
 from toeplitz_theory.checkpoints import SourceFile
+from toeplitz_theory.files import own_commit
 
 CONVENTION = (
     "y[t] = sum_k w[k] x[t-k]; symbol a(z) = sum_k w[k] z^k on |z| = 1; "
@@ -88,7 +85,7 @@ def collect(
         convention=CONVENTION,
         tolerances=tolerances,
         versions=_versions(),
-        commit=_commit(),
+        commit=own_commit(),
         time=datetime.now(UTC).isoformat(timespec="seconds"),
         platform=platform.platform(),
     )
@@ -103,25 +100,3 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             versions[name] = "not installed as a package"
     return versions
-
-
-@cache
-def _commit() -> str | None:
-    """The toolkit's own commit, if the running package lies in a checkout of it; None otherwise."""
-    root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():
-        return None
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        answer = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-            # Reading must not take the index lock from whoever is committing.
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.strip() or None

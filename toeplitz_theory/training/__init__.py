@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "recipe": ["Recipe", "load_recipe"],
         "runner": ["train"],
+        "sweep": ["Run", "planned_runs", "run_sweep"],
         "trained": ["TrainedModel", "open_trained"],
         "surgery": ["Replaced", "SurgeryMeasured", "make_invertible", "measure_surgery"],
     },

@@ -4,6 +4,7 @@ import platform
 import sys
 from importlib.metadata import version
 
+from toeplitz_theory.files import own_commit
 from toeplitz_theory.training.tokenizer import tokenizer_hash
 
 PACKAGES = ("toeplitz-theory", "torch", "transformers", "tokenizers", "numpy", "safetensors")
@@ -43,6 +44,7 @@ def run_record(
         "seconds": history[-1]["seconds"] if history else 0.0,
         "machine": f"{platform.machine()}, {machine}",
         "python": platform.python_version(),
+        "commit": own_commit(),
         "versions": {name: version(name) for name in PACKAGES},
         "platform": sys.platform,
     }

@@ -249,33 +249,34 @@ def parse_recipe(text: str, path: str | os.PathLike) -> Recipe:
     try:
         return Recipe.model_validate(tomllib.loads(text))
     except ValidationError as error:
-        raise InputError(f"{shown(path, 300)}: {_first_problem(error)}") from None
+        raise InputError(f"{shown(path, 300)}: {first_problem(error, Recipe)}") from None
     except RecursionError:
         raise InputError(f"{shown(path, 300)}: is nested too deep for a recipe") from None
     except ValueError as error:  # also of numbers of thousands of digits
         raise InputError(f"{shown(path, 300)}: is not a TOML file: {shown(error, 200)}") from None
 
 
-def recipe_text(path: Path) -> str:
-    """Return the text of a recipe file."""
+def recipe_text(path: Path, kind: str = "recipe") -> str:
+    """Return the text of a recipe file, or of another kind of TOML file."""
     name = shown(path, 300)
     try:
         if path.exists() and not path.is_file():
-            raise InputError(f"{name}: is no file; give the path of a recipe.toml")
+            raise InputError(f"{name}: is no file; give the path of a {kind}.toml")
         with path.open("rb") as file:
             content = file.read(_LONGEST + 1)
         if len(content) > _LONGEST:
-            raise InputError(f"{name}: has more than {_LONGEST:,} bytes, which no recipe needs")
+            raise InputError(f"{name}: has more than {_LONGEST:,} bytes, which no {kind} needs")
         return content.decode("utf-8").replace("\r\n", "\n")
     except FileNotFoundError:
-        raise InputError(f"{name}: there is no such file; give the path of a recipe.toml") from None
+        raise InputError(f"{name}: there is no such file; give the path of a {kind}.toml") from None
     except OSError as error:
-        raise InputError(f"{name}: cannot be read ({error.strerror}); give a readable recipe.toml") from None
+        raise InputError(f"{name}: cannot be read ({error.strerror}); give a readable {kind}.toml") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{name}: is not a TOML file: {error}") from None
 
 
-def _first_problem(error: ValidationError) -> str:
+def first_problem(error: ValidationError, section: type[Section]) -> str:
+    """Say in one line what is wrong in a table and, for a key, which there are."""
     problem = error.errors()[0]
     kind, loc = None, [str(part) for part in problem["loc"]]
     if loc[:1] == ["task"] and len(loc) > 1:
@@ -283,7 +284,6 @@ def _first_problem(error: ValidationError) -> str:
     key = shown(".".join(loc) or "recipe")
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if problem["type"] == "extra_forbidden":
-        section: type[Section] = Recipe
         for part in loc[:-1]:
             section = TASKS[kind] if kind else section.model_fields[part].annotation  # type: ignore[assignment]
         known = ", ".join(name for name in section.model_fields if name != "kind")
