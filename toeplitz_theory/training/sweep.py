@@ -64,6 +64,11 @@ class Run:
         As it is in the folder.
     text : str
         The same as TOML.
+
+    Examples
+    --------
+    >>> planned_runs("sweep.toml", "runs/mixers")[0].command[:2]  # doctest: +SKIP
+    ['toeplitz-theory', 'train']
     """
 
     name: str
