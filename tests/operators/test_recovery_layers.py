@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from tests.operators.strategies import kaiming
-from toeplitz_theory.errors import InputError
+from toeplitz_theory.errors import InputError, NumericalError
 from toeplitz_theory.operators import MultiHeadSymbol, Symbol
+from toeplitz_theory.operators.layers.multihead import MatrixIndex
 
 
 def layer_of(seed: int, heads: int = 2, n: int = 3, d: int = 4) -> MultiHeadSymbol:
@@ -70,6 +71,42 @@ def test_uncoupled_channels_share_the_mean_of_their_curves():
     assert r.mean_delay == 0.5  # one zero inside, on two of four channels
 
 
+@pytest.mark.parametrize(("n", "heads", "seed"), [(16, 8, 5), (32, 8, 2), (64, 5, 4)])
+def test_orthogonal_projections_hide_nothing_from_the_mean_of_the_heads(n, heads, seed):
+    rng = np.random.default_rng([n, seed])
+    kernels = [kaiming(n, seed + 10 * h) for h in range(heads)]
+    w_in, w_out = (np.linalg.qr(rng.standard_normal((heads, heads)))[0] for _ in range(2))
+    mean = np.mean([Symbol(w).recovery(horizon=4 * n).curve for w in kernels], axis=0)
+    r = MultiHeadSymbol(kernels, w_in, w_out).recovery(residual=False)
+    np.testing.assert_allclose(r.curve, mean, atol=r.error)
+    assert r.error < 0.01
+
+
+def test_the_limit_is_the_rank_per_channel():
+    layer = MultiHeadSymbol([[1.0, -2.0]], np.eye(2), np.diag([1.0, 0.0]))
+    r = layer.recovery(residual=False, horizon=3)
+    np.testing.assert_allclose(r.curve, [0.125, 0.40625, 0.4765625, 0.494140625], atol=1e-6)
+    assert r.limit == 0.5 and r.mean_delay is None and r.delay(0.9) == 2
+
+
+def test_an_output_too_quiet_to_be_followed_is_in_the_error():
+    layer = MultiHeadSymbol([[1.0, -2.0]], np.eye(2), np.diag([1e10, 1.0]))
+    r = layer.recovery(residual=False, horizon=3)
+    assert r.limit == 1.0 and np.abs(r.curve - [0.25, 0.8125, 0.953125, 0.98828125]).max() <= r.error
+
+
+def test_a_lag_past_every_grid_is_no_reason_for_a_larger_one():
+    r = MultiHeadSymbol([[1.0, -2.0]], np.eye(1), np.eye(1)).recovery(10.0, residual=False, horizon=10**5)
+    assert r.share(10**5) == pytest.approx(r.limit, abs=1e-9)
+    assert r.mean_delay == pytest.approx(Symbol([1.0, -2.0]).recovery(10.0).mean_delay, abs=1e-6)
+
+
+def test_mean_delay_is_named_only_where_the_index_is_proved(monkeypatch):
+    guess = MatrixIndex(-2, False, "estimate")
+    monkeypatch.setattr(MultiHeadSymbol, "residual_index", lambda self: guess)
+    assert MultiHeadSymbol([[0.0, 3.0]], np.eye(2), np.eye(2)).recovery(horizon=3).mean_delay is None
+
+
 def test_complex_kernels_go_round_the_whole_circle():
     w = np.array([1.0, -2.0j, 0.5])
     r = MultiHeadSymbol([w], np.eye(2), np.eye(2)).recovery(20.0, residual=False, horizon=6)
@@ -88,6 +125,7 @@ def test_mean_delay_through_the_residual_is_the_index_per_channel():
     [
         (lambda: layer_of(0).recovery(snr=0.0), "snr is 0.0"),
         (lambda: layer_of(0).recovery(snr=1.0, horizon=1.5), "horizon is 1.5"),
+        (lambda: MultiHeadSymbol([[-1.0]], np.eye(2), np.eye(2)).recovery(), "identically 0"),
         (lambda: layer_of(0).memory(noise=-1.0), "noise is -1.0"),
         (lambda: MultiHeadSymbol([[0.0]], np.eye(1), np.eye(1)).memory(False), "every output is 0"),
     ],
@@ -95,3 +133,15 @@ def test_mean_delay_through_the_residual_is_the_index_per_channel():
 def test_bad_input_gets_one_clear_line(call, says):
     with pytest.raises(InputError, match=says):
         call()
+
+
+@pytest.mark.parametrize(
+    ("layer", "says"),
+    [
+        (MultiHeadSymbol(np.ones((1, 2**21)), np.eye(8), np.eye(8)), "do not fit into memory"),
+        (MultiHeadSymbol([[1e200, 1.0]], np.eye(2), np.eye(2)), "leaves float64's range"),
+    ],
+)
+def test_layers_too_large_are_refused_before_any_work(layer, says):
+    with pytest.raises(NumericalError, match=says):
+        layer.recovery(10.0)

@@ -6,12 +6,20 @@ the outputs up to t + L recover of x[t], in all channels together, ``R(L) = sum_
 Without noise C is the inner factor, and ``sum_k k ||C_k||_F^2`` the winding number of det A, minus the index.
 
 G by Wilson's iteration (SIAM J. Appl. Math. 23, 1972) on N nodes of the circle: Newton's method,
-``G <- G [G^-1 S G^-H + I]_+``, with [.]_+ the causal part and half of the term of lag 0.
+``X <- [X S X^H + I]_+^-1 X`` for X = G^-1, with [.]_+ the causal part and half of the term of lag 0.
+Coefficients past lag N / 2 fold back, so grids are doubled until the curve stays.
+
+Without noise the limit R(inf) is known: the rank of A over d. With noise s^2 the shares fall short of their
+values at no noise nearly in proportion to how far R(inf) does: both lose the directions in which A passes
+less than s. So on each doubled grid the noise is a quarter, which the grid can resolve, and the shares are
+extrapolated along their limits.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,10 +35,16 @@ if TYPE_CHECKING:
     from toeplitz_theory.operators.layers.multihead import MultiHeadSymbol
 
 _STEPS = 40
-_SETTLED = 1e-6  # relative change of G at which Newton's method stops: the next one is its square
-_POINTS_PER_TAP = 4
-_FEWEST_POINTS = 256
-_LITTLE_NOISE = 1e-4  # variance, of the mean output power: stands in for none
+_FINE = 1e-6  # relative change of G at which Newton's method stops: the next one is its square
+_ROUGH = 2e-2
+_GOOD = 1e-9
+_POINTS_PER_TAP = 2  # of the first grid
+_FEWEST_POINTS = 64
+_MOST_DOUBLED = 64  # times as many points as the first
+_MANY_NUMBERS = 1 << 25  # points times d^2: no grid after the third has more
+_MOST_NUMBERS = 1 << 27  # the third
+_FIRST_NOISE = 0.16  # variance, of the mean output power
+_FARTHEST = 4.0  # extrapolated, in steps from one noise to the next
 
 
 def layer_memory(layer: MultiHeadSymbol, residual: bool, noise: float) -> Memory:
@@ -65,24 +79,60 @@ def layer_recovery(layer: MultiHeadSymbol, snr: float, residual: bool, horizon: 
     """Return the recovery curve of all channels together, an estimate."""
     if snr != math.inf:
         check_snr(snr)
-    n = max(len(a) for a in layer.heads)
-    count = 4 * n if horizon is None else horizon
+    count = 4 * max(len(a) for a in layer.heads) if horizon is None else horizon
     if isinstance(count, (bool, np.bool_)) or not isinstance(count, (int, np.integer)) or count < 0:
         raise InputError(f"horizon is {horizon!r}: a number of tokens, 0 or more")
-    if snr == math.inf:
-        power = _power(layer, residual)
-        near, bound = _curve(layer, residual, _LITTLE_NOISE * power, count)
-        far = _curve(layer, residual, 10.0 * _LITTLE_NOISE * power, count)[0]
-        error = float(np.abs(near - far).max()) + bound
-        index = layer.residual_index() if residual else layer.fredholm_index()
-        delay = None if index.value is None else -index.value / layer.width
-        text = f"Wilson's iteration at a noise of {_LITTLE_NOISE:g} of the output; index: {index.method}"
-        return Recovery(near, error, 1.0, 0.0, delay, False, math.inf, text)
-    curve, error = _curve(layer, residual, 1.0 / snr, count)
-    limit = float(curve[-1])
-    steps = np.diff(curve, prepend=0.0)
-    delay = float((np.arange(curve.size) * steps).sum() / limit) if limit > 0.0 else None
-    return Recovery(curve, error, limit, error, delay, False, snr, "Wilson's iteration")
+    return (_without_noise if snr == math.inf else _with_noise)(_Circle(layer, residual), snr, int(count))
+
+
+def _without_noise(circle: _Circle, snr: float, horizon: int) -> Recovery:
+    """Return the curve at no noise by extrapolation; its last two changes say how far off."""
+    limit = circle.rank / circle.layer.width
+    curves: list[NDArray[np.float64]] = []
+    last: NDArray[np.float64] | None = None
+    short = 1.0
+    for energy in circle.rungs(_FIRST_NOISE, 0.25, _ROUGH):
+        shares, total = _shares(energy, horizon), float(energy.sum())
+        if last is not None:
+            gained = total - float(last.sum())
+            far = min(_FARTHEST, (limit - total) / max(gained, UNIT_ROUNDOFF))
+            short = abs(limit - total - far * gained)
+            curves.append(shares + far * (shares - _shares(last, horizon)))
+        last = energy
+    changes = [float(np.abs(new - old).max()) for old, new in itertools.pairwise(curves)]
+    error = max(2.0 * changes[-1], *changes[-2:-1], 0.0) + short
+    layer = circle.layer
+    index = layer.residual_index() if circle.residual else layer.fredholm_index()
+    delay = -index.value / layer.width if index.certified and index.value is not None else None
+    curve = np.maximum.accumulate(np.clip(curves[-1], 0.0, limit))
+    curve.flags.writeable = False
+    text = f"Wilson's iteration at {len(curves) + 1} levels of noise, to no noise; index: {index.method}"
+    return Recovery(curve, min(1.0, error), limit, 0.0, delay, False, snr, text)
+
+
+def _with_noise(circle: _Circle, snr: float, horizon: int) -> Recovery:
+    """Return the curve on the finest grid, with its change from the grid before as the error."""
+    noise = 1.0 / snr / circle.power
+    error, energy = 1.0, np.zeros(2)
+    for finer in circle.rungs(noise, 1.0, _FINE):
+        change = np.abs(_shares(finer, horizon) - _shares(energy, horizon)).max()
+        error = min(1.0, max(float(change), abs(float(finer.sum() - energy.sum()))) + _FINE**2)
+        energy = finer
+        if error <= _GOOD:
+            break
+    curve, limit = np.minimum(_shares(energy, horizon), 1.0), float(energy.sum())
+    curve.flags.writeable = False
+    early = energy[: energy.size // 2]
+    delay = float((np.arange(early.size) * early).sum()) / limit if limit > 0.0 else None
+    return Recovery(curve, error, min(limit, 1.0), error, delay, False, snr, "Wilson's iteration")
+
+
+def _shares(energy: NDArray[np.float64], horizon: int) -> NDArray[np.float64]:
+    """Return R(0) .. R(horizon); lags in the later half of the circle are those that folded back."""
+    lags = np.zeros(horizon + 1)
+    kept = energy[: energy.size // 2][: horizon + 1]
+    lags[: kept.size] = kept
+    return np.cumsum(lags)
 
 
 def layer_taps(layer: MultiHeadSymbol) -> NDArray[Any]:
@@ -94,84 +144,93 @@ def layer_taps(layer: MultiHeadSymbol) -> NDArray[Any]:
     return taps
 
 
-def _power(layer: MultiHeadSymbol, residual: bool) -> float:
-    """Return the mean variance of an output channel for white input."""
-    symbol = _symbol(layer, residual, 2 * max(len(a) for a in layer.heads))
-    return float((np.abs(symbol) ** 2).sum(axis=(1, 2)).mean()) / layer.width
+class _Circle:
+    """The layer's symbol on finer and finer grids, in units of its root mean square, and its outer factors.
 
-
-def _symbol(layer: MultiHeadSymbol, residual: bool, points: int) -> NDArray[np.complex128]:
-    """Return A or I + A at e^(-2 pi i m / points), the half of the circle where that is enough."""
-    taps = layer_taps(layer)
-    transform: Any = scipy.fft.fft if np.iscomplexobj(taps) else scipy.fft.rfft
-    values = np.repeat(transform(taps, points).T, layer.channels, axis=1)
-    symbol = (layer.w_out * values[:, None, :]) @ layer.w_in
-    return np.asarray(symbol + np.eye(layer.width) if residual else symbol, dtype=complex)
-
-
-def _curve(
-    layer: MultiHeadSymbol, residual: bool, noise: float, horizon: int
-) -> tuple[NDArray[np.float64], float]:
-    """Return R(0) .. R(horizon), and an estimate of its error.
-
-    Coefficients past the grid fold back. If their energy is e, judged by the last quarter of the grid, shares
-    move by about 2 sqrt(e) at most (Cauchy and Schwarz).
+    Attributes
+    ----------
+    power : float
+        Mean variance of an output channel for white input.
+    rank : int
+        Rank of the symbol at most points of the circle.
     """
-    n = max(len(a) for a in layer.heads)
-    points = 1 << math.ceil(math.log2(max(_FEWEST_POINTS, _POINTS_PER_TAP * n, horizon + 1)))
-    is_complex = np.iscomplexobj(layer_taps(layer))
-    symbol = _symbol(layer, residual, points)
-    d = layer.width
-    power = symbol @ symbol.conj().swapaxes(1, 2) + noise * np.eye(d)
-    factor = _outer(power, points, is_complex)
-    series = _to_lags(np.linalg.solve(factor, symbol), points, is_complex)
-    energy = (np.abs(series) ** 2).sum(axis=(1, 2)) / d
-    total = float(energy.sum())
-    curve = np.cumsum(energy[: horizon + 1])
-    curve = np.minimum(curve, 1.0)
-    curve.flags.writeable = False
-    folded = float(energy[3 * points // 4 :].sum())
-    wrong = abs(total - float(_limit(symbol, power, points, is_complex)))
-    return curve, min(1.0, 2.0 * math.sqrt(folded) + folded + wrong + 1e-12)
 
+    def __init__(self, layer: MultiHeadSymbol, residual: bool) -> None:
+        self.layer, self.residual = layer, residual
+        self.taps = layer_taps(layer)
+        self.complex = bool(np.iscomplexobj(self.taps))
+        n, d = self.taps.shape[1], layer.width
+        self.points = 1 << math.ceil(math.log2(max(_FEWEST_POINTS, _POINTS_PER_TAP * n)))
+        if 4 * self.points * d**2 > _MOST_NUMBERS:
+            raise NumericalError(
+                f"{4 * self.points} points of the circle with {d} x {d} matrices do not fit into memory: "
+                "pass kernels with fewer taps, or ask the heads' symbols one by one"
+            )
+        self.power = 1.0
+        with np.errstate(over="ignore", invalid="ignore"):
+            symbol = self._symbol(self.points)
+            self.power = float((np.abs(symbol) ** 2).sum(axis=(1, 2)).mean()) / d
+        if not self.power > 0.0:
+            raise InputError("the symbol is identically 0: its outputs give back nothing")
+        if not math.isfinite(self.power):
+            raise NumericalError("the outputs' variance leaves float64's range: scale the weights")
+        self.rank = max(int(np.linalg.matrix_rank(symbol[at])) for at in (1, 2, 3))
 
-def _limit(symbol: NDArray[Any], power: NDArray[Any], points: int, is_complex: bool) -> float:
-    """Return the mean of tr(A^H S^-1 A) / d: what the curve tends to."""
-    shares = np.einsum("mij,mij->m", symbol.conj(), np.linalg.solve(power, symbol)).real / symbol.shape[1]
-    weights = np.ones(shares.size)
-    if not is_complex:
-        weights[1:-1] = 2.0
-    return float((weights * shares).sum() / points)
+    def rungs(self, noise: float, ratio: float, settled: float) -> Iterator[NDArray[np.float64]]:
+        """Yield ||C_k||_F^2 / d by lag: each grid twice as fine as the last, the noise ``ratio`` times its.
 
+        The inverse of the outer factor on one grid, a short filter, is where the next begins.
+        """
+        points, d = self.points, self.layer.width
+        inverse = None
+        while points <= 4 * self.points or (
+            points * d**2 <= _MANY_NUMBERS and points <= _MOST_DOUBLED * self.points
+        ):
+            symbol = self._symbol(points) / math.sqrt(self.power)
+            power = symbol @ symbol.conj().swapaxes(1, 2)
+            power += noise * np.eye(d)
+            if inverse is None:
+                mean = self._lags(power, points)[0]
+                root = np.linalg.cholesky(0.5 * (mean + mean.conj().T))
+                inverse = np.broadcast_to(np.linalg.inv(root), power.shape).astype(complex)
+            else:
+                inverse = self._nodes(self._lags(inverse, points // 2), points)
+            inverse = self._whitened(power, inverse, points, settled)
+            series = self._lags(inverse @ symbol, points)
+            yield (np.abs(series) ** 2).sum(axis=(1, 2)) / d
+            points, noise = 2 * points, ratio * noise
 
-def _outer(power: NDArray[Any], points: int, is_complex: bool) -> NDArray[Any]:
-    """Return the outer factor of ``power`` on the nodes."""
-    d = power.shape[1]
-    mean = _to_lags(power, points, is_complex)[0]
-    factor = np.broadcast_to(np.linalg.cholesky(0.5 * (mean + mean.conj().T)), power.shape).copy()
-    for _ in range(_STEPS):
-        half = np.linalg.solve(factor, power)
-        ratio = np.linalg.solve(factor, half.conj().swapaxes(1, 2))
-        ratio = 0.5 * (ratio + ratio.conj().swapaxes(1, 2))
-        ratio += np.eye(d)
-        lags = _to_lags(ratio, points, is_complex)
-        lags[0] *= 0.5
-        lags[points // 2 :] = 0.0
-        step = _to_nodes(lags, points, is_complex)
-        change = float(np.abs(step - np.eye(d)).max())
-        factor = factor @ step
-        if change <= _SETTLED:
-            return factor
-        if not math.isfinite(change):
-            break
-    raise NumericalError("the spectral factorisation does not converge: more noise (a smaller snr) helps")
+    def _whitened(
+        self, power: NDArray[Any], inverse: NDArray[Any], points: int, settled: float
+    ) -> NDArray[Any]:
+        """Return X = G^-1 on the nodes, power = G G^H, by Newton's method from ``inverse``."""
+        eye = np.eye(power.shape[1])
+        for _ in range(_STEPS):
+            step = inverse @ power @ inverse.conj().swapaxes(1, 2)
+            step += step.conj().swapaxes(1, 2)
+            step *= 0.5
+            step += eye
+            for row in range(len(eye)):  # a row at a time stays in the cache
+                lags = self._lags(step[:, row], points)
+                lags[0] *= 0.5
+                lags[points // 2 :] = 0.0
+                step[:, row] = self._nodes(lags, points)
+            inverse = np.linalg.solve(step, inverse)
+            change = float(np.abs(step - eye).max())
+            if change <= settled:
+                return inverse
+            if not math.isfinite(change):
+                break
+        raise NumericalError("the spectral factorisation does not converge: more noise (a smaller snr) helps")
 
+    def _symbol(self, points: int) -> NDArray[np.complex128]:
+        """Return A or I + A at e^(-2 pi i m / points), the half of the circle where that is enough."""
+        values = np.repeat(self._nodes(self.taps.T, points), self.layer.channels, axis=1)
+        symbol = (self.layer.w_out * values[:, None, :]) @ self.layer.w_in
+        return np.asarray(symbol + np.eye(self.layer.width) if self.residual else symbol, dtype=complex)
 
-def _to_lags(values: NDArray[Any], points: int, is_complex: bool) -> NDArray[Any]:
-    if is_complex:
-        return np.asarray(scipy.fft.ifft(values, points, axis=0))
-    return np.asarray(scipy.fft.irfft(values, points, axis=0))
+    def _lags(self, values: NDArray[Any], points: int) -> NDArray[Any]:
+        return np.asarray((scipy.fft.ifft if self.complex else scipy.fft.irfft)(values, points, axis=0))
 
-
-def _to_nodes(lags: NDArray[Any], points: int, is_complex: bool) -> NDArray[Any]:
-    return np.asarray((scipy.fft.fft if is_complex else scipy.fft.rfft)(lags, points, axis=0))
+    def _nodes(self, lags: NDArray[Any], points: int) -> NDArray[Any]:
+        return np.asarray((scipy.fft.fft if self.complex else scipy.fft.rfft)(lags, points, axis=0))
