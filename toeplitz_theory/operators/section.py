@@ -355,8 +355,8 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
         >>> CausalToeplitz([1.0, -10.0], n=400).singular_values(1, full=True).log10.round(6)
         array([-399.004365])
         """
-        found = singular.singular_values(self.kernel, k, which, deep)
-        return found if full else found.known()
+        values = singular.singular_values(self.kernel, k, which, deep)
+        return values if full else values.known()
 
     def log10_condition(self, tight: bool | None = None) -> condition.Condition:
         """Return log10 of the 2-norm condition number with a proved bracket, at any size of the number.
@@ -436,8 +436,8 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
         >>> CausalToeplitz([0.0, 1.0], n=60).resolvent_norm([0.0, 0.5], full=True).log10.round(3)
         array([   inf, 18.187])
         """
-        found = resolvent.resolvent(self.kernel, lam)
-        return found if full else found.norm
+        norms = resolvent.resolvent(self.kernel, lam)
+        return norms if full else norms.norm
 
 
 def _size(n: Any) -> int:

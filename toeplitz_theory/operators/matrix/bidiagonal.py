@@ -91,9 +91,9 @@ class _Bidiagonal:
             self.remaining -= alpha * alpha + beta * beta
             last = k + 1 == self.n
             if last or (k + 1 >= count + 2 and (k - count) % 4 == 1):
-                found = self._values(diagonal, off, flint.arb(0) if last else beta, count)
-                if found is not None:
-                    return found
+                values = self._values(diagonal, off, flint.arb(0) if last else beta, count)
+                if values is not None:
+                    return values
             if k + 1 > 4 * count + _SPARE:
                 break
             if float_log2(beta) < float_log2(self.remaining.mid()) / 2 - _DECOUPLED:

@@ -179,11 +179,11 @@ def bits_at(taps: Kernel, dtype: str, kernel: Kernel, limit: bool = True) -> Sto
     if not np.any(taps):  # nothing gets through, and there is no scale
         return StorageBits(0.0, 0.0, 0.0, 0.0, ceiling, np.inf, name)
     # Scale-free: taps of unit size, so that gains neither over- nor underflow.
-    small, exponent = split_scale(taps)
+    scaled, exponent = split_scale(taps)
     whole, _ = split_scale(kernel)
     n = taps.size
-    gain = float((np.abs(small) ** 2 * (n - np.arange(n))).sum()) / n
-    value, error = _rates(small, np.array([power / gain]))
+    gain = float((np.abs(scaled) ** 2 * (n - np.arange(n))).sum()) / n
+    value, error = _rates(scaled, np.array([power / gain]))
     szego = information_limit(whole, power / float((np.abs(whole) ** 2).sum())) if limit else None
     # The gain is right to (n + 8) u, and a relative change of snr changes the rate by at most half of it.
     slack = (n + 8) * UNIT_ROUNDOFF

@@ -81,16 +81,16 @@ def check_snr(snr: float) -> None:
 def information_limit(kernel: Kernel, snr: float) -> InformationLimit:
     """Return Szego's limit for ``kernel``; `Symbol.information_limit` says more."""
     check_snr(snr)
-    small, exponent = split_scale(kernel)
+    scaled, exponent = split_scale(kernel)
     root = math.sqrt(snr)
     power = math.frexp(root)[1] + exponent
     if power > 500:
         raise NumericalError("snr |a|^2 overflows float64: scale the kernel or lower snr")
-    present = np.flatnonzero(small)
+    present = np.flatnonzero(scaled)
     if not present.size or power < -1000:  # below 2^-1000 the rate is not a float64
         return InformationLimit(0.0, 5e-324 if present.size else 0.0, float(snr), "nothing gets through")
     # Channel taps b = sqrt(snr) a, exact up to one rounding of each: |b|^2 is off by 4 u, relative.
-    taps = small[present[0] : present[-1] + 1] * math.ldexp(root, exponent)
+    taps = scaled[present[0] : present[-1] + 1] * math.ldexp(root, exponent)
     rule = "trapezoidal rule, with a ring free of zeros"
     (value, error), method = _by_rule(taps, _SHORT), rule
     others: tuple[tuple[Callable[[Kernel], tuple[float, float] | None], str], ...] = (

@@ -141,14 +141,14 @@ def _lanczos(apply: Callable[[Vector], Vector], start: Vector, steps: int, toler
         size = max(map(abs, diagonal))
         exhausted = beta <= 1e-14 * size or k + 1 == steps
         if exhausted or (k >= 7 and k % 4 == 3):
-            values, small = scipy.linalg.eigh_tridiagonal(diagonal, off)
-            residuals = beta * np.abs(small[-1, ::-1])
+            values, coordinates = scipy.linalg.eigh_tridiagonal(diagonal, off)
+            residuals = beta * np.abs(coordinates[-1, ::-1])
             if exhausted or residuals[0] <= tolerance * values[-1]:
                 break
         off.append(beta)
         basis[k + 1] = image / beta
     count = min(12, values.size)
-    vectors = small[:, ::-1][:, :count].T @ basis[: values.size]
+    vectors = coordinates[:, ::-1][:, :count].T @ basis[: values.size]
     converged = bool(residuals[0] <= tolerance * values[-1])
     return _Ritz(values[::-1][:count], vectors, residuals[:count], converged)
 

@@ -63,8 +63,8 @@ def resolvent(taps: Kernel, lam: Any, tolerance: float = 1e-12) -> Resolvent:
 
     Examples
     --------
-    >>> found = resolvent(np.array([0.0, 1.0] + [0.0] * 98), [0.1, 2.0])
-    >>> found.log10.round(3)  # 10^n inside the unit disc, below 1 / (2 - 1) outside
+    >>> norms = resolvent(np.array([0.0, 1.0] + [0.0] * 98), [0.1, 2.0])
+    >>> norms.log10.round(3)  # 10^n inside the unit disc, below 1 / (2 - 1) outside
     array([100.004,  -0.   ])
     """
     points = np.asarray(lam)
@@ -137,7 +137,7 @@ class _Lanczos:
         self.basis = np.zeros((points, self.steps, n), np.complex128)
         noise = np.random.default_rng(0).standard_normal(n)
         self.basis[:, 0] = noise / np.linalg.norm(noise)
-        self.small = np.zeros((points, self.steps, self.steps))
+        self.projected = np.zeros((points, self.steps, self.steps))
         self.beta = self.largest = np.zeros(points)
 
     def step(self, k: int) -> None:
@@ -149,7 +149,7 @@ class _Lanczos:
         back = scipy.fft.fft(forward[:, ::-1].conj(), self.length, axis=1)
         back *= self.spectrum
         image = scipy.fft.ifft(back, axis=1, overwrite_x=True)[:, n - 1 :: -1].conj()
-        self.small[:, k, k] = (vector.real * image.real + vector.imag * image.imag).sum(axis=1)
+        self.projected[:, k, k] = (vector.real * image.real + vector.imag * image.imag).sum(axis=1)
         known = self.basis[:, : k + 1]
         for _ in range(2):
             # Batched matrix products: several times as fast as einsum here.
@@ -157,24 +157,28 @@ class _Lanczos:
             image = image - (inner.conj().transpose(0, 2, 1) @ known)[:, 0]
         beta = np.linalg.norm(image, axis=1)
         # A remainder of rounding errors is no direction: such a point goes on with zeros.
-        self.largest = np.maximum(self.largest, self.small[:, k, k])
+        self.largest = np.maximum(self.largest, self.projected[:, k, k])
         alive = beta > _EXHAUSTED * self.largest
         self.beta = np.where(alive, beta, 0.0)
         if k + 1 < self.steps:
-            self.small[:, k, k + 1] = self.small[:, k + 1, k] = self.beta
+            self.projected[:, k, k + 1] = self.projected[:, k + 1, k] = self.beta
             image[~alive] = 0.0
             self.basis[:, k + 1] = image / np.where(alive, beta, 1.0)[:, None]
 
     def leading(self, k: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the norms that k steps give, and the relative residuals of their squares."""
-        values, vectors = np.linalg.eigh(self.small[:, :k, :k])
+        values, vectors = np.linalg.eigh(self.projected[:, :k, :k])
         top = np.maximum(values[:, -1], np.finfo(float).tiny)
         return np.sqrt(top), self.beta * np.abs(vectors[:, -1, -1]) / top
 
     def keep(self, mask: NDArray[np.bool_]) -> None:
         """Go on with some of the rows only."""
         if not mask.all():
-            self.spectrum, self.basis, self.small = self.spectrum[mask], self.basis[mask], self.small[mask]
+            self.spectrum, self.basis, self.projected = (
+                self.spectrum[mask],
+                self.basis[mask],
+                self.projected[mask],
+            )
             self.beta, self.largest = self.beta[mask], self.largest[mask]
 
 

@@ -41,8 +41,8 @@ class SingularValues:
     Examples
     --------
     >>> from toeplitz_theory.operators import CausalToeplitz
-    >>> found = CausalToeplitz([1.0, -2.0], n=200).singular_values(full=True)
-    >>> found.log10[-1].round(3), found.values[0].round(3), bool(found.relative_error.max() < 1e-9)
+    >>> values = CausalToeplitz([1.0, -2.0], n=200).singular_values(full=True)
+    >>> values.log10[-1].round(3), values.values[0].round(3), bool(values.relative_error.max() < 1e-9)
     (np.float64(-60.03), np.float64(3.0), True)
     """
 
@@ -211,8 +211,8 @@ def extreme_values(taps: Kernel, count: int, which: str) -> SingularValues:
 
     Examples
     --------
-    >>> found = extreme_values(np.array([1.0, -2.0] + [0.0] * 98), 1, "smallest")
-    >>> found.log10.round(3).tolist(), bool(found.relative_error.max() < 1e-6)
+    >>> smallest = extreme_values(np.array([1.0, -2.0] + [0.0] * 98), 1, "smallest")
+    >>> smallest.log10.round(3).tolist(), bool(smallest.relative_error.max() < 1e-6)
     ([-29.927], True)
     """
     n, zeros = taps.size, leading_zeros(taps)
@@ -236,10 +236,10 @@ def _interleaved(taps: Kernel, n: int, step: int, count: int, which: str) -> Sin
     log10, error, notes = [], [], []
     for part, times in parts:
         if times and part.size:
-            found = extreme_values(part, min(count, part.size), which)
-            log10.append(np.repeat(found.log10, times))
-            error.append(np.repeat(found.relative_error, times))
-            notes.append(found.method)
+            extremes = extreme_values(part, min(count, part.size), which)
+            log10.append(np.repeat(extremes.log10, times))
+            error.append(np.repeat(extremes.relative_error, times))
+            notes.append(extremes.method)
     logs, errors = np.concatenate(log10), np.concatenate(error)
     order = np.argsort(-logs, kind="stable")
     order = order[-count:] if which == "smallest" else order[:count]

@@ -85,10 +85,11 @@ def ritz(
 ) -> tuple[NDArray[np.float64], Rows, NDArray[np.float64], float]:
     """Return all Ritz values, the residuals ``A^H u - s v`` of the leading ones, their sizes, the largest.
 
-    With images.T = left diag(values) small, A maps the row small[i].conj() @ basis to values[i] left[:, i].
+    With images.T = left diag(values) coordinates, A maps the row coordinates[i].conj() @ basis to
+    values[i] left[:, i].
     """
-    left, values, small = np.linalg.svd(images.T, full_matrices=False)
-    right = small[:count].conj() @ basis if product.is_complex else small[:count] @ basis
+    left, values, coordinates = np.linalg.svd(images.T, full_matrices=False)
+    right = coordinates[:count].conj() @ basis if product.is_complex else coordinates[:count] @ basis
     back = product.adjoint(np.ascontiguousarray(left.T[:count]))
     residual = back - values[:count, None] * right
     return values, residual, np.linalg.norm(residual, axis=1), float(values[0])

@@ -61,11 +61,11 @@ def graded_log2(left: NDArray[Any], log2: NDArray[np.float64], right: NDArray[An
     s = np.asarray(np.linalg.qr(right[:, order], mode="r"))
     conditions = _condition(r), _condition(s)
     starts, gap = _parts(log2)
-    found = [
+    parts = [
         _part(r[a:b, a:b], log2[a:b], s[a:b, a:b]) for a, b in zip(starts, [*starts[1:], size], strict=True)
     ]
     error = 4 * size * UNIT_ROUNDOFF * sum(conditions) + 2.0**-gap * conditions[0] * conditions[1]
-    return np.sort(np.concatenate(found))[::-1], error
+    return np.sort(np.concatenate(parts))[::-1], error
 
 
 def _condition(triangle: NDArray[Any]) -> float:

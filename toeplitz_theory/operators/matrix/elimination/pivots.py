@@ -106,7 +106,7 @@ def _complete_pivoting(
         p, q = max(((i, j) for i in rows for j in columns), key=lambda at: log2_modulus(matrix[at[0]][at[1]]))
         pivot = matrix[p][q]
         if pivot.contains(0):
-            raise TooFewBits("a block of pivots is not told from a singular one")
+            raise TooFewBits("a block of pivots is indistinguishable from a singular one")
         exponents[step] = exponent = int(np.floor(log2_modulus(pivot))) + 1
         scale = flint.arb(2) ** -exponent
         mantissas[step] = floats([pivot * scale])[0][0]
@@ -187,8 +187,8 @@ def eliminate(taps: NDArray[Any], bits: float, count: int, floor: float, exponen
 
     Examples
     --------
-    >>> found = eliminate(np.array([1.0, -4.0, 0.0]), 8.0, 1, 3.0)  # 1 / a = 1 + 4 z + 16 z^2
-    >>> (found.mantissas * 2.0**found.exponents).tolist(), found.lower[:, 0].tolist()
+    >>> factors = eliminate(np.array([1.0, -4.0, 0.0]), 8.0, 1, 3.0)  # 1 / a = 1 + 4 z + 16 z^2
+    >>> (factors.mantissas * 2.0**factors.exponents).tolist(), factors.lower[:, 0].tolist()
     ([16.0], [1.0, 0.25, 0.0625])
     """
     guard, perturb = 128 + 6 * count, False
@@ -254,7 +254,7 @@ class _Run:
         if pivot == 0:
             raise ZeroDivisionError
         if pivot.contains(0):
-            raise TooFewBits("a pivot is not told from 0")
+            raise TooFewBits("a pivot is indistinguishable from 0")
         inverse = 1 / pivot
         alpha, beta = r[k + 1] * inverse, self.zero
         if k:

@@ -70,10 +70,10 @@ def smallest_by_deflation(
     """
     exponent = split_scale(taps)[1]
     wanted = -math.log2(taps.size * UNIT_ROUNDOFF * 1e6) - (log2_norm - exponent)  # of G's values
-    found = eliminate(taps, bits, count, wanted + _SURE, exponent)
+    factors = eliminate(taps, bits, count, wanted + _SURE, exponent)
     log2, error = np.zeros(count), np.full(count, np.inf)
-    for cut in _best_cuts(found, wanted)[:_MOST_CUTS]:
-        other, wrong = _at_cut(found, cut, count, wanted)
+    for cut in _best_cuts(factors, wanted)[:_MOST_CUTS]:
+        other, wrong = _at_cut(factors, cut, count, wanted)
         # Each value from the cut that tells most about it.
         log2, error = np.where(wrong < error, other, log2), np.minimum(wrong, error)
         if error.max() <= _ACCURATE:
@@ -82,13 +82,13 @@ def smallest_by_deflation(
 
 
 def _at_cut(
-    found: Elimination, cut: Cut, count: int, wanted: float
+    factors: Elimination, cut: Cut, count: int, wanted: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return log2 of G's ``count`` largest singular values, ascending, and their relative errors."""
-    rest = Remainder(found.lower[:, : cut.k], cut)
+    rest = Remainder(factors.lower[:, : cut.k], cut)
     above = 2.0 ** min(max(wanted - 1 - cut.exponent, -900.0), 500.0)
     rest.iterate(int(1.4 * max(count - cut.k, 0)) + 24, above)
-    log2, error = _combine(found, rest, above)
+    log2, error = _combine(factors, rest, above)
     if log2.size < count:
         raise NumericalError("fewer singular values were found below float64's noise than there are")
     log2 = log2[:count][::-1]
@@ -97,18 +97,18 @@ def _at_cut(
     return log2, error + (rest.noise + settled) * 2.0 ** np.minimum(cut.exponent - log2, 1000.0)
 
 
-def _best_cuts(found: Elimination, wanted: float) -> list[Cut]:
+def _best_cuts(factors: Elimination, wanted: float) -> list[Cut]:
     """Return the cuts, those first that promise the least error: well parted, L well conditioned."""
-    triangle = np.asarray(np.linalg.qr(found.lower, mode="r"))
+    triangle = np.asarray(np.linalg.qr(factors.lower, mode="r"))
 
     def promise(cut: Cut) -> float:
         condition = float(np.linalg.cond(triangle[: cut.k, : cut.k])) if cut.k else 1.0
         above = min(cut.exponent - wanted, 500.0)
-        noise = math.sqrt(found.lower.shape[0] - cut.k) * 2.0**above
+        noise = math.sqrt(factors.lower.shape[0] - cut.k) * 2.0**above
         coupling = 2.0 ** (-2.0 * max(above, -200.0) - 6.0) / UNIT_ROUNDOFF
         return condition + noise + (coupling if cut.k else 0.0)
 
-    return sorted(found.cuts, key=promise)
+    return sorted(factors.cuts, key=promise)
 
 
 class Remainder:
@@ -201,14 +201,14 @@ def _schur_complement(cut: Cut) -> tuple[Matrix, float]:
     return matrix, math.sqrt(squares)
 
 
-def _combine(found: Elimination, rest: Remainder, wanted: float) -> tuple[NDArray[np.float64], float]:
+def _combine(factors: Elimination, rest: Remainder, wanted: float) -> tuple[NDArray[np.float64], float]:
     """Return log2 of the singular values of G in the bases found, descending, and their relative error."""
     k, p = rest.k, rest.values.size
     across, down = rest.strip @ rest.right, rest.left.conj().T @ rest.strip.T
     # Values in the noise are not wanted; made larger, they divide no noise.
     values = np.maximum(rest.values, rest.noise * _LIFT)
     columns, rows = across / values, down.T / values
-    log2, left, right = _folded(found, rest, rest.corner - columns @ down)
+    log2, left, right = _folded(factors, rest, rest.corner - columns @ down)
     zeros, one = np.zeros((p, k)), np.eye(p)
     z, w = np.block([[left, columns], [zeros, one]]), np.block([[right, rows], [zeros, one]])
     combined, error = graded_log2(z, np.concatenate([log2, np.log2(values)]), w)
@@ -243,14 +243,16 @@ def _coupling(
     return min(first + on_values**2 + on_pivots**2, 1.0)
 
 
-def _folded(found: Elimination, rest: Remainder, extra: Matrix) -> tuple[NDArray[np.float64], Matrix, Matrix]:
+def _folded(
+    factors: Elimination, rest: Remainder, extra: Matrix
+) -> tuple[NDArray[np.float64], Matrix, Matrix]:
     """Write ``R (B_l diag(d) B_r^T) R^T + extra`` as ``left diag(2**log2) right^T``."""
     k = rest.k
-    exponents = found.exponents[:k] - rest.cut.exponent
-    order = np.argsort(-(exponents + np.log2(np.abs(found.mantissas[:k]))))
-    exponents, mantissas = exponents[order], found.mantissas[:k][order]
-    left = (rest.triangle @ found.left[:k, :k])[:, order]
-    right = (rest.triangle @ found.right[:k, :k])[:, order]
+    exponents = factors.exponents[:k] - rest.cut.exponent
+    order = np.argsort(-(exponents + np.log2(np.abs(factors.mantissas[:k]))))
+    exponents, mantissas = exponents[order], factors.mantissas[:k][order]
+    left = (rest.triangle @ factors.left[:k, :k])[:, order]
+    right = (rest.triangle @ factors.right[:k, :k])[:, order]
     # extra is of the size of S's smallest values: it touches the last pivots only, and those little.
     middle = np.linalg.solve(right, np.linalg.solve(left, extra).T).T
     middle += np.diag(mantissas * 2.0 ** np.minimum(exponents, _CLIP))
