@@ -62,6 +62,7 @@ _MOST_BY_ROOTS = 1100  # taps; isolating all zeros of a longer kernel takes seco
 _LOOSE = 1e-6  # an error above this is worth isolating the zeros for
 _GOOD = 1e-9  # with noise, the first way that is as near is taken
 _POINTS_PER_TAP = 32
+_SHORT_TAIL = 1e-11  # of the cepstrum at the end of a grid: what folds back leaves an error below _GOOD
 _MOST_POINTS = 1 << 20
 _LITTLE_NOISE = (
     1e-1,
@@ -282,7 +283,7 @@ def _on_a_grid(scaled: Scaled, noise: float) -> _Outer | None:
         logs = 0.5 * np.log(values.real**2 + values.imag**2 + noise**2)
         lags = scipy.fft.fft(logs) / points if is_complex else scipy.fft.irfft(logs, points)
         tail = np.abs(lags[3 * points // 8 : points // 2])
-        if float(tail.max()) <= 4.0 * UNIT_ROUNDOFF:
+        if float(tail.max()) <= _SHORT_TAIL:
             lags[0] *= 0.5
             lags[points // 2 :] = 0.0
             lags *= 2.0
