@@ -11,11 +11,13 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=["checkpoints", "errors", "operators", "plots", "reports", "retention", "tmm", "training"],
     submod_attrs={
+        "checkpoints": ["Kernels", "Probe", "probe"],
         "operators": [
             "CausalMatrix",
             "CausalToeplitz",
             "Condition",
             "FredholmIndex",
+            "MatrixSymbol",
             "MultiHeadSymbol",
             "Symbol",
             "Winding",

@@ -139,7 +139,7 @@ LONG = ["w" * 250, "w" * 300, "w" * 15_000, "a." * 5000, ESCAPES, "\udc80"]
 def test_foreign_names_are_shown_escaped_and_short(tmp_path, name):
     prefix = name.encode("utf-8", "replace").decode()
     # in every place that prints a name
-    refusal({name: taps(0, 3)})
+    refusal({name: taps(0, 3), "weight": taps(0, 3)})
     refusal({f"{name}.{KEY}": np.ones((8, 8))})
     refusal({f"{KEY}": taps(0, 1, 8), f"{mixer(0)}.{name}": taps(0, 3)})
     refusal({name + "x": {name: taps(0, 3)}, name + "y": {name: taps(0, 3)}})

@@ -2,5 +2,7 @@
 
 from toeplitz_theory.checkpoints.checkpoint import Checkpoint, Skipped, SourceFile, ToeplitzLayer
 from toeplitz_theory.checkpoints.loading import load
+from toeplitz_theory.checkpoints.named_kernels import Kernels
+from toeplitz_theory.checkpoints.probing import Probe, probe
 
-__all__ = ["Checkpoint", "Skipped", "SourceFile", "ToeplitzLayer", "load"]
+__all__ = ["Checkpoint", "Kernels", "Probe", "Skipped", "SourceFile", "ToeplitzLayer", "load", "probe"]

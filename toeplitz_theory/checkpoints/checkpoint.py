@@ -30,7 +30,7 @@ class ToeplitzLayer:
     head : int or None
         Head number; the tap number when a kernel over channels has several taps; the channel where
         each has a kernel of its own; None when the mixer has a single kernel.
-    kernel : ndarray of float64, shape (n,)
+    kernel : ndarray of float64 or complex128, shape (n,)
         ``kernel[k]`` multiplies the input k steps back. Widened exactly from the stored values and
         read-only. It may hold nan or inf: the checkpoint does.
     dtype : str
@@ -40,7 +40,8 @@ class ToeplitzLayer:
     layout : str
         One of ``"flat"``, ``"heads"``, ``"parallel heads"``, ``"expanded"``, ``"expanded heads"``,
         ``"channel kernel"``, ``"early"``, ``"optimised heads"``; of kernels that are generated from other
-        tensors, ``"state space"`` and ``"implicit filter"``, or ``"generated"`` where they were saved so.
+        tensors, ``"state space"`` and ``"implicit filter"``, or ``"generated"`` where they were saved so;
+        ``"named"`` where the caller said which tensor holds kernels, ``"probed"`` where the module was asked.
     note : str
         What a reader must know about this kernel; empty when there is nothing.
     row_normalised : bool or None
@@ -51,6 +52,8 @@ class ToeplitzLayer:
         or where `load` was not asked for projections.
     w_out : ndarray of float64, shape (d, c), or None
         The columns of the output projection that this head is multiplied by.
+    residual : bool
+        Whether the layer stands in a residual connection, as all do whose layout is known.
 
     Raises
     ------
@@ -77,9 +80,10 @@ class ToeplitzLayer:
     row_normalised: bool | None = False
     w_in: np.ndarray | None = None
     w_out: np.ndarray | None = None
+    residual: bool = True
 
     def __post_init__(self) -> None:
-        kernel = np.array(self.kernel, dtype=np.float64)
+        kernel = np.array(self.kernel, np.complex128 if np.iscomplexobj(self.kernel) else np.float64)
         if kernel.ndim != 1:
             raise InputError(f"{shown(self.key)}: a Toeplitz kernel has one axis, not shape {kernel.shape}.")
         kernel.flags.writeable = False

@@ -32,6 +32,8 @@ DTYPES: dict[str, tuple[int, str]] = {
     "C64": (64, "complex64"),
 }
 
+_COMPLEX = {"complex64": "<c8", "complex128": "<c16"}
+
 _PLAIN = {
     "uint8": "<u1",
     "int8": "<i1",
@@ -61,13 +63,23 @@ def can_widen(dtype: str) -> bool:
     return dtype in _PLAIN or dtype in _FLOAT8 or dtype == "bfloat16"
 
 
+def is_complex(dtype: str) -> bool:
+    """Whether `decode` widens numbers of this type to complex128."""
+    return dtype in _COMPLEX
+
+
+def is_rounded(values: np.ndarray, dtype: str) -> bool:
+    """Whether values stored as `dtype` may be others in float64: integers of 2**53 and more."""
+    return dtype in ("int64", "uint64") and bool(np.any(np.abs(values) >= 2.0**53))
+
+
 def is_scaled(dtype: str) -> bool:
     """Whether numbers of this type are as a rule multiplied by a scale that is kept elsewhere."""
     return dtype in ("bool", "int8", "uint8") or dtype.startswith("float8")
 
 
 def decode(raw: bytes, dtype: str) -> np.ndarray:
-    """Decode little-endian stored values to a flat float64 array.
+    """Decode little-endian stored values to a flat array of float64, or complex128 where they are complex.
 
     Every value is exact, but for 64-bit integers beyond 2**53, which float64 cannot hold.
     """
@@ -79,6 +91,8 @@ def decode(raw: bytes, dtype: str) -> np.ndarray:
             return bits.view(np.float32).astype(np.float64)
         if dtype in _FLOAT8:
             return float8_values(dtype)[np.frombuffer(raw, dtype=np.uint8)]
+        if dtype in _COMPLEX:
+            return np.frombuffer(raw, dtype=_COMPLEX[dtype]).astype(np.complex128)
         values = np.frombuffer(raw, dtype=_PLAIN[dtype])
         return (values != 0).astype(np.float64) if dtype == "bool" else values.astype(np.float64)
 

@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from toeplitz_theory.checkpoints.checkpoint import Skipped, ToeplitzLayer
-from toeplitz_theory.checkpoints.dtypes import is_scaled
+from toeplitz_theory.checkpoints.dtypes import is_rounded, is_scaled
 from toeplitz_theory.checkpoints.generated import Generator, find_generators
 from toeplitz_theory.checkpoints.stores import TensorInfo, TensorStore
 from toeplitz_theory.checkpoints.tensor_names import (
@@ -45,12 +45,6 @@ from toeplitz_theory.checkpoints.tensor_names import (
 )
 from toeplitz_theory.checkpoints.unread import reason_for
 from toeplitz_theory.names import shown
-
-LAYOUTS_UNDERSTOOD = (
-    "mixer_blocks.{i}.token_mixing_layer.weight (also .{j}.weight, .mixer_heads.{h}.weight, "
-    ".mixer_heads.{h}.{j}.weight, .mixer_heads.weight; also under encoderblocks and decoderblocks), "
-    "blocks.{i}.mixer.weight and .weight_raw"
-)
 
 _GENERATED = "generated"
 # What stands beside the kernels of each layout, by its first segment; "early" may turn out "optimised heads".
@@ -337,10 +331,11 @@ def _read_slot(store: TensorStore, slot: Slot, layer: str) -> Iterator[ToeplitzL
     if softplus and is_scaled(info.dtype):
         raise _NoKernel(f"its kernel is a softplus of values stored as {info.dtype}, without their scale")
     for row, stored in enumerate(rows):
-        notes = list(_notes(stored, info.dtype, softplus))
+        notes = ["kernel = softplus(weight_raw)"] if softplus else []
+        notes += notes_on(stored, info.dtype, softplus)
         if layout == "channel kernel":
             notes.insert(0, f"one of k={len(rows)} taps over channels, the last on the diagonal")
-        kernel = _softplus(stored) if softplus else stored
+        kernel = softplus_of(stored) if softplus else stored
         head = row if many else slot.head
         yield ToeplitzLayer(layer, head, kernel, info.dtype, key, layout, "; ".join(notes))
 
@@ -348,7 +343,7 @@ def _read_slot(store: TensorStore, slot: Slot, layer: str) -> Iterator[ToeplitzL
 def _exact_rows(store: TensorStore, key: str) -> np.ndarray:
     """Return the rows of a tensor, whose values float64 must hold exactly."""
     rows = store.values(key).reshape(-1, store.infos[key].shape[-1])
-    if store.infos[key].dtype in ("int64", "uint64") and np.any(np.abs(rows) >= 2.0**53):
+    if is_rounded(rows, store.infos[key].dtype):
         raise _NoKernel("it holds integers of 2**53 and more, which float64 would round")
     return rows
 
@@ -384,7 +379,7 @@ def _with_projections(
     return [replace(layer, w_in=w_in[h], w_out=columns[:, h]) for h, layer in enumerate(layers)]
 
 
-def _softplus(x: np.ndarray) -> np.ndarray:
+def softplus_of(x: np.ndarray) -> np.ndarray:
     """log(1 + exp(x)) without overflow.
 
     torch returns x itself above 20, where the two differ by less than exp(-20) = 2.1e-9.
@@ -393,9 +388,7 @@ def _softplus(x: np.ndarray) -> np.ndarray:
         return np.logaddexp(0.0, x)
 
 
-def _notes(stored: np.ndarray, dtype: str, softplus: bool) -> Iterator[str]:
-    if softplus:
-        yield "kernel = softplus(weight_raw)"
+def notes_on(stored: np.ndarray, dtype: str, softplus: bool) -> Iterator[str]:
     if is_scaled(dtype) or "int" in dtype:
         yield f"stored as {dtype}: values taken as they are, without a scale"
     finite = np.isfinite(stored)

@@ -6,15 +6,14 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from toeplitz_theory.checkpoints.candidates import how_to_name, may_be_kernels_at_hand
 from toeplitz_theory.checkpoints.checkpoint import Checkpoint, Skipped, SourceFile
 from toeplitz_theory.checkpoints.folders import (
     INDEX_SUFFIX,
@@ -25,7 +24,8 @@ from toeplitz_theory.checkpoints.folders import (
     read_index,
     read_json,
 )
-from toeplitz_theory.checkpoints.layouts import LAYOUTS_UNDERSTOOD, find_layers
+from toeplitz_theory.checkpoints.layouts import find_layers
+from toeplitz_theory.checkpoints.named_kernels import Kernels, Naming, named_layers
 from toeplitz_theory.checkpoints.pickles import read_pickle
 from toeplitz_theory.checkpoints.safetensors import SafetensorsFile
 from toeplitz_theory.checkpoints.stores import MemoryStore, TensorInfo, TensorStore
@@ -35,8 +35,12 @@ from toeplitz_theory.errors import InputError
 from toeplitz_theory.names import shown
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike
     from torch import nn
 
+_IN_MEMORY = "a state dict in memory"
+_NAMED_NOTE = "which tensors are kernels, and how they lie, is as the caller said: it was not verified"
 # The key in the metadata of a kernel file under which training says what its kernels are of.
 CONFIG_KEY = "tmm_config"
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
@@ -47,20 +51,37 @@ _REPEAT_NOTE = (
 
 
 def load(
-    source: str | os.PathLike[str] | nn.Module | Mapping[str, Any], *, projections: bool = False
+    source: str | os.PathLike[str] | nn.Module | Mapping[str, Any] | ArrayLike,
+    *,
+    projections: bool = False,
+    kernels: Naming | None = None,
+    probe: str | Sequence[str] | None = None,
+    inputs: Any = None,
 ) -> Checkpoint:
     """Read the Toeplitz kernels of a model, wherever it is.
 
     Parameters
     ----------
-    source : path, nn.Module or mapping
+    source : path, nn.Module, mapping or array
         A ``.safetensors`` file (read without torch, and only the bytes of the Toeplitz tensors); a
         ``.bin``, ``.pt``, ``.pth`` or ``.ckpt`` state dict (read with ``weights_only=True``: no code is
         run); a shard index (``*.index.json``); a folder with one of these, or with ``checkpoint-N``
-        folders, of which the highest complete one is read; a live ``torch.nn.Module``; or a state
-        dict, from tensor names to torch tensors or arrays.
+        folders, of which the highest complete one is read; a live ``torch.nn.Module``; a state
+        dict, from tensor names to torch tensors or arrays; or kernels at hand: an array, a list of arrays,
+        or a mapping whose names are not those of a model's parameters.
     projections : bool
         Whether to keep the projections of heads too, 2 d^2 numbers a layer, for `Checkpoint.multihead`.
+    kernels : str, path, Kernels, sequence, mapping or callable, optional
+        Which tensors are kernels, in a model of any kind; then these are read and no layout is looked for.
+        A name or pattern (``*`` and ``?`` match dots too), with options after a colon such as
+        ``"blocks.*.filter:axis=0,reversed"``; a list of these; a mapping from names or patterns to `Kernels`
+        or to mappings of their options; a ``.toml`` file that holds such a mapping; one `Kernels` for all
+        tensors; or a function of a tensor's name and its values (float64), that returns kernels, how they
+        are held as `Kernels`, or None.
+    probe : str or sequence of str, optional
+        Modules of a live model, by name or pattern, to ask for their impulse responses where they stand.
+    inputs : tensor, tuple or dict, optional
+        What to call the model with for that; random ids where its configuration says what ids there are.
 
     Returns
     -------
@@ -92,8 +113,8 @@ def load(
     names. Kernels with nan or inf, of integers, or all zero are layers with a note, not errors. A kernel
     beside tensors that change what its layer does (gates, adapters, scales) is skipped with the reason.
 
-    Kernels at hand, from a model of any other kind, go in as ``{"blocks.0.mixer.filter.kernels": kernels}``
-    of shape (channels, n), where ``kernels[c, k]`` of channel c multiplies the input k steps back.
+    Of what the caller names, time runs along the longest axis unless `Kernels` says otherwise, and where two
+    are as long it must; the note of each layer says how it was read, and that it was the caller who said so.
 
     Examples
     --------
@@ -104,24 +125,65 @@ def load(
     >>> layer.layer, layer.layout, layer.kernel.tolist()
     ('mixer_blocks.0', 'flat', [1.0, -0.5, 0.25])
     """
+    if probe is not None:
+        if kernels is not None:
+            raise InputError("kernels= names tensors and probe= asks modules: give one of them")
+        from toeplitz_theory.checkpoints.probed_layers import probed_layers
+
+        return probed_layers(source, probe, inputs)
+    ask = _Ask(projections, kernels)
     if isinstance(source, Mapping):
-        return _from_memory(source, "a state dict in memory", {}, projections)
+        return _from_memory(source, _IN_MEMORY, {}, ask)
     if callable(getattr(source, "state_dict", None)):
-        tensors = source.state_dict()  # type: ignore[union-attr]
-        return _from_memory(tensors, shown(type(source).__name__), _live_config(source), projections)
+        module: Any = source
+        live = replace(ask, convolutions=_convolutions(module))
+        return _from_memory(module.state_dict(), shown(type(module).__name__), _live_config(module), live)
     if isinstance(source, (str, bytes, os.PathLike)):
         path = os.fspath(source)
-        return _from_path(os.fsdecode(path), projections)
+        return _from_path(os.fsdecode(path), ask)
+    arrays = _arrays_at_hand(source)
+    if arrays:
+        return _from_memory(arrays, "arrays in memory", {}, replace(ask, kernels=kernels or Kernels()))
     raise InputError(
-        f"cannot read a model from {type(source).__name__}: give a path, a torch module or a state dict."
+        f"cannot read a model from {type(source).__name__}: give a path, a torch module, a state dict, or "
+        "kernels as arrays."
     )
 
 
-def _from_memory(
-    tensors: Mapping[str, Any], source: str, config: dict[str, Any], projections: bool
-) -> Checkpoint:
+@dataclass(frozen=True)
+class _Ask:
+    """What is to be read of a model."""
+
+    projections: bool
+    kernels: Naming | None
+    convolutions: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _arrays_at_hand(source: Any) -> dict[str, Any]:
+    """An array of kernels, or a list of such arrays, by name; empty where it is neither."""
+    if hasattr(source, "shape"):
+        return {"kernels": source}
+    if not isinstance(source, (list, tuple)) or isinstance(source, str):
+        return {}
+    if any(isinstance(entry, (list, tuple)) or len(getattr(entry, "shape", ())) for entry in source):
+        return {f"kernels.{k}": entry for k, entry in enumerate(source)}
+    return {"kernels": source} if source else {}
+
+
+def _convolutions(module: Any) -> dict[str, Any]:
+    """The ``Conv1d`` modules of a live model by the names of their weights, without importing torch."""
+    return {
+        f"{name}.weight" if name else "weight": part
+        for name, part in (module.named_modules() if hasattr(module, "named_modules") else ())
+        if any(
+            f"{cls.__module__}.{cls.__name__}" == "torch.nn.modules.conv.Conv1d" for cls in type(part).__mro__
+        )
+    }
+
+
+def _from_memory(tensors: Mapping[str, Any], source: str, config: dict[str, Any], ask: _Ask) -> Checkpoint:
     unwrapped = unwrap(tensors, source, _may_be_tensor)
-    model = _Model(MemoryStore(unwrapped.tensors, source), source, config, projections)
+    model = _Model(MemoryStore(unwrapped.tensors, source), source, config, ask)
     model.skipped += unwrapped.skipped
     model.notes += unwrapped.notes
     return model.checkpoint()
@@ -138,13 +200,13 @@ def _live_config(module: Any) -> dict[str, Any]:
     return config if isinstance(config, dict) else {}
 
 
-def _from_path(source: str, projections: bool) -> Checkpoint:
+def _from_path(source: str, ask: _Ask) -> Checkpoint:
     name = shown(source)
     try:
         if not stat.S_ISDIR(os.stat(source).st_mode):
-            return _from_files((Path(source),), source, projections)
+            return _from_files((Path(source),), source, ask)
         chosen = choose(Path(source))
-        return _from_files(chosen.paths, source, projections, chosen.skipped, chosen.notes)
+        return _from_files(chosen.paths, source, ask, chosen.skipped, chosen.notes)
     except FileNotFoundError as wrong:
         raise InputError(
             f"{shown(wrong.filename or source)}: no such file or folder; check the path."
@@ -161,7 +223,7 @@ def _from_path(source: str, projections: bool) -> Checkpoint:
 def _from_files(
     paths: tuple[Path, ...],
     source: str,
-    projections: bool,
+    ask: _Ask,
     skipped: tuple[Skipped, ...] = (),
     notes: tuple[str, ...] = (),
 ) -> Checkpoint:
@@ -205,7 +267,7 @@ def _from_files(
         config, broken = _config_of(store, paths[0].parent)
         if len(shards) > 1 or index is not None:
             store = _ShardedStore(owner)
-        model = _Model(store, source, config, projections, used_files)
+        model = _Model(store, source, config, ask, used_files)
         model.skipped += [*skipped, *more_skipped, *broken]
         model.notes += [*notes, *filter(None, dict.fromkeys(more_notes))]
         return model.checkpoint()
@@ -275,18 +337,24 @@ class _Model:
     store: TensorStore
     source: str
     config: dict[str, Any]
-    projections: bool
+    ask: _Ask
     files_of: Callable[[Iterable[str]], tuple[SourceFile, ...]] | None = None
     skipped: list[Skipped] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def checkpoint(self) -> Checkpoint:
         """Read the layers."""
-        layers, left_out, ignored = find_layers(self.store, self.config, self.projections)
+        naming = self.ask.kernels
+        if naming is None:
+            layers, left_out, ignored = find_layers(self.store, self.config, self.ask.projections)
+            if not layers and self._is_at_hand(left_out):
+                naming = Kernels()
+        if naming is not None:
+            layers, left_out, ignored = named_layers(self.store, naming, self.ask.convolutions)
         ours = str(self.config.get("model_type", "")).startswith("tmm")
         # A model of this package with mixers of another kind has a report too: what was skipped, and why.
-        if not layers and not (left_out and ours):
-            raise InputError(f"{shown(self.source)}: {_why_none(self.store, left_out)}")
+        if not layers and not (left_out and ours and naming is None):
+            raise InputError(f"{shown(self.source)}: {self._why_none(left_out, naming)}")
         return Checkpoint(
             source=self.source,
             files=self.files_of([layer.key for layer in layers]) if self.files_of else (),
@@ -294,18 +362,21 @@ class _Model:
             skipped=(*left_out, *self.skipped),
             config=self.config,
             ignored=ignored,
-            notes=(*self.notes, *(() if ours else (_REPEAT_NOTE,))),
+            notes=(*self.notes, *(() if ours else (_REPEAT_NOTE if naming is None else _NAMED_NOTE,))),
         )
 
+    def _is_at_hand(self, left_out: list[Skipped]) -> bool:
+        """Whether the tensors are kernels that someone has at hand, and not a model."""
+        at_hand = self.source == _IN_MEMORY and not left_out and not recognised(self.store.infos)
+        return at_hand and may_be_kernels_at_hand(self.store)
 
-def _why_none(store: TensorStore, left_out: list[Skipped]) -> str:
-    keys = list(store.infos)
-    seen = ", ".join(f"'{shown(key, 60)}'" for key in keys[:4]) + (", ..." if len(keys) > 4 else "")
-    none = f"no Toeplitz layer among its {len(keys)} tensors ({seen or 'none'})"
-    if left_out:
-        return f"{none}; {shown(left_out[0].name)}: {left_out[0].reason}."
-    known = recognised(keys)
-    return f"{known}; {none}." if known else f"{none}; layouts understood: {LAYOUTS_UNDERSTOOD}."
+    def _why_none(self, left_out: list[Skipped], naming: Naming | None) -> str:
+        keys = list(self.store.infos)
+        none = f"no Toeplitz layer among its {len(keys)} tensors"
+        why = "; ".join(f"{shown(skip.name)}: {skip.reason}" for skip in left_out[:3])
+        known = "" if left_out or naming is not None else recognised(keys)
+        candidates = how_to_name(self.store, self.source if self.files_of else None)
+        return "; ".join(filter(None, [known, none, why, candidates])) + "."
 
 
 def _config_of(store: TensorStore, folder: Path) -> tuple[dict[str, Any], list[Skipped]]:

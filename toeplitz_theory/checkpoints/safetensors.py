@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 
-from toeplitz_theory.checkpoints.dtypes import DTYPES, can_widen, decode
+from toeplitz_theory.checkpoints.dtypes import DTYPES, can_widen, decode, is_complex
 from toeplitz_theory.checkpoints.stores import TensorInfo
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.names import shown
@@ -161,7 +161,7 @@ def _entry(name: str, fields: Any, data_start: int, data_bytes: int) -> _Entry:
             name, f"has a shape and a dtype that do not fill the {claimed} bytes it claims"
         )
     unreadable = "" if can_widen(dtype_name) else f"dtype {dtype_name} is not read"
-    info = TensorInfo(tuple(shape), dtype_name, unreadable)
+    info = TensorInfo(tuple(shape), dtype_name, unreadable, is_complex(dtype_name))
     return _Entry(info, data_start + offsets[0], data_start + offsets[1])
 
 

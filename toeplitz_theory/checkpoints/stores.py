@@ -8,18 +8,27 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from toeplitz_theory.checkpoints.dtypes import can_widen
+from toeplitz_theory.checkpoints.dtypes import can_widen, is_complex
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.names import shown
 
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """Shape and dtype of a tensor, and why its values cannot be had (empty when they can)."""
+    """Shape and dtype of a tensor, and why its values cannot be had (empty when they can).
+
+    Complex numbers are `unreadable` to the layouts, which hold real kernels, but can be had (`complex`).
+    """
 
     shape: tuple[int, ...]
     dtype: str
     unreadable: str = ""
+    complex: bool = False
+
+    @property
+    def why_no_values(self) -> str:
+        """Why there are no values, real or complex; or nothing."""
+        return "" if self.complex else self.unreadable
 
 
 class TensorStore(Protocol):
@@ -30,7 +39,7 @@ class TensorStore(Protocol):
         """Shape and dtype by tensor name."""
 
     def values(self, name: str) -> np.ndarray:
-        """Return one tensor as float64, in its own shape."""
+        """Return one tensor as float64, in its own shape; as complex128 where it is complex."""
 
 
 class MemoryStore:
@@ -51,8 +60,9 @@ class MemoryStore:
         tensor = self._tensors[name]
         with np.errstate(invalid="ignore"):
             if is_torch(tensor):
-                return _torch_to_float64(tensor)
-            return np.asarray(tensor).astype(np.float64)
+                return _widened(tensor)
+            array = np.asarray(tensor)
+            return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
 
 
 def is_torch(value: Any) -> bool:
@@ -75,7 +85,7 @@ def _describe(tensor: Any, max_bytes: int | None) -> TensorInfo:
         return TensorInfo((), kind, f"not a tensor but a {kind} ({shown(wrong, 60)})")
     dtype = array.dtype.name
     if isinstance(tensor, (str, bytes)) or not (can_widen(dtype) or dtype.startswith("float8")):
-        return TensorInfo(array.shape, dtype, f"dtype {dtype} holds no real numbers")
+        return TensorInfo(array.shape, dtype, f"dtype {dtype} holds no real numbers", is_complex(dtype))
     return TensorInfo(array.shape, dtype)
 
 
@@ -111,14 +121,14 @@ def _describe_torch(tensor: Any, max_bytes: int | None) -> TensorInfo:
     reason = ""
     if not can_widen(dtype):
         reason = f"dtype {dtype} is not read"
-    elif max_bytes is not None and tensor.numel() * tensor.element_size() > max_bytes:
+    if max_bytes is not None and tensor.numel() * tensor.element_size() > max_bytes:
         # strides of zero let a few stored bytes claim any number of elements
-        reason = f"shape {shape} claims more bytes than the file holds"
-    return TensorInfo(shape, dtype, reason)
+        return TensorInfo(shape, dtype, f"shape {shape} claims more bytes than the file holds")
+    return TensorInfo(shape, dtype, reason, is_complex(dtype))
 
 
-def _torch_to_float64(tensor: Any) -> np.ndarray:
-    tensor = tensor.detach().cpu().resolve_neg()
+def _widened(tensor: Any) -> np.ndarray:
+    tensor = tensor.detach().cpu().resolve_neg().resolve_conj()
     if tensor.is_floating_point() and tensor.element_size() < 4:
         tensor = tensor.float()
-    return tensor.numpy().astype(np.float64)
+    return tensor.numpy().astype(np.complex128 if tensor.is_complex() else np.float64)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from toeplitz_theory.names import shown
 
 _AT_HAND = (
-    "compute its kernels with its own code and give them as "
-    "{'blocks.0.mixer.filter.kernels': kernels}, kernels[c, k] of channel c at lag k"
+    "compute its kernels with its own code and give these arrays to tt.inspect, kernels[c, k] of channel c "
+    "at lag k, or ask its layers themselves: tt.inspect(model, probe='PATTERN')"
 )
 # A model says what it is in its first names.
 _MOST_NAMES = 10_000
@@ -113,8 +113,8 @@ _CONVOLUTIONS = (
     Kind(
         "LongConv, kernels as they are",
         (r"kernel\.kernel|conv\.filter|long_conv\w*(\..*)?",),
-        "give its kernels, one axis of which is time, as {'blocks.0.mixer.filter.kernels': kernels} of shape "
-        "(channels, n), kernels[c, k] at lag k",
+        "say so: tt.inspect(model, kernels='PATTERN'); time runs along the longest axis unless you "
+        "add :axis=0",
     ),
 )
 

@@ -32,6 +32,14 @@ def inspect(
         Path,
         typer.Argument(help="A .safetensors, .bin or .pt file, or a folder holding one.", show_default=False),
     ],
+    kernels: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Tensors that are kernels: PATTERN, also with :axis=0,reversed,transform=softplus,heads=0-3 "
+            "after it; or a .toml file of these. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the report with its evidence here.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a self-contained page here.")] = None,
     figures: Annotated[Path | None, typer.Option(help="Draw PNG and PDF figures into this folder.")] = None,
@@ -58,7 +66,7 @@ def inspect(
     choice = Choice(every, tuple(layers or ()), tuple(filter(None, columns.split(","))), sort, form)
     outputs = [Output("--json", json, ".json"), Output("--html", html, ".html"), *drawings(figures, KINDS)]
     check_outputs(outputs, [path], overwrite)
-    report = reports.inspect(path, progress=True, tol=tol, nullity_rtol=nullity_rtol)
+    report = reports.inspect(path, kernels=kernels or None, progress=True, tol=tol, nullity_rtol=nullity_rtol)
     with one_thread():
         if json is not None:
             report.save(json)

@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "factors.outer": ["EnergyDelay", "OuterFactor"],
         "layers.channels": ["ChannelSymbol"],
         "layers.normalised": ["RowNormalised"],
+        "layers.matrix_symbol": ["MatrixSymbol"],
         "layers.multihead": ["MatrixIndex", "MultiHeadSymbol"],
         "matrix.condition": ["Condition"],
         "matrix.information": ["InformationCurve", "InformationRate", "StorageBits"],

@@ -21,7 +21,7 @@ from toeplitz_theory.operators import (
     RowNormalised,
     Symbol,
 )
-from toeplitz_theory.reports.rows import Row
+from toeplitz_theory.reports.rows import Row, first_tap
 from toeplitz_theory.reports.sentences import degrees, number
 
 Result = TypeVar("Result")
@@ -79,7 +79,7 @@ def analyse(layer: ToeplitzLayer, tol: float, nullity_rtol: float) -> Row:
         key=layer.key,
         layout=layer.layout,
         kernel=kernel,
-        w0=kernel[0].item() if kernel.size else None,
+        w0=first_tap(kernel),
         row_normalised=layer.row_normalised,
         note="; ".join(note for note in notes if note),
         **results,
@@ -159,6 +159,9 @@ def _delay_with_residual(layer: ToeplitzLayer, index: FredholmIndex | None) -> D
 
 def _with_residual(layer: ToeplitzLayer, tol: float, notes: list[str]) -> FredholmIndex | None:
     """Index of the layer with its residual connection; where either may be meant, only if both agree."""
+    if not layer.residual:
+        notes.append("no index with residual: the layer stands in no residual connection")
+        return None
     if layer.scale_unknown:
         notes.append(f"no index with residual: {layer.scale_unknown}")
         return None

@@ -21,13 +21,16 @@ import numpy as np
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators import Delay, Nullity
 from toeplitz_theory.reports.provenance import Provenance
-from toeplitz_theory.reports.rows import Row
+from toeplitz_theory.reports.rows import Row, first_tap
 
 FORMAT = "toeplitz-theory report"
 FORMAT_VERSION = 2  # raise when a field of Row, of Provenance or of the operators' results changes
 
 # Results that are whole numbers with attributes, and what they call the number.
 _COUNTS: dict[type, str] = {Nullity: "count", Delay: "tokens"}
+
+# Types of stored kernels, each with that it is read as.
+_ARRAYS = {"float32": "f8", "float64": "f8", "complex64": "c16", "complex128": "c16"}
 
 Contents = tuple[tuple[Row, ...], tuple[tuple[str, str], ...], tuple[str, ...], Provenance]
 
@@ -113,8 +116,9 @@ def _plain(value: Any) -> Any:
 
 def _plain_array(values: np.ndarray) -> dict[str, str]:
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        same = np.array_equal(values.astype("<f4").astype("<f8"), values, equal_nan=True)
-    dtype = np.dtype("<f4" if same else "<f8")
+        narrow, wide = ("<c8", "<c16") if np.iscomplexobj(values) else ("<f4", "<f8")
+        same = np.array_equal(values.astype(narrow).astype(wide), values, equal_nan=True)
+    dtype = np.dtype(narrow if same else wide)
     data = base64.b64encode(values.astype(dtype).tobytes()).decode("ascii")
     return {"dtype": dtype.name, "base64": data}
 
@@ -173,13 +177,14 @@ def _read_float(value: Any, place: str) -> float:
 
 
 def _read_array(value: Any, place: str) -> np.ndarray:
-    if not isinstance(value, dict) or value.get("dtype") not in ("float32", "float64"):
-        _refuse(place, "a kernel: base64 of float32 or float64")
+    if not isinstance(value, dict) or value.get("dtype") not in list(_ARRAYS):
+        _refuse(place, f"a kernel: base64 of {' or '.join(_ARRAYS)}")
     try:
         data = base64.b64decode(value["base64"], validate=True)
-        kernel = np.frombuffer(data, np.dtype(value["dtype"]).newbyteorder("<")).astype(np.float64)
+        kernel = np.frombuffer(data, np.dtype(value["dtype"]).newbyteorder("<"))
+        kernel = kernel.astype(_ARRAYS[value["dtype"]])
     except (KeyError, TypeError, ValueError):
-        _refuse(place, "a kernel: base64 of float32 or float64")
+        _refuse(place, f"a kernel: base64 of {' or '.join(_ARRAYS)}")
     kernel.flags.writeable = False
     return kernel
 
@@ -188,8 +193,7 @@ def _check(row: Row, place: str) -> None:
     """What the types do not say and drawing relies on."""
     if row.n != row.kernel.size:
         _refuse(f"{place}.n", f"the length {row.kernel.size} of the kernel")
-    first = row.kernel[0].item() if row.n else None
-    if repr(row.w0) != repr(first):  # as text, so that nan is nan
+    if repr(row.w0) != repr(first_tap(row.kernel)):  # as text, so that nan is nan
         _refuse(f"{place}.w0", "the first tap of the kernel")
     if row.analysed and not (np.isfinite(row.kernel).all() and row.kernel.any()):
         _refuse(f"{place}.kernel", "finite and not all 0, though there are numbers of it")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,7 @@ from toeplitz_theory.threads import one_thread
 if TYPE_CHECKING:
     import pandas as pd
 
+    from toeplitz_theory.checkpoints.named_kernels import Naming
     from toeplitz_theory.plots import Drawing
 
 KINDS = ("symbols", "zeros", "kernels", "by_layer", "recovery")
@@ -263,6 +264,9 @@ def save_report_figures(report: Report, folder: str | os.PathLike[str]) -> list[
 def inspect(
     source: str | os.PathLike[str] | Mapping[str, Any] | Any,
     *,
+    kernels: Naming | None = None,
+    probe: str | Sequence[str] | None = None,
+    inputs: Any = None,
     progress: bool = False,
     tol: float = 0.0,
     nullity_rtol: float = 1e-6,
@@ -271,8 +275,19 @@ def inspect(
 
     Parameters
     ----------
-    source : path-like, torch module or mapping
-        A ``.safetensors``, ``.bin`` or ``.pt`` file, a folder holding one, a live module, or a state dict.
+    source : path-like, torch module, mapping, array or list of arrays
+        A ``.safetensors``, ``.bin`` or ``.pt`` file, a folder holding one, a live module, a state dict, or
+        kernels at hand: an array, a list of arrays, or a mapping of any names.
+    kernels : str, path, Kernels, sequence, mapping or callable, optional
+        Which tensors are kernels, in a model of any kind: a name or pattern such as ``"blocks.*.filter"``,
+        also with options after a colon (``":axis=0,reversed"``), a mapping from these to
+        :class:`toeplitz_theory.Kernels`, a ``.toml`` file, or a function of name and array; more in
+        ``checkpoints.load``. Then nothing else is read.
+    probe : str or sequence of str, optional
+        Modules of a live model, by name or pattern such as ``"blocks.*.mixer"``: each is asked for its
+        impulse responses where it stands. What is no causal convolution is in ``skipped``, with residuals.
+    inputs : tensor, tuple or dict, optional
+        What to call the model with for that; random ids where its configuration says what ids there are.
     progress : bool
         Show a progress bar with an estimate on stderr, once the work has taken a second.
     tol : float
@@ -298,6 +313,8 @@ def inspect(
     >>> report = inspect({key: np.array(kernel) for key, kernel in kernels.items()})
     >>> [row.index.value for row in report.rows]
     [0, -1]
+    >>> inspect(np.array([1.0, 2.0])).rows[0].index.value
+    -1
     """
     for name, value in (("tol", tol), ("nullity_rtol", nullity_rtol)):
         if not (isinstance(value, (int, float)) and math.isfinite(value) and value >= 0):
@@ -306,7 +323,7 @@ def inspect(
         raise InputError(
             f"nullity_rtol = {nullity_rtol!r}: every singular value is as small; give one below 1"
         )
-    checkpoint = load(source)
+    checkpoint = load(source, kernels=kernels, probe=probe, inputs=inputs)
     with one_thread():
         layers = watched(checkpoint.layers, progress, "kernels")
         rows = tuple(analyse(layer, tol, nullity_rtol) for layer in layers)

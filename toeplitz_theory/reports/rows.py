@@ -47,7 +47,7 @@ class Row:
     dtype, key, layout : str
         Stored type, tensor name and layout in the checkpoint.
     w0 : float or None
-        First tap.
+        First tap; its modulus where taps are complex.
     index, index_residual : FredholmIndex or None
         Of T(a) and of I + T(a); the second of I + D T(a) where ``row_normalised``. Their ``value`` is None
         where it could not be proved. Here and below None where it could not be computed: the note says why.
@@ -158,6 +158,13 @@ class Row:
             "dtype": printable(self.dtype),
             "note": printable(self.note),
         }
+
+
+def first_tap(kernel: np.ndarray) -> float | None:
+    """The first tap of a kernel, its modulus where taps are complex; None where there is none."""
+    if not kernel.size:
+        return None
+    return float(abs(kernel[0])) if np.iscomplexobj(kernel) else float(kernel[0])
 
 
 # What every column of a report means: the one place that says it.
@@ -330,8 +337,8 @@ COLUMNS: tuple[Column, ...] = (
         "w0",
         "w[0]",
         "as kernel",
-        "First tap, the single eigenvalue of the n x n matrix, which is invertible if and only if this is "
-        "not 0, however badly conditioned.",
+        "First tap (its modulus where complex), the single eigenvalue of the n x n matrix, which is "
+        "invertible if and only if this is not 0, however badly conditioned.",
         "given",
         "Float64",
     ),
