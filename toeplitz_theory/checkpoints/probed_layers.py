@@ -18,7 +18,7 @@ from toeplitz_theory.names import shown
 
 _MOST_TOKENS = 512  # fed where nobody gave inputs
 _ROWS = 4
-_ADVICE = "tt.causal_matrix gives the matrix it is at given inputs"
+_ADVICE = "at given inputs it is a matrix, which tt.CausalMatrix takes"
 _NOTE = (
     "the layers that the caller chose were asked for their impulse responses: the numbers are those of what "
     "they answered, with the rounding of their type"
