@@ -225,3 +225,23 @@ def test_names_do_not_reach_the_terminal_raw(tmp_path, capsys):
 def test_a_character_cut_in_half_is_replaced(place):
     (place / "half.jsonl").write_text('{"text": "a \\ud800 b"}\n')
     assert texts(corpus=str(place / "half.jsonl")) == ["a ? b"]
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.md.gz"])
+def test_a_byte_order_mark_is_no_text(tmp_path, name):
+    text = '{"text": "first"}\n' if "jsonl" in name else "first"
+    content = b"\xef\xbb\xbf" + text.encode()
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    assert texts(corpus=str(tmp_path / name)) == ["first"]
+
+
+def test_endings_are_known_in_capitals_too(tmp_path):
+    (tmp_path / "a.TXT.GZ").write_bytes(gzip.compress(b"packed"))
+    assert texts(corpus=str(tmp_path / "a.TXT.GZ")) == texts(corpus=str(tmp_path)) == ["packed"]
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.CSV", "a.tsv.gz", "a.arrow", "a.jsonl.lz4", "a.zip", "a.pdf"])
+def test_what_is_neither_text_nor_rows_is_not_read_as_text(tmp_path, name):
+    (tmp_path / name).write_text('[{"text": "a"}]')
+    with pytest.raises(InputError, match="file is not read; make it plain text, .jsonl or .parquet"):
+        texts(corpus=str(tmp_path / name))

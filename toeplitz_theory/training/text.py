@@ -27,6 +27,11 @@ from toeplitz_theory.training.recipe import HUB, STDLIB_DOCS, DataSection
 _COMPRESSED = {".gz", ".bz2", ".xz", ".zst"}
 _LINES = {".jsonl", ".ndjson"}
 _TEXT = {".txt", ".text", ".md", ".rst"}
+# Named alone, any other file is taken for text, but not these: their marks would be learned with the words.
+_NOT_TEXT = {
+    *(".json", ".csv", ".tsv", ".xml", ".arrow", ".feather", ".orc", ".pq", ".avro", ".h5", ".pkl", ".npy"),
+    *(".zip", ".tar", ".tgz", ".lz4", ".br", ".z", ".7z", ".rar", ".pdf", ".doc", ".docx", ".epub", ".ipynb"),
+}
 _PIECE = 1 << 20  # characters of a text file read at a time
 
 
@@ -102,6 +107,8 @@ def _local_documents(path: Path, sample_by: str, column: str) -> Documents:
     if not path.is_dir() and not path.is_file():
         raise _refusal(path, "is no file to be read more than once (a pipe or device); copy it into a file")
     files = _files_of(path) if path.is_dir() else [(path.name, path)]
+    if _kind(path) in _NOT_TEXT and not path.is_dir():
+        raise _refusal(path, f"a {_kind(path)} file is not read; make it plain text, .jsonl or .parquet")
     try:
         hashes = [(name, file_hash(file)) for name, file in files]
     except OSError as error:
@@ -136,7 +143,7 @@ def _files_of(folder: Path) -> list[tuple[str, Path]]:
 
 
 def _kind(path: Path) -> str:
-    name = path.with_suffix("") if path.suffix in _COMPRESSED else path
+    name = path.with_suffix("") if path.suffix.lower() in _COMPRESSED else path
     return name.suffix.lower()
 
 
@@ -147,7 +154,7 @@ def _read_file(path: Path, sample_by: str, column: str) -> Iterator[str]:
             if kind == ".parquet":
                 yield from _parquet(path, binary, column)
                 return
-            file = io.TextIOWrapper(binary, encoding="utf-8")
+            file = io.TextIOWrapper(binary, encoding="utf-8-sig")  # whose mark at the start is no text
             if kind in _LINES:
                 yield from _json_lines(path, file, column)
             elif sample_by == "document":
@@ -163,13 +170,14 @@ def _read_file(path: Path, sample_by: str, column: str) -> Iterator[str]:
 
 def _unpacked(path: Path) -> IO[bytes]:
     """Open a file by its own name, whatever characters that has, and unpack it on the way."""
-    if path.suffix == ".zst":
+    suffix = path.suffix.lower()
+    if suffix == ".zst":
         import pyarrow
 
         # Unlike the zstandard package's reader, it reads all frames, and refuses one that is cut short.
         return io.BufferedReader(pyarrow.CompressedInputStream(pyarrow.OSFile(str(path)), "zstd"))
     opened: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-    return opened.get(path.suffix, open)(path, "rb")
+    return opened.get(suffix, open)(path, "rb")
 
 
 def _paragraphs(file) -> Iterator[str]:
@@ -212,7 +220,7 @@ def _parquet(path: Path, binary: IO[bytes], column: str) -> Iterator[str]:
     from pyarrow import parquet
 
     # What is unpacked on the way cannot be read from its end, where parquet keeps its table of contents.
-    table = parquet.ParquetFile(io.BytesIO(binary.read()) if path.suffix in _COMPRESSED else binary)
+    table = parquet.ParquetFile(io.BytesIO(binary.read()) if path.suffix.lower() in _COMPRESSED else binary)
     _refuse_without_column(path, column, table.schema_arrow.names)
     batches = table.iter_batches(1024, columns=[column])
     for number, value in enumerate((row for batch in batches for row in batch.column(column).to_pylist()), 1):
