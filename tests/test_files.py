@@ -1,6 +1,7 @@
 """Files written whole or not at all; pipes and devices are written to, not replaced."""
 
 import errno
+import json
 import os
 import stat
 import threading
@@ -8,7 +9,7 @@ import threading
 import pytest
 
 from toeplitz_theory.errors import InputError, RunError
-from toeplitz_theory.files import remove_unfinished, write_text, written_whole
+from toeplitz_theory.files import remove_unfinished, write_json, write_text, written_whole
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -79,3 +80,11 @@ def test_an_open_file_goes_on_where_it_stands(tmp_path):
         write_text(f"/dev/fd/{file.fileno()}", "between")
         file.write(b" after")
     assert (tmp_path / "out").read_bytes() == b"before between after"
+
+
+def test_json_hides_nothing_from_a_terminal_and_loses_nothing(tmp_path):
+    value = {"\u202eevil\x9b\u200b\x7f": ["caf\u00e9 \u2028", "\udc80", "\x1b[31m", "\n"]}
+    write_json(tmp_path / "a.json", value)
+    text = (tmp_path / "a.json").read_text()
+    assert json.loads(text) == value and "caf\u00e9" in text
+    assert all(character.isprintable() or character == "\n" for character in text)

@@ -121,3 +121,17 @@ def test_a_file_that_cannot_be_read_is_nobody_s_to_replace(tmp_path, monkeypatch
     monkeypatch.setattr(Path, "open", lambda *_: (_ for _ in ()).throw(PermissionError(13, "denied")))
     with pytest.raises(InputError, match=r"no \.json file that this program wrote"):
         check_outputs([Output("--json", tmp_path / "r.json", ".json")], [], overwrite=False)
+
+
+def test_the_model_compared_with_is_an_input_too(model, tmp_path, capsys):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "notes.json").write_text("mine")
+    arguments = ["retention", model, "--against", other, "--json", other / "notes.json", "--overwrite"]
+    refused(arguments, tmp_path, capsys, "is read by this command")
+
+
+def test_no_output_is_a_folder_of_another(model, tmp_path, capsys):
+    place = tmp_path / "place.json"
+    refused(["inspect", model, "--json", place, "--figures", place], tmp_path, capsys, "as a folder")
+    refused(["inspect", model, "--json", place / "a.json", "--html", place], tmp_path, capsys, "as a folder")

@@ -145,8 +145,35 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Write strict, indented JSON to ``path``, whole or not at all; NaN and infinities are refused."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write `json_text` to ``path``, whole or not at all."""
+    write_text(path, json_text(value))
+
+
+def json_text(value: Any, indent: int = 2) -> str:
+    r"""Return strict, indented JSON; NaN and infinities are refused.
+
+    Parameters
+    ----------
+    value : object
+        What `json.dumps` takes.
+    indent : int
+        Spaces a level.
+
+    Returns
+    -------
+    str
+        Readable as it stands, but what a terminal would obey, such as marks of direction, is escaped.
+
+    Examples
+    --------
+    >>> json_text("caf\u00e9 \u202e")
+    '"caf\u00e9 \\u202e"\n'
+    """
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    for character in set(text) - {"\n"}:
+        if not character.isprintable():
+            text = text.replace(character, json.dumps(character)[1:-1])
+    return text + "\n"
 
 
 def cache_folder() -> Path:

@@ -7,7 +7,7 @@ import torch
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators import Symbol
 from toeplitz_theory.tmm import TMMConfig, TMMForCausalLM
-from toeplitz_theory.training import make_invertible
+from toeplitz_theory.training import make_invertible, measure_surgery
 from toeplitz_theory.training.model_kernels import named_kernels
 
 
@@ -110,3 +110,14 @@ def test_bad_models_are_left_alone():
     with pytest.raises(InputError, match="zero or not finite"):
         make_invertible(model)
     assert torch.equal(weights[0], first)
+
+
+def test_a_place_that_takes_no_folder_is_refused_before_the_work(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for place, said in (
+        ("file", "exists"),
+        ("file/new", "takes no folder"),
+        ("file/new/er", "takes no folder"),
+    ):
+        with pytest.raises(InputError, match=said):
+            measure_surgery(tmp_path / "nonesuch", save=tmp_path / place)

@@ -56,6 +56,7 @@ def check_outputs(outputs: Iterable[Output], inputs: Iterable[Path], overwrite: 
         One line about the first of them that cannot be.
     """
     claimed: dict[str, str] = {}
+    folders: dict[str, str] = {}
     for option, path, kind in outputs:
         if path is None or is_stream(path):
             continue
@@ -65,6 +66,11 @@ def check_outputs(outputs: Iterable[Output], inputs: Iterable[Path], overwrite: 
         if spelling in claimed:
             raise InputError(f"{where}: {claimed[spelling]} is the same file; give each its own")
         claimed[spelling] = f"{option} {printable(path)}"
+        above = {_spelling(parent): claimed[spelling] for parent in target.parents}
+        file = next((claimed[one] for one in above if one in claimed), folders.get(spelling))
+        if file is not None:
+            raise InputError(f"{where}: {file} has the same name, one of them as a folder; change one")
+        folders |= above
         if target.name.lower() in _MODEL_FILES or target.name.lower().endswith(_MODEL_ENDINGS):
             raise InputError(f"{where}: that is the name of a model's file; choose another, as report{kind}")
         if target.exists() and not _is_ours(target, kind):

@@ -42,7 +42,8 @@ def retention(
     from toeplitz_theory.retention.asking import ask, comparison, opened
 
     outputs = [Output("--json", json, ".json"), *drawings(figures, ("capacity", "recall", "recovery"))]
-    check_outputs(outputs, [model], overwrite)
+    others = [Path(against)] if against not in ("untrained", "nothing") else []
+    check_outputs(outputs, [model, *others], overwrite)
 
     def say(line: str) -> None:
         print(f"{line} ...", file=sys.stderr, flush=True)

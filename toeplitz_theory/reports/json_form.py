@@ -19,6 +19,7 @@ from typing import Any, NoReturn, Union, get_args, get_origin, get_type_hints
 import numpy as np
 
 from toeplitz_theory.errors import InputError
+from toeplitz_theory.files import json_text
 from toeplitz_theory.operators import Delay, Nullity
 from toeplitz_theory.reports.provenance import Provenance
 from toeplitz_theory.reports.rows import Row, first_tap
@@ -58,9 +59,7 @@ def encode(
         "skipped": _plain(skipped),
         "rows": _plain(rows),
     }
-    text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-    # Names may hold halves of surrogate pairs, which UTF-8 does not have and JSON writes as \udXXX.
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return json_text(document, indent=1)
 
 
 def decode(text: str) -> Contents:

@@ -17,7 +17,7 @@ from transformers import logging as hf_logging
 
 from toeplitz_theory.cache import file_hash
 from toeplitz_theory.errors import InputError, RunError
-from toeplitz_theory.files import remove_partial, written_whole
+from toeplitz_theory.files import remove_partial, write_json, written_whole
 from toeplitz_theory.names import shown
 from toeplitz_theory.training.callbacks import (
     HistoryCallback,
@@ -281,7 +281,7 @@ def _finish(recipe, copy, data, trainer, folder, validation_loss) -> None:
     history = read_history(folder / HISTORY)
     weights = file_hash(export / WEIGHTS) if (export / WEIGHTS).exists() else None
     record = run_record(recipe, data, trainer, weights, validation_loss, history)
-    _write(folder / "training.json", json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_json(folder / "training.json", record)
     _write(folder / "README.md", model_card(recipe, record))
     if copy is not None:
         _write(folder / "recipe.toml", copy)

@@ -238,12 +238,20 @@ def measure_surgery(
     >>> measure_surgery("models/tmm-next-token").after  # doctest: +SKIP
     """
     target = None if save is None else Path(save)
-    if target is not None and os.path.lexists(target):
-        raise InputError(f"{shown(target, 300)}: exists; name a new folder for the changed model")
+    if target is not None:
+        _refuse_target(target)
     trained = open_trained(folder, recipe)
     # More threads than the training had only wait for each other.
     with threadpool_limits(limits=trained.recipe.training.threads):
         return _measured(trained, target, seed, keep, near)
+
+
+def _refuse_target(target: Path) -> None:
+    if os.path.lexists(target):
+        raise InputError(f"{shown(target, 300)}: exists; name a new folder for the changed model")
+    above = next(parent for parent in target.absolute().parents if os.path.lexists(parent))
+    if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
+        raise InputError(f"{shown(target, 300)}: {shown(above, 300)} takes no folder; name another place")
 
 
 def _measured(
