@@ -182,6 +182,16 @@ def test_a_run_goes_on_from_the_last_whole_checkpoint_as_if_nothing_had_been(
     assert_same_run(out, expected)
 
 
+def test_a_run_is_known_again_by_its_checkpoints_which_are_folders(whole, stopped, tmp_path):
+    recipe, expected = whole
+    out = tmp_path / "out"
+    shutil.copytree(stopped, out)
+    (out / "work" / "run.json").unlink()
+    (out / "work" / "checkpoint-16").touch()
+    assert finish(start(train, recipe, out)) == [0]
+    assert_same_run(out, expected)
+
+
 def test_with_no_whole_checkpoint_a_run_begins_anew(whole, stopped, tmp_path):
     recipe, expected = whole
     out = tmp_path / "out"

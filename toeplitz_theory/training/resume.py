@@ -67,7 +67,8 @@ def put_damaged_aside(work: Path) -> None:
 
 
 def _checkpoints(work: Path) -> list[Path]:
-    folders = [path for path in work.glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit()]
+    named = (path for path in work.glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit())
+    folders = [path for path in named if path.is_dir()]
     return sorted(folders, key=checkpoint_step)
 
 

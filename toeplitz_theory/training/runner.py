@@ -133,7 +133,7 @@ def _disk_errors_named(folder: Path) -> Iterator[None]:
 def _refuse_files_of_others(folder: Path, recipe_path: Path) -> None:
     """Raise unless a run has begun or ended in the folder, or nothing but the recipe lies there."""
     work = folder / "work"
-    if not os.path.isdir(folder) or (work / _BEGUN).exists() or (folder / "training.json").exists():
+    if not os.path.isdir(folder) or _has_begun(work) or (folder / "training.json").exists():
         return
     for path in _visible(folder):
         if path.resolve() != recipe_path.resolve() and not (path == work and not _visible(work)):
@@ -141,6 +141,11 @@ def _refuse_files_of_others(folder: Path, recipe_path: Path) -> None:
                 f"{shown(folder, 300)}: holds files that no training wrote ({shown(path.name)}); "
                 "give --out NEW-FOLDER"
             )
+
+
+def _has_begun(work: Path) -> bool:
+    """Return whether a run has begun and not ended: its mark may be lost where its checkpoints are not."""
+    return (work / _BEGUN).exists() or bool(sealed_checkpoints(work))
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -178,7 +183,7 @@ def _claim(folder: Path, recipe: Recipe, placed: Recipe, force: bool) -> None:
     shutil.rmtree(_done(folder), ignore_errors=True)
     remove_partial(folder)
     finished = any((folder / name).exists() for name in (WEIGHTS, "training.json"))
-    if finished and not force and not (work / _BEGUN).exists():
+    if finished and not force and not _has_begun(work):
         raise InputError(
             f"{shown(folder, 300)}: holds a finished model; give --out ANOTHER-FOLDER, "
             "or --force to train it anew"
