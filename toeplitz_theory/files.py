@@ -166,8 +166,8 @@ def json_text(value: Any, indent: int = 2) -> str:
 
     Examples
     --------
-    >>> json_text("caf\u00e9 \u202e")
-    '"caf\u00e9 \\u202e"\n'
+    >>> print(json_text("red: \x1b[31m, reversed: \u202e"), end="")
+    "red: \u001b[31m, reversed: \u202e"
     """
     text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
     for character in set(text) - {"\n"}:
