@@ -25,11 +25,17 @@ def count_inside(kernel: np.ndarray, most_bits: int = 1 << 16) -> int:
 
 def _recur(kernel: np.ndarray, bits: int) -> int | None:
     complex_ = np.iscomplexobj(kernel)
-    Poly = flint.acb_poly if complex_ else flint.arb_poly
     with flint.ctx.workprec(bits):
         numbers = [flint.acb(x.real, x.imag) if complex_ else flint.arb(float(x)) for x in kernel.tolist()]
+    return recur(numbers, bits)
+
+
+def recur(numbers: list, bits: int) -> int | None:
+    """Count the zeros inside for a polynomial given by balls; None if the bits do not do."""
+    Poly = flint.acb_poly if isinstance(numbers[0], flint.acb) else flint.arb_poly
+    with flint.ctx.workprec(bits):
         p, sign, count = Poly(numbers), 1, 0
-        for degree in range(kernel.size - 1, 0, -1):
+        for degree in range(len(numbers) - 1, 0, -1):
             taps = [p[k] for k in range(degree + 1)]
             reverse = Poly([_conj(x) for x in reversed(taps)])
             first, last = abs(taps[0]), abs(taps[-1])

@@ -8,7 +8,7 @@ import scipy.signal
 from schur_cohn import count_inside
 
 from toeplitz_theory.operators import Symbol
-from toeplitz_theory.operators.circle import aberth, discs
+from toeplitz_theory.operators.circle import aberth, discs, winding
 
 
 def binomial(m):
@@ -100,3 +100,11 @@ def test_work_is_bounded_and_the_answer_says_so(monkeypatch):
     monkeypatch.setattr(aberth, "_WORK", 0)
     zeros = Symbol(scipy.signal.windows.gaussian(60, 3.0)).zeros()
     assert not zeros.certified and not zeros.settled and zeros.size == 59
+
+
+def test_work_in_balls_is_bounded_and_the_answer_says_so(monkeypatch):
+    kernel = [1.0, 0.0, 1.0 + 1e-15]
+    assert Symbol(kernel).winding().certified
+    monkeypatch.setattr(winding, "MAX_BALL_WORK", 0)
+    proof = Symbol(kernel).winding()
+    assert proof.count is None and "too much work for balls" in proof.method and len(proof.on_circle) == 2

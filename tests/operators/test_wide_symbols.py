@@ -5,6 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from tests.operators import oracle
 from toeplitz_theory.operators import Symbol
 from toeplitz_theory.operators.symbolic import index_of
 
@@ -62,3 +63,21 @@ def test_points_are_scaled_like_subnormal_kernels():
     lam = np.ldexp([0.5, -0.5, 2.0, 0.0, 4.0, -3.0, 0.25, 8.0, -0.25, 16.0], -1070)
     found = Symbol([0.0, 2.0**-1070]).spectrum_index(lam)
     assert found.count.filled(-9).tolist() == [1, 1, 0, 1, 0, 0, 1, 0, 1, 0]
+
+
+def test_the_margin_of_points_far_away_is_a_lower_bound():
+    lam = np.array([8.7e273, -1e160j, 1e308 + 1e308j, 1e149, 1e3, 1e4, 1e5, 1e6, 1e7])
+    found = Symbol([-3.0, -1.0, 2.0, -3.0, 2.0]).spectrum_index(lam)
+    assert (found.count == 0).all() and not found.count.mask.any()
+    assert (found.margin > 0).all() and (
+        found.margin / 2 <= np.hypot(lam.real / 2, lam.imag / 2) + 11 / 2
+    ).all()
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_every_certified_quantity_of_wide_range_kernels(number):
+    """`python -m tests.operators.oracle` runs as many as one wants."""
+    outcome = oracle.block(11, number, size=15)
+    assert not outcome["faults"]
+    certified = {quantity for quantity, (_, proved, *_) in outcome["tally"].items() if proved}
+    assert certified >= {"index", "discs", "min modulus", "Jensen deficit", "recovery shares", "outer factor"}

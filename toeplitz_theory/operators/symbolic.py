@@ -206,13 +206,8 @@ def _sturm(first: flint.fmpz_poly, second: flint.fmpz_poly) -> list[flint.fmpz_p
     while second != 0:
         chain.append(second)
         rest = -(flint.fmpq_poly(first) % flint.fmpq_poly(second))
-        first, second = second, _primitive(rest.numer())
+        first, second = second, rest.numer() // max(1, abs(int(rest.numer().content())))
     return chain
-
-
-def _primitive(poly: flint.fmpz_poly) -> flint.fmpz_poly:
-    content = abs(int(poly.content())) if poly != 0 else 1
-    return flint.fmpz_poly([int(c) // content for c in poly]) if content > 1 else poly
 
 
 def _variations_drop(chain: list[flint.fmpz_poly]) -> int:

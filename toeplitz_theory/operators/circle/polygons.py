@@ -83,11 +83,11 @@ def spectrum_index(taps: Taps, lam: Any) -> SpectrumIndex:
     left = np.arange(flat.size)
     scaled = taps.scaled() if not taps.is_zero else None
     if scaled is not None and flat.size > _FEW:
-        # On the kernel's own scale; points so far away that this overflows are outside the curve.
+        # On the kernel's own scale. Farther away than 1e150 squares overflow, and a nearer point stands in.
         kernel = np.concatenate([np.zeros(scaled.lead), scaled.values])
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             near = np.ldexp(flat.view(np.float64), -scaled.exponent)
-        near = np.clip(near, -1e300, 1e300).view(np.complex128)
+        near = np.clip(near, -1e150, 1e150).view(np.complex128)
         # A shift by a power of two is exact unless it underflows, by at most 2^-1074 in each part then.
         left = _by_polygons(kernel, scaled.error + 2.0**-1072, near, count, margin)
         with np.errstate(over="ignore"):

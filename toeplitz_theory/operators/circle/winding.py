@@ -16,6 +16,7 @@ from toeplitz_theory.operators.results import Winding
 
 MANY_SPANS = 50_000  # times taps: from here on it is cheaper to isolate the zeros next to the circle
 MAX_SPANS = 256  # more open spans than this are not worked on one by one
+MAX_BALL_WORK = 100_000_000  # pieces times taps times bits: some seconds
 MAX_BALL_WIDTH = 20.0  # open angle (in units of pi) times taps above which balls get slow
 MAX_ISOLATED_TAPS = 1100  # isolating all zeros of a longer kernel takes seconds
 MAX_SIGNS = 20_000_000  # points times taps: one second
@@ -166,10 +167,14 @@ def _by_balls(
 
     balls = BallArcs(scaled, grid.centre, radius)
     evaluations, turn, lower, bits = covered.evaluations, covered.turn, covered.lower, 0
-    left, failed = spans, False
+    left, failed, work = spans, False, MAX_BALL_WORK
     for bits in PRECISIONS:
         tried, left = left, []
         for k, span in enumerate(tried):
+            work -= scaled.values.size * bits
+            if work < 0:
+                text = f"not certified: {len(tried)} intervals below rounding, too much work for balls"
+                return Winding(None, False, 0.0, _angles(grid, left + tried[k:]), evaluations, text)
             proof = balls.prove(span.lo, span.hi, floor, bits)
             if proof is None or proof.witness:
                 left.append(span)
