@@ -1,8 +1,8 @@
 """Measure the runs of `delay-penalty-sweep.toml`: ``python paper_figures/recipes/delay_penalty.py FOLDER``.
 
 Writes held-out loss and what is known of each of the 8 kernels to `paper_figures/data/delay-penalty.json`
-(null where samples of a mean delay do not settle), and prints means over the seeds of each run's median kernel,
-with 95 % intervals (Student's t).
+(null where samples of a mean delay do not settle), and prints means over the seeds of each run's median
+kernel, with 95 % intervals (Student's t).
 """
 
 from __future__ import annotations
