@@ -149,8 +149,8 @@ class MultiHeadSymbol:
         """Return the share of its input that the layer's outputs give back within L tokens, all channels.
 
         As `Symbol.recovery`, with the matrix-valued outer factor by Wilson's iteration on grids of 2 n, 4 n,
-        8 n and more nodes, as many as are cheap: an estimate. 35 to 40 s of CPU time at d = 128, n = 256 on
-        a busy core, and 1.3 GB.
+        8 n and more nodes, as many as are cheap: an estimate. 35 to 43 s of CPU time at d = 128, n = 256 on
+        a busy core, and 2.4 GB.
 
         Parameters
         ----------
