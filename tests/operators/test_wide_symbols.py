@@ -81,3 +81,9 @@ def test_every_certified_quantity_of_wide_range_kernels(number):
     assert not outcome["faults"]
     certified = {quantity for quantity, (_, proved, *_) in outcome["tally"].items() if proved}
     assert certified >= {"index", "discs", "min modulus", "Jensen deficit", "recovery shares", "outer factor"}
+
+
+def test_the_modulus_error_counts_what_subnormal_taps_lose():
+    factor = Symbol([2.0**-1050 * (1 + 1j)]).outer(full=True)  # sqrt(2) in 24 bits
+    stored = float(np.ldexp(factor.symbol.kernel[0].real, 1050)) ** 2
+    assert 1e-9 < abs(stored / 2 - 1) <= factor.modulus_error < 1e-6

@@ -91,7 +91,7 @@ def outer_factor(taps: Taps, wrap: Callable[[Kernel], Symbol], zeros: Zeros | No
         error, method = modulus_error(scaled, core), own
     else:
         core, error, method = best_taps(scaled, roots)
-    return _finished(taps, wrap, core, error, method, own is not None and error == 0)
+    return _finished(taps, wrap, core, error, method, own is not None)
 
 
 def reflected(taps: Taps, wrap: Callable[[Kernel], Symbol], inside: NDArray[np.complex128]) -> OuterFactor:
@@ -102,12 +102,17 @@ def reflected(taps: Taps, wrap: Callable[[Kernel], Symbol], inside: NDArray[np.c
 
 
 def _finished(
-    taps: Taps, wrap: Callable[[Kernel], Symbol], core: Kernel, error: float, method: str, exact: bool
+    taps: Taps, wrap: Callable[[Kernel], Symbol], core: Kernel, error: float, method: str, own: bool
 ) -> OuterFactor:
-    kernel = np.concatenate([core, np.zeros(taps.values.size - core.size, core.dtype)])
-    outer = wrap(shift_exponent(kernel, taps.scaled().exponent))
+    scaled = taps.scaled()
+    stored = shift_exponent(core, scaled.exponent)
+    kept = shift_exponent(stored, -scaled.exponent)
+    if not np.array_equal(kept, core):  # subnormal taps were rounded
+        error = modulus_error(scaled, kept)
+    outer = wrap(np.concatenate([stored, np.zeros(taps.values.size - core.size, core.dtype)]))
     count = wind(Taps(outer.kernel)).count
-    return OuterFactor(outer, error, None if count is None else -count, count == 0 or exact, method)
+    certified = count == 0 or (own and error == 0)
+    return OuterFactor(outer, error, None if count is None else -count, certified, method)
 
 
 class Roots:
