@@ -12,6 +12,7 @@ from report_builders import CANCELS, KEY, SHIFT, ZERO, flat, padded, with_zeros
 import toeplitz_theory as tt
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.reports.terminal import Choice, print_report
+from toeplitz_theory.reports.verdict import gives_back
 
 HEAD = "mixer_blocks.{}.token_mixing_layer.mixer_heads.{}.weight"
 
@@ -176,3 +177,19 @@ def test_page_and_notebook_begin_with_the_verdict(tmp_path, heads):
         assert text.index("90 % after 2 tokens") < text.index(
             "<table>" if "<table>" in text else 'id="table"'
         )
+
+
+@pytest.mark.parametrize(
+    ("at_once", "half", "most", "words"),
+    [
+        (1.0, 0.0, 0.0, "all at once"),
+        (0.99999, 0.0, 0.0, "nearly all at once"),
+        (0.6, 0.0, 12.0, "half at once, 90 % after 12 tokens"),
+        (0.1, 1.0, 213.5, "half after 1 token, 90 % after about 214"),
+        (0.1, 0.5, 1.0, "half after 0.5 tokens, 90 % after 1 token"),
+        (0.0, 12345.0, 12345.0, "90 % after 12345 tokens"),
+        (None, None, None, "not known"),
+    ],
+)
+def test_delays_are_said_in_whole_tokens_with_their_unit(at_once, half, most, words):
+    assert gives_back({"recovered_at_once": at_once, "delay_50": half, "delay_90": most}) == words

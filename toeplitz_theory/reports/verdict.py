@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -84,16 +85,25 @@ def gives_back(entry: dict[str, Any]) -> str:
     if at_once is None or half is None or most is None:
         return "not known"
     if half == most == 0:
-        return "all at once" if at_once == 1 else f"{100 * at_once:.3g} % at once"
+        if at_once >= 0.9995:
+            return "all at once" if at_once == 1 else "nearly all at once"
+        return f"{100 * at_once:.3g} % at once"
     if half == most:
         return f"90 % {_after(most)}"
+    if half == 0:
+        return f"half at once, 90 % {_after(most)}"
     return f"half {_after(half)}, 90 % {_after(most).removesuffix(' tokens')}"
 
 
 def _after(delay: float) -> str:
     if delay == 0:
         return "at once"
-    return "after 1 token" if delay == 1 else f"after {number(delay)} tokens"
+    if delay == 1:
+        return "after 1 token"
+    # A median between two delays: half a token says something only of a few.
+    middle = delay != round(delay)
+    whole = f"{'about ' if middle else ''}{math.floor(delay + 0.5)}"
+    return f"after {number(delay) if middle and delay < 10 else whole} tokens"
 
 
 def verdict_texts(rows: Sequence[Row]) -> list[dict[str, str]]:
