@@ -118,7 +118,8 @@ def _without_noise(scaled: Scaled, size: int) -> Recovery:
         curve.flags.writeable = False
         return Recovery(curve, 0.0, 1.0, 0.0, scaled.lead, True, math.inf, "a shift times an outer kernel")
     inside = wind(scaled.exact).count
-    quotient = _by_division(scaled, Arcs(scaled), _Outer(best_taps(scaled)[0], 0.0), 0.0, size)
+    outer = _Outer(*best_taps(scaled)[:2])
+    quotient = _by_division(scaled, Arcs(scaled), outer, 0.0, size)
     if not quotient.distance <= _LOOSE and scaled.values.size <= _MOST_BY_ROOTS:
         other, count = _by_zeros(scaled, size)
         inside = count if inside is None else inside
@@ -174,10 +175,11 @@ def _estimated(scaled: Scaled, size: int, noise: float = 0.0) -> tuple[NDArray[n
 
 @dataclass(frozen=True)
 class _Outer:
-    """Taps near those of the outer factor of |a|^2 + noise^2."""
+    """Taps near those of the outer factor of |a|^2 + noise^2; their `modulus_error` where it is known."""
 
     taps: Kernel
-    noise: float
+    error: float | None = None
+    noise: float = 0.0
 
 
 def _by_division(scaled: Scaled, arcs: Arcs, outer: _Outer, noise: float, size: int) -> _Quotient:
@@ -192,7 +194,8 @@ def _by_division(scaled: Scaled, arcs: Arcs, outer: _Outer, noise: float, size: 
             values, math.nan, "the computed outer factor is not proved to have no zero inside", outer
         )
     mean = float((np.abs(scaled.values) ** 2).sum())
-    gap = 1.01 * modulus_error(scaled, outer.taps, outer.noise) * mean
+    error = modulus_error(scaled, outer.taps, outer.noise) if outer.error is None else outer.error
+    gap = 1.01 * error * mean
     bound = _phase_error(arcs, gap, outer.noise, noise)
     if bound is None:
         return _Quotient(values, math.nan, "|a| falls below the error of the outer factor's modulus", outer)
@@ -269,7 +272,7 @@ def _noisy_quotient(scaled: Scaled, arcs: Arcs, noise: float, size: int) -> _Quo
 
 def _as_if_without_noise(scaled: Scaled, noise: float) -> _Outer:
     own = without_zeros_inside(scaled) is not None
-    return _Outer(scaled.values if own else best_taps(scaled)[0], 0.0)
+    return _Outer(scaled.values) if own else _Outer(*best_taps(scaled)[:2])
 
 
 def _on_a_grid(scaled: Scaled, noise: float) -> _Outer | None:
@@ -291,7 +294,7 @@ def _on_a_grid(scaled: Scaled, noise: float) -> _Outer | None:
                 taps = scipy.fft.fft(np.exp(scipy.fft.ifft(lags, norm="forward")))[:n] / points
             else:
                 taps = scipy.fft.irfft(np.exp(scipy.fft.rfft(lags)), points)[:n]
-            return _Outer(np.ascontiguousarray(taps), noise)
+            return _Outer(np.ascontiguousarray(taps), noise=noise)
         points *= 2
     return None
 
@@ -309,7 +312,7 @@ def _from_polynomial(scaled: Scaled, noise: float) -> _Outer | None:
         return None
     coefficients = 0.5 * logs[0][:n]
     coefficients[0] += 0.5 * polynomial.exponent * math.log(2.0)
-    return _Outer(exponential(coefficients, bool(np.iscomplexobj(scaled.values))), noise)
+    return _Outer(exponential(coefficients, bool(np.iscomplexobj(scaled.values))), noise=noise)
 
 
 def _mean_delay(scaled: Scaled, outer: _Outer | None) -> float | None:
