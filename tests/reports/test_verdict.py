@@ -193,3 +193,10 @@ def test_page_and_notebook_begin_with_the_verdict(tmp_path, heads):
 )
 def test_delays_are_said_in_whole_tokens_with_their_unit(at_once, half, most, words):
     assert gives_back({"recovered_at_once": at_once, "delay_50": half, "delay_90": most}) == words
+
+
+def test_a_layer_whose_delays_are_not_all_known_says_so():
+    kernels = (padded(1.0, -2.0), padded(np.nan, 1.0))
+    arrays = {HEAD.format(0, h): np.array(kernel)[None] for h, kernel in enumerate(kernels)}
+    (words,) = tt.inspect(arrays).summary["gives_back"]
+    assert words == "half after 1 token, 90 % after 2 (1 of 2 kernels known)"

@@ -67,8 +67,13 @@ def by_layer(rows: Sequence[Row]) -> list[dict[str, Any]]:
     layers: dict[str, list[Row]] = {}
     for row in rows:
         layers.setdefault(row.layer, []).append(row)
-    entries = [{"layer": layer, **medians(group)} for layer, group in layers.items()]
-    return [entry | {"gives_back": gives_back(entry)} for entry in entries]
+    entries = []
+    for layer, group in layers.items():
+        entry = {"layer": layer, **medians(group)}
+        known = sum(row.delay_90 is not None for row in group)
+        some = f" ({known} of {len(group)} kernels known)" if 0 < known < len(group) else ""
+        entries.append(entry | {"gives_back": gives_back(entry) + some})
+    return entries
 
 
 def gives_back(entry: dict[str, Any]) -> str:
