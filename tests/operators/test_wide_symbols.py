@@ -7,6 +7,8 @@ import pytest
 
 from tests.operators import oracle
 from toeplitz_theory.operators import Symbol
+from toeplitz_theory.operators.factors.outer import by_reflection
+from toeplitz_theory.operators.kernels import Taps, as_kernel
 from toeplitz_theory.operators.symbolic import index_of
 
 
@@ -87,3 +89,11 @@ def test_the_modulus_error_counts_what_subnormal_taps_lose():
     factor = Symbol([2.0**-1050 * (1 + 1j)]).outer(full=True)  # sqrt(2) in 24 bits
     stored = float(np.ldexp(factor.symbol.kernel[0].real, 1050)) ** 2
     assert 1e-9 < abs(stored / 2 - 1) <= factor.modulus_error < 1e-6
+
+
+def test_the_phase_of_zeros_below_the_normal_numbers_is_known():
+    # z - w with |w| = 4e-310: dividing w by its modulus overflows. Reflected, 1 - conj(w) z is 1 to rounding.
+    w = 2.0**-1028 * (1 + 1j)
+    with np.errstate(all="raise", under="ignore"):
+        outer = by_reflection(Taps(as_kernel([-w, 1.0])).scaled(), np.array([w]))
+    np.testing.assert_allclose(outer, [np.linalg.norm(outer), 0.0], atol=1e-15)
