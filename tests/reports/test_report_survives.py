@@ -123,10 +123,11 @@ def test_wide_range_kernels_can_be_looked_at_in_every_way(tmp_path, kernel):
 
 def test_long_kernels_have_what_needs_no_matrix():
     kernel = np.random.default_rng(0).standard_normal(16_400) / np.arange(1, 16_401)
-    row = tt.inspect({KEY.format(0): kernel[None]}).rows[0]
+    # Below 1e-8 of the largest, singular values cannot be counted, and a matrix would be too large.
+    row = tt.inspect({KEY.format(0): kernel[None]}, nullity_rtol=1e-12).rows[0]
     assert row.index.certified and row.log10_condition is not None and row.delay_90 is not None
-    assert row.nullity is None and row.bits_bfloat16 is None
-    assert "nullity not computed: " in row.note and "bits_bfloat16 not computed: all singular" in row.note
+    assert row.bits_bfloat16 is not None
+    assert row.nullity is None and "nullity not computed: " in row.note
 
 
 def test_long_kernels_draw_without_their_zeros(tmp_path, monkeypatch):

@@ -93,7 +93,7 @@ def test_notes_say_what_the_tensors_alone_do_not():
     row = tt.inspect(make("row-normalised")).rows[0]
     first, total = row.kernel[0], row.kernel.sum()
     assert f"D from {1 / first:.3g} in the first row to {1 / total:.3g} in the last" in row.note
-    assert "softplus" in row.note and "index with residual are those of D T(a) and I + D T(a)" in row.note
+    assert "softplus" in row.note and "index with residual is that of I + D T(a)" in row.note
     assert tt.inspect(make("positive")).rows[0].note == "kernel = softplus(weight_raw)"
     assert "frozen" in tt.inspect(make("frozen")).rows[0].note
     assert "the last on the diagonal" in tt.inspect(make("channels")).rows[0].note
