@@ -14,7 +14,7 @@ from tests.operators.section_truth import (
     wide_kernel,
 )
 from toeplitz_theory.errors import NumericalError
-from toeplitz_theory.operators import CausalToeplitz
+from toeplitz_theory.operators import CausalMatrix, CausalToeplitz
 
 FILTERS = filters()
 # A first tap that scaling makes subnormal; more than 2**2000 between taps; complex; all subnormal.
@@ -194,3 +194,19 @@ def test_a_nullity_without_room_for_a_matrix():
     assert CausalToeplitz([1.0, 3.0], 17_000).nullity() == 1
     with pytest.raises(NumericalError, match="rtol=1e-12 needs a dense matrix of 32 GiB"):
         CausalToeplitz([1.0, 3.0], 1 << 16).nullity(1e-12)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "known"),
+    [
+        # One tap dwarfs the others, so all values but those of the lost lags are its modulus, to many digits.
+        ([-(2.0**-552), 1.75 * 2.0**-30, 1.5 * 2.0**-119, -9 * 2.0**-1074], [1.75 * 2.0**-30] * 3),
+        ([1.5 * 2.0**-452, 0.0, -1.25 * 2.0**66, 1.75 * 2.0**-576], [1.25 * 2.0**66] * 2),
+    ],
+)
+def test_specks_do_not_cost_large_singular_values_their_digits(kernel, known):
+    values = CausalToeplitz(kernel).singular_values(full=True)
+    wrong = np.abs(values.values[: len(known)] / known - 1)
+    assert (wrong <= values.relative_error[: len(known)]).all()
+    matrix = CausalMatrix(CausalToeplitz(kernel).to_dense()).singular_values()
+    np.testing.assert_allclose(matrix[: len(known)], known, rtol=1e-14)

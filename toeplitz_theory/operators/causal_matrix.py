@@ -17,7 +17,7 @@ from toeplitz_theory.operators.matrix.nullity import Nullity
 from toeplitz_theory.operators.recovery.finite import matrix_recovery
 from toeplitz_theory.operators.recovery.memory import kernel_memory
 from toeplitz_theory.operators.recovery.results import Memory, Recovery
-from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, float_format, split_scale
+from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, float_format, split_scale, without_specks
 
 
 class CausalMatrix:
@@ -123,7 +123,7 @@ class CausalMatrix:
     def singular_values(self) -> NDArray[np.float64]:
         """Return all singular values, largest first; each right to n u times the largest, by LAPACK."""
         scaled, exponent = split_scale(self.matrix)
-        values = scipy.linalg.svdvals(scaled, check_finite=False)
+        values = scipy.linalg.svdvals(without_specks(scaled), check_finite=False)
         return np.asarray(np.ldexp(values, exponent))
 
     def log10_condition(self) -> Condition:

@@ -72,6 +72,16 @@ def split_scale(values: NDArray[Any]) -> tuple[NDArray[Any], int]:
     return shift_exponent(values, -exponent), exponent
 
 
+def without_specks(values: NDArray[Any]) -> NDArray[Any]:
+    """Return ``values`` with those below 2^-110 of the largest set to 0, before LAPACK reduces a matrix.
+
+    Where squares underflow its reflections are orthogonal to ten digits only, and errors of 1e-10 of the
+    largest singular value were seen. What is left out moves a singular value by n 2^-110 of the largest.
+    """
+    size = np.abs(values)
+    return np.where(size < 2.0**-110 * size.max(initial=0.0), 0.0, values)
+
+
 def shift_exponent(values: NDArray[Any], exponent: int) -> NDArray[Any]:
     """Return ``values * 2**exponent``; exact unless a result leaves float64's range (then inf or subnormal).
 

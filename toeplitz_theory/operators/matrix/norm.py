@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from toeplitz_theory.operators.matrix.schur import norm_bounds
 from toeplitz_theory.operators.product import CausalProduct, spectrum_length
-from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, fft_error
+from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, fft_error, without_specks
 from toeplitz_theory.threads import one_thread
 
 TIGHT_UP_TO = 16_384  # one run of Schur's algorithm: 0.3 s there
@@ -192,9 +192,9 @@ def _deflation_bound(product: CausalProduct, ritz: _Ritz, norm: float) -> float:
             break
         image_error = math.sqrt(j * (1 + defect)) * product.error
         carried = math.sqrt(float(np.trace(energy[:j, :j]).real)) * (1 - slack) - image_error
-        head = (float(np.linalg.eigvalsh(energy[:j, :j])[-1]) * (1 + j * slack)) + image_error * (
-            2 * norm * 1.01 + image_error
-        )
+        head = (
+            float(np.linalg.eigvalsh(without_specks(energy[:j, :j]))[-1]) * (1 + j * slack)
+        ) + image_error * (2 * norm * 1.01 + image_error)
         tail = max(frobenius - max(carried, 0.0) ** 2 / (1 + defect) * (1 - 8 * u), 0.0)
         cross = float(np.linalg.norm(residuals[:j])) * (1 + slack) + image_error * 2.1 * norm
         cross += 4 * u * norm * norm * math.sqrt(j)

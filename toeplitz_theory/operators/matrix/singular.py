@@ -16,7 +16,7 @@ from toeplitz_theory.operators.matrix.condition import log10_condition
 from toeplitz_theory.operators.matrix.elimination.remainder import smallest_by_deflation
 from toeplitz_theory.operators.matrix.extreme import largest, smallest
 from toeplitz_theory.operators.product import dense_causal
-from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, shift_exponent, split_scale
+from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, shift_exponent, split_scale, without_specks
 
 _MOST_DENSE = 16_384  # 2 GiB of matrix
 
@@ -126,7 +126,7 @@ def dense_values(taps: Kernel) -> NDArray[np.float64]:
             f"take a section of n <= {_MOST_DENSE}"
         )
     scaled, exponent = split_scale(taps)
-    matrix = dense_causal(scaled)
+    matrix = dense_causal(without_specks(scaled))
     if np.iscomplexobj(taps):
         values = scipy.linalg.svdvals(matrix, overwrite_a=True, check_finite=False)
     else:
