@@ -27,7 +27,7 @@ from toeplitz_theory.cli import run
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.reports import Report, inspect
 
-FIRST, LAST = map(int, os.environ.get("TOEPLITZ_THEORY_FUZZ", "0-250").split("-"))
+FIRST, LAST = map(int, os.environ.get("TOEPLITZ_THEORY_FUZZ", "0-400").split("-"))
 SECONDS, BYTES = 10, 1 << 30  # seconds of the processor: others may keep it busy; waiting has a minute
 MARK = "the fuzz was run"
 
