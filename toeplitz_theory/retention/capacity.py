@@ -22,7 +22,7 @@ from scipy.stats import t as student
 from torch import nn
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.retention.measure import Measured
+from toeplitz_theory.retention.measure import Measured, append_row
 from toeplitz_theory.retention.states import (
     Tokens,
     alphabet_of,
@@ -128,9 +128,7 @@ def token_capacity(
         )  # (lags, 1 + groups): of all, and without each group
         totals[layer] = _jackknife(estimates.sum(axis=0))
         for k, estimate in zip(lags, estimates, strict=True):
-            value, low, high = _jackknife(estimate)
-            for name, entry in zip(rows, (layer, k, value, low, high), strict=True):
-                rows[name].append(entry)
+            append_row(rows, layer, k, *_jackknife(estimate))
     total = totals[chosen[-1]]
     return Measured(
         "token capacity",
@@ -230,7 +228,9 @@ def total_effect(
         spread = (change - mean[place]) * weights
         for low, high in itertools.pairwise(edges):
             within = (lags >= low) & (lags < high)
-            _append(rows, layer, low, high - 1, *_normal(mean[low:high].sum(), (spread * within).sum(axis=1)))
+            append_row(
+                rows, layer, low, high - 1, *_normal(mean[low:high].sum(), (spread * within).sum(axis=1))
+            )
         totals[layer] = _normal(mean.sum(), spread.sum(axis=1))
     total = totals[chosen[-1]]
     return Measured(
@@ -336,11 +336,6 @@ def _normal(value: float, deviations: Array) -> tuple[float, float, float]:
     """Return the value and its 95 % interval, from what each sequence adds to its error."""
     reach = 1.96 * float(np.linalg.norm(deviations))
     return float(value), float(value) - reach, float(value) + reach
-
-
-def _append(rows: dict[str, list[Any]], *entries: Any) -> None:
-    for name, entry in zip(rows, entries, strict=True):
-        rows[name].append(entry)
 
 
 def _source(

@@ -22,11 +22,9 @@ from toeplitz_theory.retention.measure import Measured, bootstrap
 from toeplitz_theory.retention.recall import probe
 from toeplitz_theory.retention.states import (
     Tokens,
-    alphabet_of,
     chosen_layers,
-    drawn_tokens,
-    given_tokens,
     states_of,
+    text_of,
     vocabulary,
 )
 from toeplitz_theory.tmm import TMMConfig, TMMForAutoencoding
@@ -145,12 +143,7 @@ def reconstruction(
     if set(controls) - set(CONTROLS):
         raise InputError(f"controls={controls!r}: choose from {', '.join(CONTROLS)}")
     (number,) = chosen_layers(model, [layer])
-    if ids is None:
-        choice = alphabet_of(model, alphabet, seed)
-        text = drawn_tokens(np.random.default_rng([seed, 5]), (samples, length or 32), choice, None)
-        given_tokens(model, text)
-    else:
-        text = given_tokens(model, ids)
+    text = text_of(model, ids, samples, length or 32, alphabet, seed, 5)
     samples, length = text.shape
     if samples < _FEWEST:
         raise InputError(f"{samples} sequences are too few to train a decoder: pass at least {_FEWEST}")

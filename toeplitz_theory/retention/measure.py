@@ -91,6 +91,12 @@ class Measured:
         )
 
 
+def append_row(columns: dict[str, list[Any]], *entries: Any) -> None:
+    """Add one entry to each column, in their order."""
+    for column, entry in zip(columns.values(), entries, strict=True):
+        column.append(entry)
+
+
 def bootstrap(by_sequence: NDArray[np.float64], seed: int, draws: int = 1000) -> tuple[float, float]:
     """Return the 95 % percentile interval of the mean over sequences."""
     picks = np.random.default_rng([seed, 9]).integers(0, by_sequence.size, (draws, by_sequence.size))

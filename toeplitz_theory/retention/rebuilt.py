@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.retention.measure import Measured
+from toeplitz_theory.retention.measure import Measured, append_row
 from toeplitz_theory.retention.states import chosen_layers, given_tokens, model_states, vocabulary
 
 # Storing moves a number by at most this share of it, or by this where it is subnormal.
@@ -106,16 +106,15 @@ def exact(
             reach += smallest * target.numel() ** 0.5
             near, second = two.values.tolist()
             proved = noise == 0 and near <= reach < second
-            entries = (which, position, token, float(token == prompt[position]), near, second, proved)
-            for name, entry in zip(rows, entries, strict=True):
-                rows[name].append(entry)
+            right = float(token == prompt[position])
+            append_row(rows, which, position, token, right, near, second, proved)
             rebuilt.append(token)
-    right = np.array(rows["value"])
+    hits = np.array(rows["value"])
     return Measured(
         "exact reconstruction",
         "share of tokens",
-        float(right.mean()),
-        _wilson(int(right.sum()), right.size),
+        float(hits.mean()),
+        _wilson(int(hits.sum()), hits.size),
         len(prompts),
         {"chance": 1.0 / vocabulary(model), "proved": float(np.mean(rows["proved"]))},
         time.perf_counter() - begun,

@@ -16,14 +16,11 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.retention.measure import Measured, bootstrap
+from toeplitz_theory.retention.measure import Measured, append_row, bootstrap
 from toeplitz_theory.retention.states import (
-    alphabet_of,
     chosen_layers,
-    drawn_tokens,
-    given_tokens,
     in_passes,
-    sequence_length,
+    text_of,
 )
 
 _DELAYS = (0, 1, 2, 4, 8)
@@ -88,13 +85,8 @@ def recovery(
     [1.0, 1.0]
     """
     begun = time.perf_counter()
-    if ids is None:
-        length = sequence_length(model, length)
-        choice = alphabet_of(model, alphabet, seed)
-        text = drawn_tokens(np.random.default_rng([seed, 4]), (samples, length), choice, None)
-    else:
-        text = given_tokens(model, ids)
-        samples, length = text.shape
+    text = text_of(model, ids, samples, length, alphabet, seed, 4)
+    samples, length = text.shape
     reach = length // 2 - earlier
     steps = sorted({k for k in _DELAYS if k < reach} if delays is None else {int(k) for k in delays})
     if not steps or steps[0] < 0 or earlier < 0 or steps[-1] + earlier >= length // 2:
@@ -124,10 +116,8 @@ def recovery(
         for step, estimate in _estimates(features, wanted, parts, steps, earlier, states.shape[2]):
             error = np.square(estimate - wanted[test]).sum(axis=2)
             share = 1 - error.mean(axis=1) / np.square(wanted[test]).sum(axis=2).mean()
-            entries = (layer, step, float(share.mean()), *bootstrap(share, seed))
             right = _nearest(estimate, wanted[test], text[test, targets])
-            for name, entry in zip(rows, (*entries, right), strict=True):
-                rows[name].append(entry)
+            append_row(rows, layer, step, float(share.mean()), *bootstrap(share, seed), right)
     at = len(rows["delay"]) - len(steps)
     frequent = np.bincount(text[:, targets].ravel()).max() / text[:, targets].size
     return Measured(

@@ -63,6 +63,23 @@ def given_tokens(model: nn.Module, ids: ArrayLike) -> Tokens:
     return text.astype(np.int64)
 
 
+def text_of(
+    model: nn.Module,
+    ids: ArrayLike | None,
+    samples: int,
+    length: int | None,
+    alphabet: int | None,
+    seed: int,
+    stream: int,
+) -> Tokens:
+    """Return the ids given, or (samples, length) random ones; each measure draws from a stream of its own."""
+    if ids is not None:
+        return given_tokens(model, ids)
+    choice = alphabet_of(model, alphabet, seed)
+    shape = (samples, sequence_length(model, length))
+    return drawn_tokens(np.random.default_rng([seed, stream]), shape, choice, None)
+
+
 def alphabet_of(model: nn.Module, size: int | None, seed: int) -> Tokens:
     """Return the tokens that are drawn: all, or ``size`` of them chosen by the seed, sorted."""
     known = vocabulary(model)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators.kernels import as_kernel
-from toeplitz_theory.operators.layers.multihead import MatrixIndex
+from toeplitz_theory.operators.layers.multihead import MatrixIndex, proved_or_sampled
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF
 
 Matrix = NDArray[Any]
@@ -90,13 +90,7 @@ class MatrixSymbol:
         >>> MatrixSymbol([[[1.0]], [[-2.0]]]).fredholm_index()
         MatrixIndex(value=-1, certified=True, method='10 arcs')
         """
-        count, arcs = self._proved(max_arcs)
-        if count is not None:
-            return MatrixIndex(-count, True, f"{arcs} arcs")
-        count, samples = self._sampled()
-        if count is None:
-            return MatrixIndex(None, False, f"no proof within {arcs} arcs, and samples do not settle")
-        return MatrixIndex(-count, False, f"estimate from {samples} samples: no proof within {arcs} arcs")
+        return proved_or_sampled(self._proved(max_arcs), self._sampled)
 
     def _at(self, angle: float) -> Matrix:
         return np.tensordot(np.exp(1j * angle * self._lags), self.taps, 1)

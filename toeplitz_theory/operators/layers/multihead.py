@@ -10,6 +10,7 @@ That winding number is proved arc by arc (`residual`, `deflated`).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -137,13 +138,7 @@ class MultiHeadSymbol:
         for row, a in zip(taps, self.heads, strict=True):
             row[: len(a)] = a.kernel
         winding = ResidualWinding(taps, self.w_in, self.w_out, self.channels)
-        count, arcs = winding.proved(max_arcs)
-        if count is not None:
-            return MatrixIndex(-count, True, f"{arcs} arcs")
-        count, samples = winding.sampled()
-        if count is None:
-            return MatrixIndex(None, False, f"no proof within {arcs} arcs, and samples do not settle")
-        return MatrixIndex(-count, False, f"estimate from {samples} samples: no proof within {arcs} arcs")
+        return proved_or_sampled(winding.proved(max_arcs), winding.sampled)
 
     def recovery(self, snr: float = math.inf, residual: bool = True, horizon: int | None = None) -> Recovery:
         """Return the share of its input that the layer's outputs give back within L tokens, all channels.
@@ -213,6 +208,19 @@ class MultiHeadSymbol:
         from toeplitz_theory.operators.recovery.layers import layer_memory
 
         return layer_memory(self, residual, noise)
+
+
+def proved_or_sampled(
+    proved: tuple[int | None, int], sampled: Callable[[], tuple[int | None, int]]
+) -> MatrixIndex:
+    """Return the index from a winding number with the arcs that prove it, or from samples, so labelled."""
+    count, arcs = proved
+    if count is not None:
+        return MatrixIndex(-count, True, f"{arcs} arcs")
+    count, samples = sampled()
+    if count is None:
+        return MatrixIndex(None, False, f"no proof within {arcs} arcs, and samples do not settle")
+    return MatrixIndex(-count, False, f"estimate from {samples} samples: no proof within {arcs} arcs")
 
 
 def proved_nonsingular(matrix: Matrix) -> bool:
