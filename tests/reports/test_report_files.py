@@ -17,6 +17,7 @@ from toeplitz_theory.errors import InputError
 from toeplitz_theory.files import written_whole
 from toeplitz_theory.operators import (
     Condition,
+    Delay,
     FredholmIndex,
     JensenDeficit,
     MinModulus,
@@ -33,6 +34,8 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
 # Halves of surrogate pairs too: a state dict in memory may be named by anything.
 text = st.text(st.characters(exclude_categories=[]), max_size=20)
 count = st.integers(0, 2)
+brackets = any_float, any_float, any_float, st.booleans(), text  # the fields of a `Bracket`
+counts = count, count, count, st.booleans()
 windings = st.builds(
     Winding, st.none() | count, st.booleans(), any_float, st.lists(any_float).map(tuple), count, text
 )
@@ -56,11 +59,11 @@ rows = st.builds(
     index=st.none() | indices,
     index_residual=st.none() | indices,
     zeros_near_circle=st.none() | count,
-    min_modulus=st.none() | st.builds(MinModulus, any_float, any_float, any_float, text),
-    jensen_deficit=st.none() | st.builds(JensenDeficit, any_float, any_float, st.booleans(), text),
-    log10_condition=st.none()
-    | st.builds(Condition, any_float, any_float, any_float, st.booleans(), text, count, text),
-    nullity=st.none() | st.builds(Nullity, count, count, count, any_float, count, st.booleans(), text),
+    min_modulus=st.none() | st.builds(MinModulus, *brackets, any_float),
+    jensen_deficit=st.none() | st.builds(JensenDeficit, *brackets),
+    log10_condition=st.none() | st.builds(Condition, *brackets, count, text),
+    nullity=st.none() | st.builds(Nullity, *counts, rtol=any_float, n=count, method=text),
+    delay_90=st.none() | st.builds(Delay, count, count, st.none() | count, st.booleans()),
     note=text,
 ).map(with_first_tap)
 
@@ -116,7 +119,7 @@ def test_provenance_names_file_hash_versions_and_tolerances(tmp_path):
     "content",
     [
         *("", "[]", "{}", "nonsense", "[" * 99999, "9" * 9999, '{"format": "toeplitz-theory report"}'),
-        *(f'{{"format": "toeplitz-theory report", "format_version": {v}}}' for v in (1, 2, 3, "true", "[]")),
+        *(f'{{"format": "toeplitz-theory report", "format_version": {v}}}' for v in (2, 3, 4, "true", "[]")),
     ],
 )
 def test_damaged_reports_are_refused_in_one_line(tmp_path, content):

@@ -19,7 +19,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "recovery.results": ["Delay", "Memory", "Recovery"],
         "symbolic": ["ExactIndex", "exact_index"],
         "kernels": ["as_kernel"],
-        "results": ["Bracket", "FredholmIndex", "JensenDeficit", "MinModulus", "Winding", "Zeros"],
+        "results": ["Bracket", "Count", "FredholmIndex", "JensenDeficit", "MinModulus", "Winding", "Zeros"],
         "section": ["CausalToeplitz"],
         "plane": ["Grid", "IndexMap", "Pseudospectrum", "index_map", "pseudospectrum"],
         "circle.polygons": ["SpectrumIndex"],

@@ -166,7 +166,7 @@ class CausalMatrix:
         values, n = self.singular_values(), len(self.matrix)
         threshold, noise = rtol * values[0], n * UNIT_ROUNDOFF * values[0]
         count, lower, upper = (int((values <= threshold + x).sum()) for x in (0.0, -2 * noise, 2 * noise))
-        return Nullity(count, lower, upper, rtol, n, False, "LAPACK")
+        return Nullity(count, lower, upper, rtol=rtol, n=n, method="LAPACK")
 
     def information_rate(self, snr: float) -> float:
         """Return the bits per token through ``y = M x + noise``: ``(1 / 2n) sum log2(1 + snr sigma_i^2)``.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,10 +39,47 @@ class Bracket:
     certified: bool = True
     method: str = ""
 
+    @classmethod
+    def around(
+        cls,
+        value: float,
+        error: float,
+        certified: bool = True,
+        method: str = "",
+        within: tuple[float, float] = (-math.inf, math.inf),
+        **more: Any,
+    ) -> Self:
+        """Return the bracket ``value +- error``, rounded outwards and cut to ``within``.
+
+        Parameters
+        ----------
+        value, error : float
+        certified : bool
+        method : str
+        within : tuple of float
+            Bounds that the number is known to keep, such as (0, 1) for a share.
+        **more
+            The other fields of a subclass.
+
+        Examples
+        --------
+        >>> str(Bracket.around(0.1, 0.25, within=(0.0, 1.0)))
+        '0.1 in [0, 0.35]'
+        """
+        lower, upper = value - error, value + error
+        if error:  # an exact number is its own bracket
+            lower, upper = math.nextafter(lower, -math.inf), math.nextafter(upper, math.inf)
+        return cls(value, max(lower, within[0]), min(upper, within[1]), certified, method, **more)
+
     @property
     def width(self) -> float:
         """``upper - lower``; 0 where both are the same infinity."""
         return 0.0 if self.lower == self.upper else self.upper - self.lower
+
+    @property
+    def error(self) -> float:
+        """The larger distance of an end from ``value``."""
+        return 0.0 if self.lower == self.upper else max(self.upper - self.value, self.value - self.lower)
 
     def __float__(self) -> float:
         return self.value
@@ -129,17 +167,15 @@ class FredholmIndex:
 
 
 @dataclass(frozen=True)
-class MinModulus:
-    """A proved bracket of the smallest modulus of a symbol on the circle.
+class MinModulus(Bracket):
+    """A proved bracket of the smallest modulus of a symbol on the circle; ``value`` is its middle.
 
     Attributes
     ----------
-    lower, upper : float
-        Proved bounds.
+    value, lower, upper, certified, method
+        As in `Bracket`.
     angle : float
         Where on the circle ``upper`` is attained, in radians.
-    method : str
-        How the bracket was found.
 
     Examples
     --------
@@ -151,42 +187,17 @@ class MinModulus:
     0.5
     """
 
-    lower: float
-    upper: float
-    angle: float
-    method: str
-
-    @property
-    def value(self) -> float:
-        """The middle of the bracket."""
-        return self.lower + 0.5 * (self.upper - self.lower)
-
-    @property
-    def certified(self) -> bool:
-        """Whether the bounds are proved: always."""
-        return True
-
-    def __float__(self) -> float:
-        return self.value
-
-    def __str__(self) -> str:
-        return f"{float(self):.6g} in [{self.lower:.9g}, {self.upper:.9g}]"
+    angle: float = 0.0
 
 
 @dataclass(frozen=True)
-class JensenDeficit:
-    """Sum of log(1/|z_j|) over the zeros inside the disc, in nats per token, with its error bound.
+class JensenDeficit(Bracket):
+    """Sum of log(1/|z_j|) over the zeros inside the disc, in nats per token; `inf` where the first tap is 0.
 
     Attributes
     ----------
-    value : float
-        ``inf`` when the kernel's first tap is 0.
-    error : float
-        ``|value - truth| <= error``: proved if ``certified``, an estimate if not.
-    certified : bool
-        Whether ``error`` is proved.
-    method : str
-        How it was computed.
+    value, lower, upper, certified, method
+        As in `Bracket`.
 
     Examples
     --------
@@ -195,27 +206,41 @@ class JensenDeficit:
     0.69314718056
     """
 
-    value: float
-    error: float
-    certified: bool
-    method: str
-
-    @property
-    def lower(self) -> float:
-        """``value - error``, at least 0: the terms of the sum are."""
-        return self.value if math.isinf(self.value) else max(0.0, self.value - self.error)
-
-    @property
-    def upper(self) -> float:
-        """``value + error``."""
-        return self.value if math.isinf(self.value) else self.value + self.error
-
-    def __float__(self) -> float:
-        return self.value
-
     def __str__(self) -> str:
         kind = "" if self.certified else " (estimate)"
         return f"{self.value:.9g} nats per token, error {self.error:.1e}{kind}"
+
+
+class Count(int):
+    """A whole number with the bracket that is known to hold it: a `Bracket` that counts.
+
+    Attributes
+    ----------
+    lower : int
+    upper : int or None
+        ``lower <= truth <= upper``; None where no upper end is known.
+    certified : bool
+        Whether the number is proved: what that asks for is said where it is computed.
+
+    Examples
+    --------
+    >>> count = Count(3, lower=2, upper=4)
+    >>> count + 1, count.lower, count.upper, count.certified
+    (4, 2, 4, False)
+    """
+
+    lower: int
+    upper: int | None
+    certified: bool
+
+    def __new__(cls, value: int, lower: int, upper: int | None, certified: bool = False, **more: Any) -> Self:
+        """Bracket ``value`` by ``lower`` and ``upper``; ``more`` are the other attributes of a subclass."""
+        self = super().__new__(cls, value)
+        self.__dict__.update(lower=lower, upper=upper, certified=certified, **more)
+        return self
+
+    def __getnewargs_ex__(self) -> tuple[tuple[int], dict[str, Any]]:
+        return (int(self),), self.__dict__
 
 
 class Zeros(np.ndarray):

@@ -122,7 +122,7 @@ def _near_circle(symbol: Symbol) -> int:
 
 def _deficit(symbol: Symbol, index: FredholmIndex | None) -> JensenDeficit:
     if index is not None and index.value == 0:
-        return JensenDeficit(0.0, 0.0, True, "index 0: no zero inside, the sum is empty")
+        return JensenDeficit(0.0, 0.0, 0.0, True, "index 0: no zero inside, the sum is empty")
     return symbol.jensen_deficit()
 
 
@@ -135,7 +135,6 @@ def _recovery(symbol: Symbol, index: FredholmIndex | None) -> Recovery:
 def _recovered(recovery: Recovery | None, notes: list[str]) -> dict[str, Bracket | Delay | None]:
     if recovery is None:
         return {}
-    at_once, error = recovery.at_once, recovery.error
     results = {f"delay_{percent}": recovery.delay(percent / 100) for percent in (50, 90)}
     if not recovery.certified:
         notes.append(f"recovered_at_once and delay_90 are estimates ({recovery.method})")
@@ -144,11 +143,9 @@ def _recovered(recovery: Recovery | None, notes: list[str]) -> dict[str, Bracket
             notes.append(f"{name} is above {recovery.horizon}")
         elif recovery.certified and not delay.certified:
             notes.append(f"{name} between {delay.lower} and {number(delay.upper)}")
-    bounds = max(0.0, at_once - error), min(1.0, at_once + error)
-    return {
-        "recovered_at_once": Bracket(at_once, *bounds, recovery.certified, recovery.method),
-        **results,
-    }
+    proof = recovery.certified, recovery.method
+    at_once = Bracket.around(recovery.at_once, recovery.error, *proof, within=(0.0, 1.0))
+    return {"recovered_at_once": at_once, **results}
 
 
 def _delay_with_residual(layer: ToeplitzLayer, index: FredholmIndex | None) -> Delay | None:

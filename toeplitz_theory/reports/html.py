@@ -11,7 +11,7 @@ from importlib.resources import files
 
 from toeplitz_theory.errors import reason_of
 from toeplitz_theory.names import shown
-from toeplitz_theory.operators import Bracket, Condition, JensenDeficit, MinModulus
+from toeplitz_theory.operators import Bracket
 from toeplitz_theory.reports.progress import watched
 from toeplitz_theory.reports.provenance import Provenance
 from toeplitz_theory.reports.rows import COLUMNS, Column, Row
@@ -239,9 +239,7 @@ def _evidence(row: Row) -> str:
     return _text("; ".join(parts))
 
 
-def _bracket(
-    name: str, result: Bracket | MinModulus | JensenDeficit | Condition | None, unit: str = ""
-) -> str:
+def _bracket(name: str, result: Bracket | None, unit: str = "") -> str:
     if result is None:
         return f"{name} {number(None)}"
     if result.lower == result.upper:

@@ -20,15 +20,12 @@ import numpy as np
 
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.files import json_text
-from toeplitz_theory.operators import Delay, Nullity
+from toeplitz_theory.operators import Count
 from toeplitz_theory.reports.provenance import Provenance
 from toeplitz_theory.reports.rows import Row, first_tap
 
 FORMAT = "toeplitz-theory report"
-FORMAT_VERSION = 2  # raise when a field of Row, of Provenance or of the operators' results changes
-
-# Results that are whole numbers with attributes, and what they call the number.
-_COUNTS: dict[type, str] = {Nullity: "count", Delay: "tokens"}
+FORMAT_VERSION = 3  # raise when a field of Row, of Provenance or of the operators' results changes
 
 # Types of stored kernels, each with that it is read as.
 _ARRAYS = {"float32": "f8", "float64": "f8", "complex64": "c16", "complex128": "c16"}
@@ -95,9 +92,8 @@ def decode(text: str) -> Contents:
 
 def _plain(value: Any) -> Any:
     """``value`` in terms of what JSON has."""
-    if type(value) in _COUNTS:
-        kind: type = type(value)
-        return {_COUNTS[kind]: int(value)} | {name: _plain(getattr(value, name)) for name in _fields(kind)}
+    if isinstance(value, Count):
+        return {"value": int(value)} | _plain(vars(value))
     if isinstance(value, (str, bool, int)) or value is None:
         return value
     if isinstance(value, float):
@@ -152,7 +148,7 @@ def _read(hint: Any, value: Any, place: str) -> Any:
 
 
 def _read_fields(kind: type, value: Any, place: str) -> Any:
-    hints = {_COUNTS[kind]: int, **_fields(kind)} if kind in _COUNTS else _fields(kind)
+    hints = {"value": int, **_fields(kind)} if issubclass(kind, Count) else _fields(kind)
     if not isinstance(value, dict) or set(value) != set(hints):
         _refuse(place, f"an object of {', '.join(hints)}")
     return kind(**{name: _read(hint, value[name], f"{place}.{name}") for name, hint in hints.items()})

@@ -22,6 +22,7 @@ from toeplitz_theory.operators.circle.zeros import all_zeros
 from toeplitz_theory.operators.kernels import Scaled, Taps
 from toeplitz_theory.operators.results import JensenDeficit
 
+_RANGE = (0.0, math.inf)  # of J: the terms of the sum are not negative
 _DECAY = 40.0  # e^-40 < 5e-18
 _RATIO = 16  # points of the rule per arc: the band is then 0.80 half-widths of an arc
 _OVERSAMPLE = (4, 32)  # arcs per tap, tried in turn
@@ -33,12 +34,12 @@ _MOST_BY_ROOTS = 1100  # taps; isolating all roots of a longer kernel takes seco
 def jensen_deficit(taps: Taps) -> JensenDeficit:
     """Return J = mean log|a| - log|a(0)| = sum over zeros inside of log(1/|z|), in nats per token."""
     if taps.is_zero:
-        return JensenDeficit(math.nan, math.nan, False, "undefined: the symbol is identically 0")
+        return JensenDeficit(math.nan, math.nan, math.nan, False, "undefined: the symbol is identically 0")
     scaled = taps.scaled()
     if scaled.lead:
-        return JensenDeficit(math.inf, 0.0, True, "the first tap is 0: a zero at the origin")
+        return JensenDeficit(math.inf, math.inf, math.inf, True, "the first tap is 0: a zero at the origin")
     if scaled.values.size == 1:
-        return JensenDeficit(0.0, 0.0, True, "a constant has no zeros")
+        return JensenDeficit(0.0, 0.0, 0.0, True, "a constant has no zeros")
     for oversample in _OVERSAMPLE:
         result = _by_rule(scaled, oversample)
         if result is not None:
@@ -83,7 +84,7 @@ def _one_rule(scaled: Scaled, grid: ArcGrid, points: int, band: Band, shifted: b
     error = 1.01 * (parts + 8.0 * UNIT * (abs(mean[0]) + abs(first)))
     found = int(band.multiplicity.sum())
     text = f"trapezoidal rule of {points} points, corrected by the {found} zeros next to the circle"
-    return JensenDeficit(max(0.0, value), error, True, text)  # J >= 0: a value below is rounding
+    return JensenDeficit.around(max(0.0, value), error, True, text, _RANGE)  # a value below 0 is rounding
 
 
 def _mean_log(grid: ArcGrid, points: int, shifted: bool) -> tuple[float, float] | None:
@@ -159,7 +160,7 @@ def _otherwise(scaled: Scaled) -> JensenDeficit:
     # Two shifted rules err with opposite signs near a zero on the circle; 1 / points is a zero's usual share.
     error = abs(rules[0] - rules[1]) + 4.0 / points
     text = f"trapezoidal rule of {2 * points} points; the zeros next to the circle could not be separated"
-    return JensenDeficit(value, error, False, text)
+    return JensenDeficit.around(value, error, False, text, _RANGE)
 
 
 def _by_zeros(scaled: Scaled) -> JensenDeficit | None:
@@ -174,4 +175,4 @@ def _by_zeros(scaled: Scaled) -> JensenDeficit | None:
     # log(1 / |z|) moves by at most radius / (|z| - radius); a disc across the circle no more than that.
     near = low < 1.0
     error = float(((radius + 8.0 * UNIT * size) / low)[near].sum() + 8.0 * UNIT * logs.sum())
-    return JensenDeficit(float(logs.sum()), 1.01 * error, True, "all zeros, in proved discs")
+    return JensenDeficit.around(float(logs.sum()), 1.01 * error, True, "all zeros, in proved discs", _RANGE)

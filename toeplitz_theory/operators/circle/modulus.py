@@ -32,7 +32,7 @@ def min_modulus(taps: Taps) -> MinModulus:
     larger; where that leaves the lower bound at 0, the one that ball arithmetic proves is used, if any.
     """
     if taps.is_zero:
-        return MinModulus(0.0, 0.0, 0.0, "the symbol is identically 0")
+        return MinModulus(0.0, 0.0, 0.0, True, "the symbol is identically 0")
     scaled = taps.scaled()
     grid = ArcGrid(scaled.values, scaled.error)
     lower, upper, angle = _search(grid)
@@ -43,7 +43,8 @@ def min_modulus(taps: Taps) -> MinModulus:
         low = proof.margin if proof.certified else 0.0
     else:
         low = scaled.lower(lower)
-    return MinModulus(low, scaled.upper(upper), angle, method)
+    high = scaled.upper(upper)
+    return MinModulus(low + 0.5 * (high - low), low, high, True, method, angle)
 
 
 def _search(grid: ArcGrid) -> tuple[float, float, float]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from toeplitz_theory.operators.kernels import Kernel, leading_zeros
 from toeplitz_theory.operators.matrix.inverse import inverse_series
-from toeplitz_theory.operators.matrix.norm import NormBracket, norm_bracket
+from toeplitz_theory.operators.matrix.norm import norm_bracket
 from toeplitz_theory.operators.product import CausalProduct
 from toeplitz_theory.operators.results import Bracket
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, split_scale
@@ -78,7 +78,7 @@ def _singular(nullity: int, note: str) -> Condition:
     return Condition(math.inf, math.inf, math.inf, True, "exact", nullity, note)
 
 
-def _method(largest: NormBracket, smallest: NormBracket) -> str:
+def _method(largest: Bracket, smallest: Bracket) -> str:
     if largest.method == smallest.method:
         return largest.method
     return f"{largest.method}, {smallest.method}"

@@ -29,28 +29,28 @@ from toeplitz_theory.errors import InputError, NumericalError
 from toeplitz_theory.operators.circle.jensen import jensen_deficit
 from toeplitz_theory.operators.circle.modulus import min_modulus
 from toeplitz_theory.operators.kernels import Kernel, Taps
+from toeplitz_theory.operators.results import Bracket
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, split_scale
 
 _SHORT = 1 << 17  # nodes tried before anything else
 _GOOD = 1e-12
+_RANGE = (0.0, math.inf)
 _MOST_BY_JENSEN = 4200  # taps of z^d p
 _ARCS_PER_TAP = 512
 
 
 @dataclass(frozen=True)
-class InformationLimit:
+class InformationLimit(Bracket):
     """Bits per token of a Gaussian channel through the Toeplitz operator, as sequences grow long.
 
     Attributes
     ----------
     value : float
         ``(1 / 4 pi) int log2(1 + snr |a|^2) dtheta``.
-    error : float
-        A proved bound of its error.
+    lower, upper, certified, method
+        As in `Bracket`; always proved.
     snr : float
         Ratio of the variances of input and noise.
-    method : str
-        How it was computed.
 
     Examples
     --------
@@ -60,13 +60,7 @@ class InformationLimit:
     (1.0, True)
     """
 
-    value: float
-    error: float
-    snr: float
-    method: str
-
-    def __float__(self) -> float:
-        return self.value
+    snr: float = math.nan
 
     def __str__(self) -> str:
         return f"{self.value:.12g} bits per token, error {self.error:.1e}"
@@ -88,7 +82,8 @@ def information_limit(kernel: Kernel, snr: float) -> InformationLimit:
         raise NumericalError("snr |a|^2 overflows float64: scale the kernel or lower snr")
     present = np.flatnonzero(scaled)
     if not present.size or power < -1000:  # below 2^-1000 the rate is not a float64
-        return InformationLimit(0.0, 5e-324 if present.size else 0.0, float(snr), "nothing gets through")
+        value, error, method = 0.0, 5e-324 if present.size else 0.0, "nothing gets through"
+        return InformationLimit.around(value, error, True, method, _RANGE, snr=float(snr))
     # Channel taps b = sqrt(snr) a, exact up to one rounding of each: |b|^2 is off by 4 u, relative.
     taps = scaled[present[0] : present[-1] + 1] * math.ldexp(root, exponent)
     rule = "trapezoidal rule, with a ring free of zeros"
@@ -104,7 +99,8 @@ def information_limit(kernel: Kernel, snr: float) -> InformationLimit:
             if other is not None and other[1] < error:
                 value, error, method = *other, name
     # The mean logarithm moves by at most the relative change of p.
-    return InformationLimit(value, error + 8.0 * UNIT_ROUNDOFF / math.log(2.0), float(snr), method)
+    error += 8.0 * UNIT_ROUNDOFF / math.log(2.0)
+    return InformationLimit.around(value, error, True, method, _RANGE, snr=float(snr))
 
 
 def _power_of_two(minimum: float) -> int:

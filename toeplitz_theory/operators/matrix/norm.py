@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from toeplitz_theory.operators.matrix.schur import norm_bounds
 from toeplitz_theory.operators.product import CausalProduct, spectrum_length
+from toeplitz_theory.operators.results import Bracket
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, fft_error, without_specks
 from toeplitz_theory.threads import one_thread
 
@@ -36,16 +37,6 @@ _WIDER = 10.0  # each next gap
 _CLOSE = 5e-7  # relative width of a bracket that is close enough: two of them make 1e-6 in log10
 
 Vector = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class NormBracket:
-    """``lower <= ||T||_2 <= upper``, proved; ``method`` names the proof of the upper end."""
-
-    value: float
-    lower: float
-    upper: float
-    method: str
 
 
 def circle_bound(taps: Vector, oversampling: int = 16) -> float:
@@ -69,8 +60,10 @@ def circle_bound(taps: Vector, oversampling: int = 16) -> float:
 
 
 @one_thread()
-def norm_bracket(product: CausalProduct, tight: bool | None = None) -> NormBracket:
-    """Return the spectral norm of ``product``'s matrix, bracketed.
+def norm_bracket(product: CausalProduct, tight: bool | None = None) -> Bracket:
+    """Return the spectral norm of ``product``'s matrix with its proved bracket.
+
+    ``method`` names the proof of the upper end.
 
     Parameters
     ----------
@@ -99,7 +92,7 @@ def norm_bracket(product: CausalProduct, tight: bool | None = None) -> NormBrack
         lower, proved = _schur_bounds(product.taps, value, lower, upper)
         if proved < upper:
             upper, method = proved, "schur"
-    return NormBracket(min(max(value, lower), upper), lower, upper, method)
+    return Bracket(min(max(value, lower), upper), lower, upper, True, method)
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from toeplitz_theory.operators.circle.modulus import min_modulus
 from toeplitz_theory.operators.circle.winding import wind
 from toeplitz_theory.operators.kernels import Kernel, Taps, leading_zeros, resized
 from toeplitz_theory.operators.matrix.condition import log10_condition
-from toeplitz_theory.operators.matrix.norm import NormBracket, norm_bracket
+from toeplitz_theory.operators.matrix.norm import norm_bracket
 from toeplitz_theory.operators.matrix.schur import count_above
 from toeplitz_theory.operators.matrix.singular import (
     SingularValues,
@@ -25,6 +25,7 @@ from toeplitz_theory.operators.matrix.singular import (
     proved_values,
 )
 from toeplitz_theory.operators.product import CausalProduct
+from toeplitz_theory.operators.results import Bracket, Count
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, split_scale
 
 _DENSE_UP_TO = 512  # above, the values are counted, not computed: quadratic time and a few vectors
@@ -35,7 +36,7 @@ _WIDE = 1e-6  # relative width of a bracket of sigma_max that is worth closing
 _SAFE = 100  # multiples of LAPACK's error bound n u that the threshold keeps from the noise
 
 
-class Nullity(int):
+class Nullity(Count):
     """An integer: #{sigma_i <= rtol * sigma_max}, with the evidence for it.
 
     Attributes
@@ -60,31 +61,10 @@ class Nullity(int):
     (1, 1, 1, 64)
     """
 
-    lower: int
     upper: int
     rtol: float
     n: int
-    certified: bool
     method: str
-
-    def __new__(
-        cls,
-        count: int,
-        lower: int,
-        upper: int,
-        rtol: float,
-        n: int,
-        certified: bool = False,
-        method: str = "",
-    ) -> Nullity:
-        self = super().__new__(cls, count)
-        self.lower, self.upper, self.rtol, self.n = lower, upper, rtol, n
-        self.certified, self.method = certified, method
-        return self
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        state = (int(self), self.lower, self.upper, self.rtol, self.n, self.certified, self.method)
-        return Nullity, state
 
     def __repr__(self) -> str:
         doubt = "" if self.lower == self.upper else f", between {self.lower} and {self.upper}"
@@ -99,7 +79,7 @@ def nullity(taps: Kernel, rtol: float, certify: bool = False) -> Nullity:
         )
     n, zeros = taps.size, leading_zeros(taps)
     if zeros == n or rtol == 0:
-        return Nullity(zeros, zeros, zeros, rtol, n, True, "leading zero taps")
+        return Nullity(zeros, zeros, zeros, True, rtol=rtol, n=n, method="leading zero taps")
     if n > _DENSE_UP_TO:
         counted = _by_counting(taps, zeros, rtol, certify)
         if counted is not None and (counted.certified or not certify or n > _DENSE_AT_MOST):
@@ -154,9 +134,9 @@ def _by_counting(taps: Kernel, zeros: int, rtol: float, certify: bool) -> Nullit
         method, proved = "bound of the condition number", True
     middle = count_above(rest, rtol * top.value) if lower < upper else None
     value = lower if middle is None else min(max(n - middle[0], lower), upper)
-    return Nullity(
-        value, lower, upper, rtol, n, proved, method if proved else f"{method}, rounding estimated"
-    )
+    if not proved:
+        method += ", rounding estimated"
+    return Nullity(value, lower, upper, proved, rtol=rtol, n=n, method=method)
 
 
 class _Count(NamedTuple):
@@ -168,7 +148,7 @@ class _Count(NamedTuple):
     doubt: float
 
 
-def _between(taps: Kernel, rtol: float, top: NormBracket, shift: float) -> _Count | None:
+def _between(taps: Kernel, rtol: float, top: Bracket, shift: float) -> _Count | None:
     """Count at both ends of the bracket of ``rtol sigma_max``, moved outwards by ``shift``, relative."""
     first, last = rtol * top.lower, rtol * top.upper
     at_first, at_last = count_above(taps, first * (1 - shift)), count_above(taps, last * (1 + shift))
@@ -196,7 +176,7 @@ def _by_logarithms(values: SingularValues, rtol: float) -> Nullity:
     lower = int(np.count_nonzero((upwards <= limit - slack) & ~unknown))
     upper = int(np.count_nonzero((downwards <= limit + slack) | unknown))
     count = min(max(int(np.count_nonzero(values.log10 <= limit)), lower), upper)
-    return Nullity(count, lower, upper, rtol, len(values), False, values.method)
+    return Nullity(count, lower, upper, rtol=rtol, n=len(values), method=values.method)
 
 
 def count_below(
@@ -215,7 +195,8 @@ def count_below(
     count = int(np.count_nonzero(values <= rtol * top))
     lower = int(np.count_nonzero(values + errors <= rtol * (top - top_error)))
     upper = int(np.count_nonzero(values - errors <= rtol * (top + top_error)))
-    return Nullity(count, min(lower, count), max(upper, count), rtol, values.size, False, method)
+    lower, upper = min(lower, count), max(upper, count)
+    return Nullity(count, lower, upper, rtol=rtol, n=values.size, method=method)
 
 
 # Roch and Silbermann's splitting: the singular values that go to 0 are as many as the zeros inside.

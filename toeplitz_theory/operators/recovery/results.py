@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toeplitz_theory.errors import InputError
+from toeplitz_theory.operators.results import Count
 
 
-class Delay(int):
+class Delay(Count):
     """A number of tokens, with the bracket that the error of the shares leaves.
 
     Attributes
@@ -31,19 +32,6 @@ class Delay(int):
     >>> delay + 0, delay.lower, delay.upper, delay.certified
     (2, 2, 2, True)
     """
-
-    lower: int
-    upper: int | None
-    certified: bool
-
-    def __new__(cls, tokens: int, lower: int, upper: int | None, certified: bool) -> Delay:
-        """Bracket ``tokens`` by ``lower`` and ``upper``."""
-        self = super().__new__(cls, tokens)
-        self.lower, self.upper, self.certified = lower, upper, certified
-        return self
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Delay, (int(self), self.lower, self.upper, self.certified)
 
     def __repr__(self) -> str:
         if self.certified:
