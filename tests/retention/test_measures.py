@@ -92,6 +92,16 @@ def test_recall_on_text_has_its_controls():
     assert abs(bits["future"][1]) < 0.05
 
 
+def test_the_headline_is_of_the_last_layer_in_whatever_order_they_are_named():
+    model = Known(delay_line, width=8)
+    text = np.random.default_rng(0).integers(0, 8, (200, 32))
+    for measure in (recall_curve, recovery):
+        alone, both = (measure(model, text, layers=layers) for layers in ([1], [1, 0, -1]))
+        assert both.value == alone.value and both.interval == alone.interval
+        of_last = both.table[both.table["layer"] == 1].reset_index(drop=True)
+        assert of_last.equals(alone.table) and set(both.table["layer"]) == {0, 1}
+
+
 @pytest.mark.parametrize("taps", [(1.0, -2.0), (0.25, -1.0, 1.0), (1.0, -0.5)])
 def test_recovery_of_a_linear_layer_is_the_operators_curve(taps):
     model = Known(convolution(taps), width=2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -55,20 +55,9 @@ def recovery(kernels: Kernels | Mapping[str, Kernels], ax: Any = None) -> Drawin
     >>> line.get_ydata()[:3].round(12).tolist()
     [0.25, 0.8125, 0.953125]
     """
-    groups, missing = _curves(kernels, _recovered)
-    with look():
-        figure, (axes,) = panels(1, ax, 1, _SIZE)
-        for share in (0.5, 0.9):
-            axes.axhline(share, color=FAINT, linewidth=0.7, linestyle=":", zorder=0)
-            axes.annotate(
-                f"{share:.0%}", (1.0, share), xycoords=("axes fraction", "data"), **_BESIDE, **_SMALL
-            )
-        artists = _draw_groups(axes, groups, missing)
-        if any(groups) and any(groups.values()):
-            axes.legend(loc="lower right")  # curves that rise to 1 leave that corner free
-        axes.set_xlabel("delay (tokens)")
-        axes.set_ylabel("share of the input given back")
-        return Drawing(figure, (axes,), tuple(artists))
+    words = "delay (tokens)", "share of the input given back"
+    # Curves that rise to 1 leave the lower right corner free.
+    return _drawn(kernels, _recovered, ax, words, "lower right", marked=(0.5, 0.9))
 
 
 def memory(kernels: Kernels | Mapping[str, Kernels], ax: Any = None) -> Drawing:
@@ -99,14 +88,32 @@ def memory(kernels: Kernels | Mapping[str, Kernels], ax: Any = None) -> Drawing:
     >>> memory(Symbol([1.0, 0.0, -1.0])).artists[0].get_ydata().tolist()
     [0.5, 0.5, 1.0]
     """
-    groups, missing = _curves(kernels, _remembered)
+    words = "lag k (tokens back)", "share of an output from lags 0 to k"
+    return _drawn(kernels, _remembered, ax, words, "best")
+
+
+def _drawn(
+    kernels: Any,
+    curve_of: Callable[[Any], Curve],
+    ax: Any,
+    words: tuple[str, str],
+    corner: Literal["lower right", "best"],
+    marked: tuple[float, ...] = (),
+) -> Drawing:
+    """Draw the curves, with the words of both axes, the legend in its corner and the shares to mark."""
+    groups, missing = _curves(kernels, curve_of)
     with look():
         figure, (axes,) = panels(1, ax, 1, _SIZE)
+        for share in marked:
+            axes.axhline(share, color=FAINT, linewidth=0.7, linestyle=":", zorder=0)
+            axes.annotate(
+                f"{share:.0%}", (1.0, share), xycoords=("axes fraction", "data"), **_BESIDE, **_SMALL
+            )
         artists = _draw_groups(axes, groups, missing)
         if any(groups) and any(groups.values()):
-            axes.legend(loc="best")
-        axes.set_xlabel("lag k (tokens back)")
-        axes.set_ylabel("share of an output from lags 0 to k")
+            axes.legend(loc=corner)
+        axes.set_xlabel(words[0])
+        axes.set_ylabel(words[1])
         return Drawing(figure, (axes,), tuple(artists))
 
 

@@ -25,10 +25,9 @@ from toeplitz_theory.retention.states import (
     Tokens,
     alphabet_of,
     chosen_layers,
-    drawn_tokens,
-    given_tokens,
+    embedding_and_passes,
     in_passes,
-    sequence_length,
+    text_of,
     vocabulary,
 )
 
@@ -94,14 +93,10 @@ def recall_curve(
     (True, True)
     """
     begun = time.perf_counter()
-    if ids is None:
-        length = sequence_length(model, length)
-        choice = alphabet_of(model, min(64, vocabulary(model)) if alphabet is None else alphabet, seed)
-        text = drawn_tokens(np.random.default_rng([seed, 3]), (samples, length), choice, None)
-    else:
-        text = given_tokens(model, ids)
-        samples, length = text.shape
-        choice = np.unique(text)
+    letters = min(64, vocabulary(model)) if alphabet is None else alphabet
+    text = text_of(model, ids, samples, length, letters, seed, 3)
+    samples, length = text.shape
+    choice = alphabet_of(model, letters, seed) if ids is None else np.unique(text)
     farthest = length // 2
     steps = sorted({k for k in _LAGS if k <= farthest} if lags is None else {int(k) for k in lags})
     if not steps or steps[0] < 0 or steps[-1] > farthest:
@@ -119,11 +114,11 @@ def recall_curve(
     chosen = chosen_layers(model, [-1] if layers is None else layers)
     window = slice(first, last)
     back = {k: classes[:, first - k : last - k] for k in steps}
-    embedded = {}
+    embedded, passes = {}, in_passes(model, text, chosen, window)
     if controls:
-        ((_, states),) = in_passes(model, text, [0], window)
-        embedded = {k: probe(states, back[k], parts, seed).bits for k in steps}
-    for layer, states in in_passes(model, text, chosen, window):
+        embedding, passes = embedding_and_passes(model, text, chosen, window)
+        embedded = {k: probe(embedding, back[k], parts, seed).bits for k in steps}
+    for layer, states in passes:
         for k in steps:
             readout = probe(states, back[k], parts, seed)
             row: dict[str, Any] = {"layer": layer, "lag": k, "value": readout.bits}

@@ -17,11 +17,7 @@ from torch import nn
 
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.retention.measure import Measured, append_row, bootstrap
-from toeplitz_theory.retention.states import (
-    chosen_layers,
-    in_passes,
-    text_of,
-)
+from toeplitz_theory.retention.states import chosen_layers, embedding_and_passes, text_of
 
 _DELAYS = (0, 1, 2, 4, 8)
 _RIDGES = (1e-8, 1e-4, 1e-3, 1e-2, 1e-1)  # of the mean variance of a feature
@@ -96,14 +92,14 @@ def recovery(
         )
     targets = slice(max(earlier, length // 4), length - steps[-1])  # away from the beginning
     chosen = chosen_layers(model, [-1] if layers is None else layers)
-    ((_, embedded),) = in_passes(model, text, [0], slice(0, length))
+    embedded, passes = embedding_and_passes(model, text, chosen, slice(0, length))
     wanted = embedded[:, targets].astype(np.float64)
     wanted -= wanted.mean(axis=(0, 1))
     parts = np.split(np.arange(samples), [int(0.6 * samples), int(0.75 * samples)])
     rows: dict[str, list[Any]] = {
         name: [] for name in ("layer", "delay", "value", "lower", "upper", "tokens")
     }
-    for layer, states in in_passes(model, text, chosen, slice(0, length)):
+    for layer, states in passes:
         features = _windows(states, targets, earlier, steps[-1])
         known, width = len(parts[0]) * features.shape[1], features.shape[2]
         if known < 4 * width or min(map(len, parts)) < 8:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -91,12 +92,12 @@ def alphabet_of(model: nn.Module, size: int | None, seed: int) -> Tokens:
 
 
 def chosen_layers(model: nn.Module, layers: Sequence[int] | None) -> list[int]:
-    """Return the numbers of the layers asked for, all by default: 0 the embedding, i the i-th block."""
+    """Return the layers asked for, ascending, all by default: 0 the embedding, i the i-th block."""
     count = len(model_states(model, torch.zeros((1, 2), dtype=torch.long)))
     numbers = list(range(count)) if layers is None else [int(i) % count for i in layers]
     if not numbers or any(not -count <= int(i) < count for i in layers or ()):
         raise InputError(f"layers={layers!r}: this model has the layers 0 (embedding) to {count - 1}")
-    return numbers
+    return sorted(set(numbers))
 
 
 def states_of(
@@ -124,6 +125,15 @@ def in_passes(
     at_once = max(1, STATE_BYTES // each)
     for start in range(0, len(layers), at_once):
         yield from states_of(model, ids, layers[start : start + at_once], positions).items()
+
+
+def embedding_and_passes(
+    model: nn.Module, ids: Tokens, layers: Sequence[int], positions: slice
+) -> tuple[NDArray[np.float32], Iterator[tuple[int, NDArray[np.float32]]]]:
+    """Return the states of the embedding, and those of ``layers`` as `in_passes`, from the same runs."""
+    passes = in_passes(model, ids, sorted({0, *layers}), positions)
+    first = next(passes)
+    return first[1], (each for each in itertools.chain([first], passes) if each[0] in layers)
 
 
 def model_states(model: nn.Module, ids: Tensor) -> Sequence[Tensor]:
