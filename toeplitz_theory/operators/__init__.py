@@ -23,6 +23,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "section": ["CausalToeplitz"],
         "plane": ["Grid", "IndexMap", "Pseudospectrum", "index_map", "pseudospectrum"],
         "circle.polygons": ["SpectrumIndex"],
+        "circle.response": ["Response"],
         "circle.margins": ["IndexMargins", "RoundingMargin"],
         "symbol": ["ExactSymbol", "Symbol"],
     },

@@ -35,6 +35,7 @@ from toeplitz_theory.operators.symbolic import (
 if TYPE_CHECKING:
     import sympy
 
+    from toeplitz_theory.operators.circle.response import Response
     from toeplitz_theory.operators.factors.inner_outer import InnerOuter
     from toeplitz_theory.operators.factors.outer import EnergyDelay, OuterFactor
     from toeplitz_theory.operators.matrix.information_limit import InformationLimit
@@ -571,6 +572,27 @@ class Symbol:
         from toeplitz_theory.operators.recovery.memory import kernel_memory
 
         return kernel_memory(self.kernel)
+
+    def response(self) -> Response:
+        """Return modulus, unwrapped phase and group delay along the unit circle, to be drawn by `plots.bode`.
+
+        The group delay is that of the filter, in tokens; its mean over the circle is minus the Fredholm index.
+        The filter's response at the frequency omega of engineers is a(exp(-i omega)).
+
+        Raises
+        ------
+        InputError
+            If the kernel is all zeros.
+
+        Examples
+        --------
+        >>> from toeplitz_theory.operators import Symbol
+        >>> Symbol([1.0, -2.0]).response()  # half a turn on half the circle: one zero inside
+        Response(257 angles, 0.5 turns of the phase, certified)
+        """
+        from toeplitz_theory.operators.circle.response import response
+
+        return response(self._taps)
 
     def section(self, n: int | None = None) -> CausalToeplitz:
         """Return the n x n finite section T_n(a), the kernel cut or padded with zeros.
