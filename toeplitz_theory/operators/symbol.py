@@ -576,7 +576,7 @@ class Symbol:
     def response(self) -> Response:
         """Return modulus, unwrapped phase and group delay along the unit circle, to be drawn by `plots.bode`.
 
-        The group delay is that of the filter, in tokens; its mean over the circle is minus the Fredholm index.
+        The group delay is the filter's, in tokens; its mean over the circle is minus the Fredholm index.
         The filter's response at the frequency omega of engineers is a(exp(-i omega)).
 
         Raises

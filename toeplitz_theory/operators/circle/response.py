@@ -2,8 +2,8 @@ r"""A symbol along the circle as engineers draw it: modulus, phase followed with
 
 Between two neighbouring points the values of ``b = e^{-i c theta} a`` lie on an arc whose length is at most
 ``h (|b'_1| + |b'_2|) / 2 + h^2 max|b''| / 4`` (from each end as far as the middle). An arc from b_1 to b_2
-shorter than ``|b_1| + |b_2|`` stays inside an ellipse with these foci, which is convex and leaves 0 out: so the
-phase changes by the principal argument of ``b_2 / b_1``. Where that is not so yet, points are added.
+shorter than ``|b_1| + |b_2|`` stays inside an ellipse with these foci, which is convex and leaves 0 out: so
+the phase changes by the principal argument of ``b_2 / b_1``. Where that is not so yet, points are added.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _CHUNK = 1 << 21
 
 @dataclass(frozen=True, repr=False)
 class Response:
-    """A symbol along the unit circle, from angle 0 on; for a real kernel to pi, its mirror image being the rest.
+    """A symbol along the unit circle from angle 0 on: to pi for a real kernel, whose rest mirrors it.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class Response:
     --------
     >>> from toeplitz_theory.operators import Symbol
     >>> shift = Symbol([0.0, 0.0, 2.0]).response()
-    >>> shift.turns, shift.certified, round(shift.decibels.max(), 6)
+    >>> shift.turns, shift.certified, round(float(shift.decibels.max()), 6)
     (1.0, True, 6.0206)
     """
 
@@ -88,7 +88,7 @@ def response(taps: Taps) -> Response:
 
 
 class _Sampled:
-    """b and its derivative at points of the circle, from the equal ones of a transform on, more where needed."""
+    """b and its derivative at points of the circle: first those of a transform, then more where needed."""
 
     def __init__(self, scaled: Scaled) -> None:
         self.taps: Any = scaled.values
