@@ -140,7 +140,7 @@ def every() -> None:
         w = kaiming(n)
         T, kept = CausalToeplitz(w), []
         every = cpu_ms(lambda T=T, kept=kept: kept.append(T.singular_values(full=True))) / 1e3
-        quick = cpu_ms(lambda T=T: T.singular_values(full=True, deep=False)) / 1e3
+        quick = cpu_ms(lambda T=T: T.singular_values(full=True, more_bits=False)) / 1e3
         matrix, found = T.to_dense(), kept[0]
         values: list[np.ndarray] = []
         svd = cpu_ms(lambda m=matrix, v=values: v.append(np.linalg.svd(m, compute_uv=False))) / 1e3

@@ -11,9 +11,10 @@ from toeplitz_theory.errors import NumericalError
 from toeplitz_theory.operators import CausalToeplitz
 from toeplitz_theory.operators.matrix import singular
 from toeplitz_theory.operators.matrix.bidiagonal import smallest_values
+from toeplitz_theory.operators.matrix.elimination import smallest_by_deflation
 from toeplitz_theory.operators.matrix.elimination.graded import graded_log2
 from toeplitz_theory.operators.matrix.elimination.pivots import eliminate
-from toeplitz_theory.operators.matrix.elimination.remainder import _schur_complement, smallest_by_deflation
+from toeplitz_theory.operators.matrix.elimination.remainder import _schur_complement
 from toeplitz_theory.operators.rounding import split_scale
 
 BITS = {"kaiming": 400, "complex": 500, "even": 400, "odd length": 400, "decaying": 900, "growing": 900}

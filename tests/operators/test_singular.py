@@ -49,12 +49,12 @@ def test_all_values_of_a_section_that_dense_svd_cannot_resolve(kind):
 
 def test_without_more_bits_what_float64_cannot_tell_says_so():
     T = CausalToeplitz([1.0, -10.0], n=60)
-    quick, full = T.singular_values(full=True, deep=False), T.singular_values(full=True)
+    quick, full = T.singular_values(full=True, more_bits=False), T.singular_values(full=True)
     assert np.isinf(quick.relative_error[-1]) and full.relative_error[-1] < 1e-6
     assert "inverse" not in quick.method and full.log10[-1] < -58
     assert np.abs(quick.values[:-1] - full.values[:-1]).max() <= 1e-12
     with pytest.raises(NumericalError, match="not known to 1 %"):
-        T.singular_values(deep=False)
+        T.singular_values(more_bits=False)
 
 
 def test_a_value_that_is_met_twice_is_found_twice():

@@ -213,7 +213,7 @@ def pseudospectrum(
 
     A triangular Toeplitz matrix has the single eigenvalue ``w[0]``, hopelessly ill-conditioned; its behaviour
     on sequences shorter than n is that of the spectrum of T(a), and shows here (Reichel and Trefethen, Linear
-    Algebra Appl. 162-164 (1992) 153). At n = 512 a point takes about 1 ms.
+    Algebra Appl. 162-164 (1992) 153).
 
     Parameters
     ----------

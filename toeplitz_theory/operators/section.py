@@ -307,14 +307,14 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
 
     @overload
     def singular_values(
-        self, k: int | None = ..., which: str = ..., full: Literal[False] = ..., deep: bool = ...
+        self, k: int | None = ..., which: str = ..., full: Literal[False] = ..., more_bits: bool = ...
     ) -> NDArray[np.float64]: ...
     @overload
     def singular_values(
-        self, k: int | None = ..., which: str = ..., *, full: Literal[True], deep: bool = ...
+        self, k: int | None = ..., which: str = ..., *, full: Literal[True], more_bits: bool = ...
     ) -> singular.SingularValues: ...
     def singular_values(
-        self, k: int | None = None, which: str = "smallest", full: bool = False, deep: bool = True
+        self, k: int | None = None, which: str = "smallest", full: bool = False, more_bits: bool = True
     ) -> NDArray[np.float64] | singular.SingularValues:
         """Return singular values in descending order: all n, or the k smallest or largest.
 
@@ -336,8 +336,7 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
         which : {"smallest", "largest"}
         full : bool
             Return `SingularValues`, with logarithms (for values below 1e-308) and the relative error of each.
-
-        deep : bool
+        more_bits : bool
             Whether to take more bits for what float64 cannot resolve. If not, those values have large or
             infinite errors, at half the time or less.
 
@@ -355,7 +354,7 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
         >>> CausalToeplitz([1.0, -10.0], n=400).singular_values(1, full=True).log10.round(6)
         array([-399.004365])
         """
-        values = singular.singular_values(self.kernel, k, which, deep)
+        values = singular.singular_values(self.kernel, k, which, more_bits)
         return values if full else values.known()
 
     def log10_condition(self, tight: bool | None = None) -> condition.Condition:

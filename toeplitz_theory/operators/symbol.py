@@ -20,10 +20,19 @@ from toeplitz_theory.operators.circle.margins import (
 )
 from toeplitz_theory.operators.circle.modulus import min_modulus
 from toeplitz_theory.operators.circle.polygons import SpectrumIndex, spectrum_index
+from toeplitz_theory.operators.circle.response import Response, response
 from toeplitz_theory.operators.circle.winding import count_between, wind
 from toeplitz_theory.operators.circle.zeros import all_zeros
+from toeplitz_theory.operators.factors.inner_outer import InnerOuter, blaschke_zeros, inner_outer
+from toeplitz_theory.operators.factors.outer import EnergyDelay, OuterFactor, energy_delay, outer_factor
 from toeplitz_theory.operators.kernels import Exact, Kernel, Taps, as_kernel, kernel_with_zeros
+from toeplitz_theory.operators.matrix.information_limit import InformationLimit, information_limit
+from toeplitz_theory.operators.matrix.nullity import Splitting, splitting
+from toeplitz_theory.operators.recovery.curve import recovery
+from toeplitz_theory.operators.recovery.memory import kernel_memory
+from toeplitz_theory.operators.recovery.results import Memory, Recovery
 from toeplitz_theory.operators.results import FredholmIndex, JensenDeficit, MinModulus, Winding, Zeros
+from toeplitz_theory.operators.section import CausalToeplitz
 from toeplitz_theory.operators.symbolic import (
     exact_coefficients,
     index_of,
@@ -34,14 +43,6 @@ from toeplitz_theory.operators.symbolic import (
 
 if TYPE_CHECKING:
     import sympy
-
-    from toeplitz_theory.operators.circle.response import Response
-    from toeplitz_theory.operators.factors.inner_outer import InnerOuter
-    from toeplitz_theory.operators.factors.outer import EnergyDelay, OuterFactor
-    from toeplitz_theory.operators.matrix.information_limit import InformationLimit
-    from toeplitz_theory.operators.matrix.nullity import Splitting
-    from toeplitz_theory.operators.recovery.results import Memory, Recovery
-    from toeplitz_theory.operators.section import CausalToeplitz
 
 
 class Symbol:
@@ -143,7 +144,7 @@ class Symbol:
 
         Equal arcs of the circle, on each of which a Taylor polynomial with proved error bounds shows that
         the curve stays on one side of the point; arcs that fail are cut; what float64 cannot decide goes to
-        balls of 128, 320 and 1024 bits. About 1 ms at n = 512.
+        balls of 128, 320 and 1024 bits.
 
         Parameters
         ----------
@@ -179,7 +180,7 @@ class Symbol:
         Parameters
         ----------
         lam : array_like of complex
-            Any shape. 10,000 points take about 2 s at n = 512.
+            Any shape.
 
         Returns
         -------
@@ -226,8 +227,7 @@ class Symbol:
         """Return all zeros with multiplicity, each in a proved disc, by ball arithmetic.
 
         Zeros are sorted by modulus; leading zero taps are zeros at 0. Multiple zeros, and zeros that cannot
-        be told apart, stand together in a disc that is proved to hold them all (Pellet). About 0.15 s at n
-        = 512, 1.6 s at 2048, 4 s at 4096.
+        be told apart, stand together in a disc that is proved to hold them all (Pellet).
 
         Returns
         -------
@@ -280,7 +280,7 @@ class Symbol:
         """Bracket min |a(z)| on the unit circle, with proof.
 
         Branch and bound on arcs with proved Taylor bounds; the bracket's relative width is 1e-9 where the
-        rounding of float64 allows it. About 2 ms at n = 512.
+        rounding of float64 allows it.
 
         Examples
         --------
@@ -294,7 +294,7 @@ class Symbol:
 
         By Jensen's formula J is the sum of log(1/|z|) over the zeros inside the disc: 0 if and only if a
         causal inverse exists, inf when the first tap is 0. Computed by one FFT, corrected exactly by the
-        zeros next to the circle, with a proved error. About 10 ms at n = 512.
+        zeros next to the circle, with a proved error.
 
         Examples
         --------
@@ -331,8 +331,6 @@ class Symbol:
         >>> abs(limit.value - np.log2(3 + 5**0.5) / 2) < limit.error
         np.True_
         """
-        from toeplitz_theory.operators.matrix.information_limit import information_limit
-
         return information_limit(self.kernel, snr)
 
     def residual(self) -> Symbol:
@@ -400,8 +398,7 @@ class Symbol:
 
         ``outer(0) = exp(mean log|a|)``, the Mahler measure; the zeros are those of a, the ones inside
         replaced by their mirror images 1 / conj(z). From the cepstrum of log|a|, corrected exactly by the
-        zeros next to the circle; where these cannot be separated, by reflecting all zeros. About 30 ms at
-        n = 512, half a second at n = 4096.
+        zeros next to the circle; where these cannot be separated, by reflecting all zeros.
 
         Parameters
         ----------
@@ -424,8 +421,6 @@ class Symbol:
         >>> Symbol([1.0, -2.0]).outer().kernel.round(12)
         array([ 2., -1.])
         """
-        from toeplitz_theory.operators.factors.outer import outer_factor
-
         factor = outer_factor(self._taps, Symbol)
         return factor if full else factor.symbol
 
@@ -448,14 +443,12 @@ class Symbol:
         >>> Symbol([0.0, 1.0, -2.5, 1.0]).blaschke_zeros().tolist()
         [0j, (0.5+0j)]
         """
-        from toeplitz_theory.operators.factors.inner_outer import blaschke_zeros
-
         return blaschke_zeros(self._taps)
 
     def inner_outer(self) -> InnerOuter:
         """Factor the symbol into a Blaschke product and an outer factor, and say how well they reproduce it.
 
-        Needs all zeros: about 0.5 s at n = 512.
+        Needs all zeros, which takes many times as long as `outer` alone.
 
         Returns
         -------
@@ -473,8 +466,6 @@ class Symbol:
         >>> parts.zeros.tolist(), parts.residual < 1e-15
         ([(0.5+0j), (0.5+0j)], True)
         """
-        from toeplitz_theory.operators.factors.inner_outer import inner_outer
-
         return inner_outer(self._taps, Symbol)
 
     def energy_delay(self) -> EnergyDelay:
@@ -496,8 +487,6 @@ class Symbol:
         >>> print(Symbol([1.0, -2.0]).energy_delay())
         energy 0.6 tokens later than the outer factor's in the mean, relative distance 0.6325
         """
-        from toeplitz_theory.operators.factors.outer import energy_delay, outer_factor
-
         return energy_delay(self._taps.values, outer_factor(self._taps, Symbol))
 
     def minimum_phase_distance(self) -> float:
@@ -551,8 +540,6 @@ class Symbol:
         >>> round(Symbol([1.0, -2.0]).recovery(snr=10.0).limit, 6)
         0.968393
         """
-        from toeplitz_theory.operators.recovery.curve import recovery
-
         return recovery(self._taps, snr, horizon)
 
     def memory(self) -> Memory:
@@ -569,8 +556,6 @@ class Symbol:
         >>> Symbol([1.0, 0.0, 3.0]).memory().shares.tolist()
         [0.1, 0.0, 0.9]
         """
-        from toeplitz_theory.operators.recovery.memory import kernel_memory
-
         return kernel_memory(self.kernel)
 
     def response(self) -> Response:
@@ -590,8 +575,6 @@ class Symbol:
         >>> Symbol([1.0, -2.0]).response()  # half a turn on half the circle: one zero inside
         Response(257 angles, 0.5 turns of the phase, certified)
         """
-        from toeplitz_theory.operators.circle.response import response
-
         return response(self._taps)
 
     def section(self, n: int | None = None) -> CausalToeplitz:
@@ -619,8 +602,6 @@ class Symbol:
                [-2.,  1.,  0.],
                [ 0., -2.,  1.]])
         """
-        from toeplitz_theory.operators.section import CausalToeplitz
-
         return CausalToeplitz(self.kernel, n)
 
     def splitting(self, sizes: Sequence[int], count: int | None = None) -> Splitting:
@@ -648,8 +629,6 @@ class Symbol:
         >>> Symbol([1.0, -2.0]).splitting([4, 8], count=1).values.shape
         (2, 1)
         """
-        from toeplitz_theory.operators.matrix.nullity import splitting
-
         return splitting(self._taps, sizes, count)
 
     def to_sympy(self, z: Any = None) -> sympy.Expr:
@@ -705,7 +684,6 @@ class Symbol:
         >>> near.kernel.tolist(), near.fredholm_index().value
         ([1.0, -1.0], -1)
         """
-
         return symbol_of(exact_coefficients(expr, z))
 
     def _repr_latex_(self) -> str:

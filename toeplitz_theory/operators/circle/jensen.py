@@ -18,7 +18,7 @@ import numpy as np
 
 from toeplitz_theory.operators.circle.arcs import UNIT, ArcGrid, Floats
 from toeplitz_theory.operators.circle.near_circle import Band, zeros_in_band
-from toeplitz_theory.operators.circle.zeros import all_zeros
+from toeplitz_theory.operators.circle.zeros import ISOLATED_UP_TO, all_zeros
 from toeplitz_theory.operators.kernels import Scaled, Taps
 from toeplitz_theory.operators.results import JensenDeficit
 
@@ -28,7 +28,6 @@ _RATIO = 16  # points of the rule per arc: the band is then 0.80 half-widths of 
 _OVERSAMPLE = (4, 32)  # arcs per tap, tried in turn
 _GOOD = 1e-10  # an error bound below this, relative to 1 + J, is not improved on
 _LOOSE = 1e-8  # above this all zeros are isolated, if they are few
-_MOST_BY_ROOTS = 1100  # taps; isolating all roots of a longer kernel takes seconds
 
 
 def jensen_deficit(taps: Taps) -> JensenDeficit:
@@ -49,7 +48,7 @@ def jensen_deficit(taps: Taps) -> JensenDeficit:
 
 def _sharpened(result: JensenDeficit, scaled: Scaled) -> JensenDeficit:
     """Replace a bound made loose by a cluster of zeros in one disc, if the kernel is short enough."""
-    if result.error <= _LOOSE * (1.0 + result.value) or scaled.values.size > _MOST_BY_ROOTS:
+    if result.error <= _LOOSE * (1.0 + result.value) or scaled.values.size > ISOLATED_UP_TO:
         return result
     other = _by_zeros(scaled)
     return other if other is not None and other.error < result.error else result
@@ -143,7 +142,7 @@ def _log_first(scaled: Scaled) -> tuple[float, float]:
 
 def _otherwise(scaled: Scaled) -> JensenDeficit:
     """All zeros in proved discs if the kernel is short; else an estimate, labelled."""
-    if scaled.values.size <= _MOST_BY_ROOTS:
+    if scaled.values.size <= ISOLATED_UP_TO:
         result = _by_zeros(scaled)
         if result is not None:
             return result

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import flint
 import numpy as np
@@ -21,10 +21,8 @@ from numpy.typing import NDArray
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators.bits import precision, to_acb
 from toeplitz_theory.operators.kernels import Kernel, Taps
+from toeplitz_theory.operators.results import MinModulus
 from toeplitz_theory.operators.rounding import float_format
-
-if TYPE_CHECKING:
-    from toeplitz_theory.operators.results import MinModulus
 
 _BITS = 2300  # more than the range of float64
 _ROUND = 2.0**-40  # far more than the rounding of the short computations here

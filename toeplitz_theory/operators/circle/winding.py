@@ -11,6 +11,10 @@ import numpy as np
 
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators.circle.arcs import ArcGrid, Cover, Undecided, cover
+from toeplitz_theory.operators.circle.balls import PRECISIONS, BallArcs
+from toeplitz_theory.operators.circle.discs import near_discs
+from toeplitz_theory.operators.circle.exact import SharedZeros
+from toeplitz_theory.operators.circle.zeros import ISOLATED_UP_TO, all_zeros
 from toeplitz_theory.operators.kernels import Scaled, Taps
 from toeplitz_theory.operators.results import Winding
 
@@ -18,7 +22,6 @@ MANY_SPANS = 50_000  # times taps: from here on it is cheaper to isolate the zer
 MAX_SPANS = 256  # more open spans than this are not worked on one by one
 MAX_BALL_WORK = 100_000_000  # pieces times taps times bits: some seconds
 MAX_BALL_WIDTH = 20.0  # open angle (in units of pi) times taps above which balls get slow
-MAX_ISOLATED_TAPS = 1100  # isolating all zeros of a longer kernel takes seconds
 MAX_SIGNS = 20_000_000  # points times taps: one second
 MAX_ZEROS = 20_000_000  # zeros next to the circle times taps: some seconds
 _BAND = 2.5  # width of the band next to the circle, over the number of arcs: 0.8 half-widths of an arc
@@ -96,7 +99,7 @@ def _undecided(
         if inside is not None:
             text = "all zeros next to the circle isolated in balls"
             return Winding(scaled.lead + inside, True, 0.0, (), covered.evaluations, text)
-        if n <= MAX_ISOLATED_TAPS:
+        if n <= ISOLATED_UP_TO:
             result = _by_all_zeros(scaled, radius, covered.evaluations)
             if result is not None:
                 return result
@@ -111,8 +114,6 @@ def _on_circle(taps: Taps, spans: list[Span]) -> list[Span]:
 
     For complex taps the span, or its mirror image in the real axis: one of the two holds the zero.
     """
-    from toeplitz_theory.operators.circle.exact import SharedZeros
-
     zeros = SharedZeros.of(taps)
     tried = spans[: max(1, MAX_SIGNS // (2 * taps.values.size))]
     ends = np.array([[float(span.lo), float(span.hi)] for span in tried])
@@ -128,8 +129,6 @@ def _on_circle(taps: Taps, spans: list[Span]) -> list[Span]:
 
 def _by_near_zeros(scaled: Scaled, grid: ArcGrid) -> int | None:
     """Count the zeros inside: most by a smaller circle, each of those next to the circle by its disc."""
-    from toeplitz_theory.operators.circle.discs import near_discs
-
     width = _BAND / grid.count
     inner = wind(scaled.exact, radius=math.exp(-width)).count
     outer = wind(scaled.exact, radius=math.exp(width)).count
@@ -143,8 +142,6 @@ def _by_near_zeros(scaled: Scaled, grid: ArcGrid) -> int | None:
 
 def _by_all_zeros(scaled: Scaled, radius: float, evaluations: int) -> Winding | None:
     """Count the zeros in |z| < radius among all of them, each in its disc."""
-    from toeplitz_theory.operators.circle.zeros import all_zeros
-
     zeros = all_zeros(scaled.exact)
     if not zeros.certified:
         return None
@@ -163,8 +160,6 @@ def _by_balls(
     scaled: Scaled, radius: float, grid: ArcGrid, covered: Cover, spans: list[Span], floor: float, tol: float
 ) -> Winding:
     """Prove the open spans one by one in ball arithmetic; report the angles of those where that fails."""
-    from toeplitz_theory.operators.circle.balls import PRECISIONS, BallArcs
-
     balls = BallArcs(scaled, grid.centre, radius)
     evaluations, turn, lower, bits = covered.evaluations, covered.turn, covered.lower, 0
     left, failed, work = spans, False, MAX_BALL_WORK

@@ -21,6 +21,8 @@ from toeplitz_theory.operators.circle.exact import (
 from toeplitz_theory.operators.kernels import Exact, Taps
 from toeplitz_theory.operators.results import Zeros
 
+ISOLATED_UP_TO = 1100  # taps: isolating all zeros of a longer kernel takes seconds
+
 
 def all_zeros(taps: Taps) -> Zeros:
     """Return every zero with its multiplicity, sorted by modulus."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators.bits import precision, to_acb
 from toeplitz_theory.operators.circle.winding import wind
-from toeplitz_theory.operators.circle.zeros import all_zeros
+from toeplitz_theory.operators.circle.zeros import ISOLATED_UP_TO, all_zeros
 from toeplitz_theory.operators.factors.cepstrum import by_cepstrum
 from toeplitz_theory.operators.kernels import Kernel, Scaled, Taps
 from toeplitz_theory.operators.product import fast_length
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 _BITS = 256
 _OVERSAMPLE = (4, 32)  # arcs per tap, tried in turn
-_MOST_BY_ROOTS = 1100  # taps up to which zeros are reflected one by one
 _MOST_ISOLATED = 4200  # taps; isolating all zeros of a longer kernel takes more than a few seconds
 # Of the 1-norm of the difference of autocorrelations over the mean of |a|^2. Rounding the outer taps alone
 # gives about n u; a method that failed gives much more.
@@ -145,7 +144,7 @@ def without_zeros_inside(scaled: Scaled, roots: Roots | None = None) -> str | No
 def best_taps(scaled: Scaled, roots: Roots | None = None) -> tuple[Kernel, float, str]:
     """Return the taps, their modulus error and the method, of the methods that are worth trying the best."""
     limit = GOOD_PER_TAP * (scaled.values.size + 8)
-    short = scaled.values.size <= _MOST_BY_ROOTS
+    short = scaled.values.size <= ISOLATED_UP_TO
     found: list[tuple[float, str, Kernel]] = []
     for oversample in () if short and _mostly_rounding(scaled) else _OVERSAMPLE:
         taps = by_cepstrum(scaled, oversample)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,10 +20,9 @@ from numpy.typing import ArrayLike, NDArray
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators.circle.arcs import UNIT
 from toeplitz_theory.operators.layers.determinant import ResidualWinding
+from toeplitz_theory.operators.recovery.layers import layer_memory, layer_recovery
+from toeplitz_theory.operators.recovery.results import Memory, Recovery
 from toeplitz_theory.operators.symbol import Symbol
-
-if TYPE_CHECKING:
-    from toeplitz_theory.operators.recovery.results import Memory, Recovery
 
 Matrix = NDArray[Any]
 
@@ -176,8 +175,6 @@ class MultiHeadSymbol:
         >>> layer.recovery(snr=1e6, residual=False, horizon=2).curve.round(3)
         array([0.625, 0.906, 0.977])
         """
-        from toeplitz_theory.operators.recovery.layers import layer_recovery
-
         return layer_recovery(self, snr, residual, horizon)
 
     def memory(self, residual: bool = True, noise: float = 0.0) -> Memory:
@@ -205,8 +202,6 @@ class MultiHeadSymbol:
         >>> MultiHeadSymbol([[1.0, 1.0]], np.eye(2), np.eye(2)).memory(residual=False).shares.round(12)
         array([1., 1.])
         """
-        from toeplitz_theory.operators.recovery.layers import layer_memory
-
         return layer_memory(self, residual, noise)
 
 

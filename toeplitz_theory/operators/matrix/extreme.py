@@ -31,6 +31,7 @@ from toeplitz_theory.operators.matrix.schur import count_above
 from toeplitz_theory.operators.matrix.waves import clustered, ritz
 from toeplitz_theory.operators.product import CausalProduct
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, split_scale
+from toeplitz_theory.threads import one_thread
 
 _BITS = (64, 256, 1024, 4096)  # spreads of the smallest values that are tried
 _BLOCK = 4  # a value that is met up to four times, as for a(z) = f(z^2), comes as often
@@ -114,6 +115,7 @@ def _relative(top: Leading, more: float = 0.0) -> Floats:
         return np.where(top.values > error, error / (top.values - error), np.inf)
 
 
+@one_thread()
 def leading(product: CausalProduct, count: int) -> Leading:
     """Return the ``count`` largest singular values of ``product``'s matrix."""
     n = product.n

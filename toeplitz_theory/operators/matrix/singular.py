@@ -1,4 +1,18 @@
-"""Singular values of a section, each with a bound on its error: also those below float64's noise."""
+"""Singular values of a section, each with a bound on its error: also those below float64's noise.
+
+`singular_values` chooses, since no one way is good at every size and depth:
+
+=========================== ============================ ===================================================
+which                       how                          why
+=========================== ============================ ===================================================
+all, or many, in float64    LAPACK's eigensolver of the  n^3 operations and 8 n^2 bytes, up to 16,384 tokens
+                            Hankel matrix
+of these, below its noise   `elimination`                a few products more; errors to first order in u
+where that cannot           `bidiagonal`                 needs no pivots; slower, and much slower in many bits
+a few, above 2048 tokens    `extreme`: block Lanczos,    some hundred vectors of n numbers; says whether it is
+                            or `waves` in a box          proved that none was missed
+=========================== ============================ ===================================================
+"""
 
 from __future__ import annotations
 
@@ -13,12 +27,15 @@ from toeplitz_theory.errors import InputError, NumericalError
 from toeplitz_theory.operators.kernels import Kernel, leading_zeros
 from toeplitz_theory.operators.matrix.bidiagonal import smallest_values
 from toeplitz_theory.operators.matrix.condition import log10_condition
-from toeplitz_theory.operators.matrix.elimination.remainder import smallest_by_deflation
+from toeplitz_theory.operators.matrix.elimination import smallest_by_deflation
 from toeplitz_theory.operators.matrix.extreme import largest, smallest
 from toeplitz_theory.operators.product import dense_causal
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, shift_exponent, split_scale, without_specks
 
-_MOST_DENSE = 16_384  # 2 GiB of matrix
+_DENSE_UP_TO = 2048  # above, a few extreme values are computed without a matrix
+_ALL_UP_TO = 16_384  # 2 GiB of matrix, and hours
+_MOST_WORK = 5e10  # steps^2 * n * bits of a bidiagonalisation: some ten seconds
+_POOR = 1e-6  # relative error above which a value is computed from the inverse instead
 
 
 @dataclass(frozen=True)
@@ -75,13 +92,7 @@ class SingularValues:
         return SingularValues(self.values[which], self.log10[which], self.relative_error[which], self.method)
 
 
-_DENSE_UP_TO = 2048  # above, a few extreme values are computed without a matrix
-_ALL_UP_TO = 16_384  # 2 GiB of matrix, and hours
-_MOST_WORK = 5e10  # steps^2 * n * bits of a bidiagonalisation: some ten seconds
-_POOR = 1e-6  # relative error above which a value is computed from the inverse instead
-
-
-def singular_values(taps: Kernel, k: int | None, which: str, deep: bool) -> SingularValues:
+def singular_values(taps: Kernel, k: int | None, which: str, more_bits: bool) -> SingularValues:
     """Return all singular values, or the k smallest or largest; see `CausalToeplitz.singular_values`."""
     n = taps.size
     count = n if k is None else k
@@ -100,7 +111,7 @@ def singular_values(taps: Kernel, k: int | None, which: str, deep: bool) -> Sing
             f"{count} singular values of a {n} x {n} section need a dense matrix: "
             f"ask for k <= {n // 32} of them, or for a section of n <= {_ALL_UP_TO}"
         )
-    return all_values(taps, deep).select(slice(n - count, n) if which == "smallest" else slice(0, count))
+    return all_values(taps, more_bits).select(slice(n - count, n) if which == "smallest" else slice(0, count))
 
 
 def dense_values(taps: Kernel) -> NDArray[np.float64]:
@@ -120,10 +131,10 @@ def dense_values(taps: Kernel) -> NDArray[np.float64]:
     if zeros:  # T = S^zeros T', whose singular values are those of the smaller T' and exact zeros
         rest = dense_values(taps[zeros:]) if zeros < n else np.zeros(0)
         return np.concatenate([rest, np.zeros(zeros)])
-    if n > _MOST_DENSE:
+    if n > _ALL_UP_TO:
         raise NumericalError(
             f"all singular values of a {n} x {n} section need a dense matrix of {8 * n * n / 2**30:.0f} GiB: "
-            f"take a section of n <= {_MOST_DENSE}"
+            f"take a section of n <= {_ALL_UP_TO}"
         )
     scaled, exponent = split_scale(taps)
     matrix = dense_causal(without_specks(scaled))
@@ -134,7 +145,7 @@ def dense_values(taps: Kernel) -> NDArray[np.float64]:
     return shift_exponent(values, exponent)
 
 
-def all_values(taps: Kernel, deep: bool = True) -> SingularValues:
+def all_values(taps: Kernel, more_bits: bool = True) -> SingularValues:
     """Return all n singular values of the section with first column ``taps`` (n,)."""
     n, zeros = taps.size, leading_zeros(taps)
     scaled, exponent = split_scale(taps)
@@ -144,11 +155,11 @@ def all_values(taps: Kernel, deep: bool = True) -> SingularValues:
     values = shift_exponent(values, exponent)
     method = "singular value decomposition" if np.iscomplexobj(taps) else "eigenvalues of the Hankel matrix"
     count = int(np.count_nonzero(error > _POOR))
-    if count and deep:
+    if count and more_bits:
         rest = slice(0, n - zeros - count)
         chosen = slice(n - zeros - count, n - zeros)
         try:
-            log10[chosen], error[chosen], how = _deep_values(taps[zeros:], log10[rest], error[rest])
+            log10[chosen], error[chosen], how = _below_noise(taps[zeros:], log10[rest], error[rest])
         except NumericalError as reason:  # the errors stay infinite, and say so
             return SingularValues(values, log10, error + _log_error(log10, exponent), f"{method}; {reason}")
         method += f"; the smallest {count} by {how}"
@@ -172,7 +183,7 @@ def _log_error(log10: NDArray[np.float64], exponent: int) -> NDArray[np.float64]
     return np.where(np.isfinite(log10), 8.0 * UNIT_ROUNDOFF * sizes, 0.0)
 
 
-def _deep_values(
+def _below_noise(
     taps: Kernel, others: NDArray[np.float64], errors: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
     """Return log10 of the values smaller than ``others``, their relative errors, and how they were found."""

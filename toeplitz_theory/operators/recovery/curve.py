@@ -36,12 +36,11 @@ from typing import Any
 
 import numpy as np
 import scipy.fft
-import scipy.signal
 from numpy.typing import NDArray
 
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators.circle.winding import wind
-from toeplitz_theory.operators.circle.zeros import all_zeros
+from toeplitz_theory.operators.circle.zeros import ISOLATED_UP_TO, all_zeros
 from toeplitz_theory.operators.factors.cepstrum import cepstrum, exponential
 from toeplitz_theory.operators.factors.inner_outer import inner_series
 from toeplitz_theory.operators.factors.outer import (
@@ -58,7 +57,6 @@ from toeplitz_theory.operators.recovery.results import Recovery
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF
 
 _HORIZON = 4  # default horizon, in lengths of the kernel
-_MOST_BY_ROOTS = 1100  # taps; isolating all zeros of a longer kernel takes seconds
 _LOOSE = 1e-6  # an error above this is worth isolating the zeros for
 _GOOD = 1e-9  # with noise, the first way that is as near is taken
 _POINTS_PER_TAP = 32
@@ -120,7 +118,7 @@ def _without_noise(scaled: Scaled, size: int) -> Recovery:
     inside = wind(scaled.exact).count
     outer = _Outer(*best_taps(scaled)[:2])
     quotient = _by_division(scaled, Arcs(scaled), outer, 0.0, size)
-    if not quotient.distance <= _LOOSE and scaled.values.size <= _MOST_BY_ROOTS:
+    if not quotient.distance <= _LOOSE and scaled.values.size <= ISOLATED_UP_TO:
         other, count = _by_zeros(scaled, size)
         inside = count if inside is None else inside
         if other.distance < quotient.distance or not quotient.proved:
@@ -262,7 +260,7 @@ def _noisy_quotient(scaled: Scaled, arcs: Arcs, noise: float, size: int) -> _Quo
                 return best
     assert best is not None  # the last way always gives taps
     far = _phase_error(arcs, 0.0, 0.0, noise)
-    if not best.distance <= _LOOSE and scaled.values.size <= _MOST_BY_ROOTS and far is not None:
+    if not best.distance <= _LOOSE and scaled.values.size <= ISOLATED_UP_TO and far is not None:
         other = _by_zeros(scaled, size)[0]  # c tends to the inner factor
         distance = other.distance + far[0]
         if distance < best.distance or not best.proved:
@@ -302,7 +300,8 @@ def _on_a_grid(scaled: Scaled, noise: float) -> _Outer | None:
 def _from_polynomial(scaled: Scaled, noise: float) -> _Outer | None:
     """Return it from ``z^(n - 1) (|a|^2 + noise^2)``, a polynomial: its zeros near the circle are known."""
     n = scaled.values.size
-    power: Any = scipy.signal.fftconvolve(scaled.values, np.conj(scaled.values[::-1]))
+    taps, reverse = (np.pad(values, (0, n - 1)) for values in (scaled.values, scaled.values[::-1].conj()))
+    power: Any = CausalProduct(taps).forward(reverse)
     power[n - 1] = power[n - 1].real + noise**2
     polynomial = Taps(power).scaled()
     if polynomial.lead or polynomial.values.size != power.size:

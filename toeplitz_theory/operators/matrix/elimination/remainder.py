@@ -24,6 +24,7 @@ from toeplitz_theory.errors import NumericalError
 from toeplitz_theory.operators.matrix.elimination.graded import graded_log2
 from toeplitz_theory.operators.matrix.elimination.pivots import LOST, Cut, Elimination, eliminate
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, split_scale
+from toeplitz_theory.threads import one_thread
 
 _SURE = 16.0  # log2: elimination goes on until S is so near to the values wanted
 _MOST = 24  # products of the block power iteration
@@ -36,6 +37,7 @@ _CLIP = 400.0  # bits above S beyond which S does not touch a pivot
 Matrix = NDArray[Any]
 
 
+@one_thread()
 def smallest_by_deflation(
     taps: NDArray[Any], count: int, bits: float, log2_norm: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
