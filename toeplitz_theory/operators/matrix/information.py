@@ -19,10 +19,10 @@ from toeplitz_theory.operators.matrix.singular import dense_values, eigensolver_
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, float_format, shift_exponent, split_scale
 from toeplitz_theory.threads import one_thread
 
-_DENSE_UP_TO = 1024  # tokens up to which all singular values are computed
+_DENSE_UP_TO = 256  # tokens up to which all singular values are computed
 _DENSE_AT_MOST = 16_384  # 2 GiB of matrix
-_GOOD = 1e-6  # bits; where Cholesky cannot promise that, the singular values are computed
-_LONG = 2048  # tokens beyond which they take so long that this is enough:
+_GOOD = 1e-5  # bits; where Cholesky cannot promise that, the singular values are computed
+_LONG = 1024  # tokens beyond which they take so long that this is enough:
 _GOOD_WHERE_LONG = 1e-3
 
 
@@ -35,7 +35,7 @@ class InformationRate:
     value : float
         ``(1 / 2n) sum_i log2(1 + snr sigma_i^2)``.
     error : float
-        Bound on its error, from LAPACK's normwise error of the singular values; beyond 1024 tokens from the
+        Bound on its error, from LAPACK's normwise error of the singular values; beyond 256 tokens from the
         backward error of a Cholesky factorisation, with a constant of 8 that has not been proved.
     limit : float
         Szego's limit for n to infinity, ``(1 / 4 pi) int log2(1 + snr |a|^2) dtheta``, of this kernel.
