@@ -100,7 +100,7 @@ def main() -> None:
         attention, memory = measure(Attention(), n, device)
         print(f"{n:6d} {'attention':>22} {attention:9.2f} {1.0:8.2f} {memory:9.0f}")
         for heads in (HEADS, 1):
-            for product in ("fft", "blocked"):
+            for product in ("fft", "blocked", "dense"):
                 found, memory = measure(Mixer(n, heads, product), n, device)
                 name = f"{heads} heads, {product}"
                 print(f"{n:6d} {name:>22} {found:9.2f} {attention / found:8.2f} {memory:9.0f}")

@@ -77,7 +77,7 @@ def test_penalties(penalty):
     kernels = torch.randn(4, 50, generator=torch.Generator().manual_seed(0))
     values, gradients = [], []
     for device in ("cpu", "cuda"):
-        w = kernels.to(device).requires_grad_()
+        w = kernels.to(device, copy=True).requires_grad_()
         value = penalty(w).sum()
         value.backward()
         values.append(value.item())
