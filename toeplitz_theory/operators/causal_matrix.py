@@ -69,6 +69,9 @@ class CausalMatrix:
         """(n, n)."""
         return self.matrix.shape[0], self.matrix.shape[1]
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self.matrix, dtype=dtype, copy=copy)
+
     def __repr__(self) -> str:
         return f"CausalMatrix(n={len(self.matrix)}, dtype={self.matrix.dtype})"
 

@@ -210,6 +210,13 @@ class Taps:
         values.flags.writeable = False
         return Taps(values, low)
 
+    def exact(self) -> list[Exact]:
+        """Return all coefficients as pairs of fractions, lowest power first."""
+        numbers = [complex(value) for value in self.values.tolist()]
+        pairs = [(Fraction(number.real), Fraction(number.imag)) for number in numbers]
+        pairs[0] = pairs[0][0] + self.low[0], pairs[0][1] + self.low[1]
+        return pairs
+
     @property
     def is_zero(self) -> bool:
         """Whether the polynomial vanishes identically."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator
 
 from toeplitz_theory.errors import InputError
+from toeplitz_theory.operators.arithmetic import nearest_product, nearest_sum, scalar
 from toeplitz_theory.operators.kernels import Kernel, as_kernel, resized
 from toeplitz_theory.operators.matrix import condition, information, nullity, resolvent, singular, solve
 from toeplitz_theory.operators.matrix.inverse import ScaledSeries, inverse_series
@@ -27,6 +28,9 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
     with linear operators. The stored taps are taken as exact. A product is right to rounding as a whole,
     ``||fl(T x) - T x||_2 <= 40 u log2(4 n) sqrt(4 n) ||kernel||_2 ||x||_2`` (u = 2**-53), not entry by entry:
     of an x whose entries differ by more than 1e16 the small ones are lost.
+
+    Products, sums and multiples of sections of one size are sections again (``T @ S``, ``T + S``, ``2 * T``),
+    each tap the float64 nearest to the exact one. ``np.asarray(T)`` is the dense matrix.
 
     Parameters
     ----------
@@ -51,6 +55,8 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
     >>> T @ np.array([1.0, 0.0, 0.0, 0.0])
     array([ 1. , -0.5,  0. ,  0. ])
     >>> T.solve(np.array([1.0, -0.5, 0.0, 0.0]))
+    array([1., 0., 0., 0.])
+    >>> (T @ T.inverse()).kernel
     array([1., 0., 0., 0.])
     """
 
@@ -184,6 +190,42 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
 
     def __repr__(self) -> str:
         return f"CausalToeplitz(n={self.shape[0]}, dtype={self.dtype})"
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError("the matrix is made when it is asked for: a copy cannot be avoided")
+        return self.to_dense().astype(self.dtype if dtype is None else dtype, copy=False)
+
+    def dot(self, x: Any) -> Any:
+        """Return ``T @ x``: a section where x is one of the same size, or a multiple where x is a number.
+
+        Parameters
+        ----------
+        x : array_like of shape (n,) or (n, m), CausalToeplitz, LinearOperator or number
+
+        Examples
+        --------
+        >>> T = CausalToeplitz([1.0, 2.0, 3.0])
+        >>> T.dot(T).kernel
+        array([ 1.,  4., 10.])
+        """
+        if isinstance(x, CausalToeplitz) and x.shape == self.shape:
+            return CausalToeplitz(nearest_product(self._full_kernel, x._full_kernel), self.shape[0])
+        if scalar(x) is not None:
+            multiple = nearest_product(self._full_kernel, as_kernel([x]))
+            return CausalToeplitz(multiple, self.shape[0])
+        return super().dot(x)
+
+    def __rmul__(self, x: Any) -> Any:
+        return self.dot(x) if scalar(x) is not None else super().__rmul__(x)
+
+    def __neg__(self) -> CausalToeplitz:
+        return self.dot(-1)
+
+    def __add__(self, x: Any) -> Any:
+        if isinstance(x, CausalToeplitz) and x.shape == self.shape:
+            return CausalToeplitz(nearest_sum(self._full_kernel, x._full_kernel), self.shape[0])
+        return super().__add__(x)
 
     def section(self, n: int) -> CausalToeplitz:
         """Return the section of size ``n``: the kernel as given, cut or padded with zeros.

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toeplitz_theory.errors import InputError
+from toeplitz_theory.operators.arithmetic import added, multiplied, scalar
 from toeplitz_theory.operators.circle.jensen import jensen_deficit
 from toeplitz_theory.operators.circle.margins import (
     IndexMargins,
@@ -51,6 +52,10 @@ class Symbol:
     The layer computes ``y[t] = sum_{k <= t} kernel[k] x[t - k]``. On l2(N) it is the Toeplitz operator T(a).
     Stored values are taken as exact; half and single precision are widened.
 
+    ``a + b`` is the symbol of two layers side by side, ``a * b`` of one after the other; ``a - b``, ``-a``,
+    ``2 * a`` and ``1 + a`` are what they say. They are exact: where float64 does not hold a tap, the result is
+    an `ExactSymbol`. ``np.asarray(a)`` is the kernel.
+
     Parameters
     ----------
     kernel : array_like, shape (n,)
@@ -70,7 +75,11 @@ class Symbol:
     1
     >>> complex(a(1j))
     (1-2j)
+    >>> a * a - 2 * a, (a * a).fredholm_index().value
+    (Symbol(n=3, -1 + 4 z**2), -2)
     """
+
+    __array_ufunc__ = None  # so that NumPy's numbers leave `2 * a` to the symbol
 
     def __init__(self, kernel: ArrayLike) -> None:
         self._taps = Taps(as_kernel(kernel))
@@ -114,6 +123,41 @@ class Symbol:
 
     def __len__(self) -> int:
         return int(self.kernel.size)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self.kernel, dtype=dtype, copy=copy)
+
+    def _coefficients(self) -> list[Exact]:
+        return self._taps.exact()
+
+    def _plus_number(self, number: Exact) -> Symbol:
+        parts = [float(part) for part in number]
+        if [Fraction(part) for part in parts] != list(number):
+            return symbol_of(added(self._coefficients(), [number]))
+        return Symbol._of(self._taps.plus(complex(*parts)))
+
+    def __add__(self, other: Any) -> Symbol:
+        if isinstance(other, Symbol):
+            return symbol_of(added(self._coefficients(), other._coefficients()))
+        number = scalar(other)
+        return NotImplemented if number is None else self._plus_number(number)
+
+    def __mul__(self, other: Any) -> Symbol:
+        if isinstance(other, Symbol):
+            return symbol_of(multiplied(self._coefficients(), other._coefficients()))
+        number = scalar(other)
+        return NotImplemented if number is None else symbol_of(multiplied(self._coefficients(), [number]))
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def __neg__(self) -> Symbol:
+        return self * -1
+
+    def __sub__(self, other: Any) -> Symbol:
+        return self + (-other)
+
+    def __rsub__(self, other: Any) -> Symbol:
+        return -self + other
 
     def __call__(self, z: ArrayLike) -> NDArray[np.complex128]:
         """Evaluate the symbol by Horner's rule.
@@ -343,7 +387,7 @@ class Symbol:
         >>> Symbol([-1.0, 2.0]).residual().fredholm_index().value
         -1
         """
-        return Symbol._of(self._taps.plus(1.0))
+        return self + 1
 
     def index_margins(self) -> IndexMargins:
         """Bracket the smallest change of the taps, in the 1-norm and the 2-norm, that can change the index.
@@ -805,10 +849,11 @@ class ExactSymbol(Symbol):
         parts = [[sympy.Rational(x.numerator, x.denominator) for x in pair] for pair in self._exact]
         return sympy.Add(*((re + sympy.I * im) * z**k for k, (re, im) in enumerate(parts)))
 
-    def residual(self) -> ExactSymbol:
-        """Return the symbol of ``I + T(a)``, exactly."""
-        (re, im), *rest = self._exact
-        return ExactSymbol([(re + 1, im), *rest])
+    def _coefficients(self) -> list[Exact]:
+        return self._exact
+
+    def _plus_number(self, number: Exact) -> Symbol:
+        return symbol_of(added(self._exact, [number]))
 
     def __eq__(self, other: object) -> Any:
         if not isinstance(other, ExactSymbol):
@@ -823,5 +868,5 @@ def symbol_of(coefficients: list[Exact]) -> Symbol:
     """Return a plain symbol where float64 holds the coefficients, an `ExactSymbol` otherwise."""
     kernel, same = nearest_kernel(coefficients)
     if not np.isfinite(kernel).all():
-        raise InputError("a coefficient of expr overflows float64: scale the expression")
+        raise InputError("a coefficient overflows float64: divide by a number first")
     return Symbol(kernel) if same else ExactSymbol(coefficients)

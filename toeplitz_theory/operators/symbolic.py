@@ -224,7 +224,7 @@ def nearest_kernel(coefficients: list[Exact]) -> tuple[Kernel, bool]:
     try:
         parts = [(float(x), float(y)) for x, y in coefficients]
     except OverflowError:
-        raise InputError("a coefficient of expr overflows float64: scale the expression") from None
+        raise InputError("a coefficient overflows float64: divide by a number first") from None
     same = [(Fraction(u), Fraction(v)) for u, v in parts] == coefficients
     real = all(y == 0 for _, y in coefficients)
     return np.array([u if real else complex(u, v) for u, v in parts]), same
@@ -236,13 +236,9 @@ def to_expression(taps: Taps, z: Any = None) -> sympy.Expr:
 
     z = sympy.Symbol("z") if z is None else z
     terms = []
-    for k, value in enumerate(taps.values.tolist()):
-        number = complex(value)
-        parts = [Fraction(number.real), Fraction(number.imag)]
-        if k == 0:
-            parts = [x + low for x, low in zip(parts, taps.low, strict=True)]
-        exact = [sympy.Rational(x.numerator, x.denominator) for x in parts]
-        terms.append((exact[0] + sympy.I * exact[1]) * z**k)
+    for k, pair in enumerate(taps.exact()):
+        real, imag = (sympy.Rational(x.numerator, x.denominator) for x in pair)
+        terms.append((real + sympy.I * imag) * z**k)
     return sympy.Add(*terms)
 
 
