@@ -21,6 +21,8 @@ FORBIDDEN = {
     "reports": {"torch", "transformers"},
     "tmm": {"toeplitz_theory.operators", "pandas", "matplotlib"},
 }
+# Results that draw themselves, and what draws them: the first import the second inside functions alone.
+MUTUAL = [{"plots", "reports"}, {"plots", "retention"}]
 MAX_CODE_LINES = 300  # without docstrings, comments and blank lines
 MAX_FUNCTION_LINES = 80
 
@@ -85,10 +87,19 @@ def test_imports_keep_to_the_table(path):
 
 
 def test_floors_import_each_other_one_way():
-    """Except the two that share a floor, which do so inside functions."""
+    """Except results that draw themselves, which import what draws them inside functions."""
     for folder, names in MAY_IMPORT.items():
         for name in names:
-            assert folder not in MAY_IMPORT[name] or {folder, name} == {"plots", "reports"}, (folder, name)
+            assert folder not in MAY_IMPORT[name] or {folder, name} in MUTUAL, (folder, name)
+
+
+@pytest.mark.parametrize("path", [p for p in modules if part_of(p) in ("reports", "retention")], ids=name_of)
+def test_results_load_what_draws_them_only_when_they_are_drawn(path):
+    inside = set(lines_not_run_on_import(tree_of(path)))
+    early = [
+        line for line, name in imports(path) if within(name, "toeplitz_theory.plots") and line not in inside
+    ]
+    assert not early, f"{name_of(path)} imports plots when it is imported: lines {early}"
 
 
 def test_there_is_no_circle_among_operators():

@@ -26,7 +26,8 @@ from toeplitz_theory.training.token_cache import cached_tokens
 
 PENALTY = "jensen_penalty = 0.05"
 STEPS = "steps = 40\nlearning_rate = 3e-4"
-LENGTH = "sequence_length = 24"
+# An autoencoder wants a code as wide as the text is long.
+LENGTH, WIDTH = "sequence_length = 24", "hidden_size = 24"
 
 
 def assert_same_numbers(one, other):
@@ -69,10 +70,14 @@ def test_an_order_follows_its_epoch_and_ends_with_the_run():
 
 @pytest.mark.parametrize("objective", ["next_token", "autoencode"])
 def test_accumulated_parts_are_one_batch(recipe_file, tmp_path, objective):
-    whole = recipe_file(objective, steps=STEPS, sequence_length=LENGTH, tail=PENALTY)
+    whole = recipe_file(objective, steps=STEPS, sequence_length=LENGTH, hidden_size=WIDTH, tail=PENALTY)
     runner.train(whole, tmp_path / "whole")
     parts = recipe_file(
-        objective, steps=STEPS, sequence_length=LENGTH, tail=PENALTY + "\ngradient_accumulation_steps = 2"
+        objective,
+        steps=STEPS,
+        sequence_length=LENGTH,
+        hidden_size=WIDTH,
+        tail=PENALTY + "\ngradient_accumulation_steps = 2",
     )
     runner.train(parts, tmp_path / "parts")
     assert_same_numbers(tmp_path / "whole", tmp_path / "parts")
@@ -82,7 +87,7 @@ def test_accumulated_parts_are_one_batch(recipe_file, tmp_path, objective):
     ("objective", "parts", "killed"), [("next_token", 2, True), ("autoencode", 1, False)]
 )
 def test_two_processes_are_one_and_go_on_after_a_kill(recipe_file, tmp_path, objective, parts, killed):
-    alone = recipe_file(objective, steps=STEPS, sequence_length=LENGTH, tail=PENALTY)
+    alone = recipe_file(objective, steps=STEPS, sequence_length=LENGTH, hidden_size=WIDTH, tail=PENALTY)
     recipe = load_recipe(alone)
     sequences = len(cached_tokens(recipe.data, tmp_path).packed(24)[0])
     # More than an epoch, whose last step is not full: where the usual padding repeats sequences.
@@ -92,6 +97,7 @@ def test_two_processes_are_one_and_go_on_after_a_kill(recipe_file, tmp_path, obj
         objective,
         steps=STEPS,
         sequence_length=LENGTH,
+        hidden_size=WIDTH,
         tail=f"{PENALTY}\ngradient_accumulation_steps = {parts}",
     )
     assert finish(*start_group(2, train, both, tmp_path / "both")) == [0, 0]

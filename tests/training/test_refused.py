@@ -10,10 +10,12 @@ from tests.training.children import MOMENTS, command, finish, start
 from tests.training.conftest import RECIPE, small_text
 from tests.training.curves import assert_same_run
 from toeplitz_theory.cli import run
+from toeplitz_theory.errors import InputError
 from toeplitz_theory.training import runner
 from toeplitz_theory.training.callbacks import KernelsCallback
 from toeplitz_theory.training.recipe import load_recipe
 from toeplitz_theory.training.resume import finish_checkpoint
+from toeplitz_theory.training.sweep import planned_runs
 from toeplitz_theory.training.token_cache import cached_tokens
 from toeplitz_theory.training.tokenizer import tokenizer_hash
 from toeplitz_theory.training.trained import build_model
@@ -235,3 +237,14 @@ def test_names_that_no_file_can_have_are_one_line(recipe_file, tmp_path, capfd, 
         code = run(arguments)
         said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("toeplitz-theory: ")]
         assert code in (1, 2) and len(said) == 1 and said[0].isprintable() and len(said[0]) < 900, arguments
+
+
+def test_more_positions_than_the_code_has_numbers(recipe_file, training, tmp_path):
+    path = recipe_file("autoencode", sequence_length="sequence_length = 17")
+    code, (line,) = training(path)
+    assert code == 2 and "at positions i and i + 16" in line and "sequence_length at most 16" in line
+    assert not (tmp_path / "out").exists()
+    assert load_recipe(path).sequence_length == 17  # what was trained so is still read
+    (tmp_path / "sweep.toml").write_text('recipes = ["recipe.toml"]\naxes.model.hidden_size = [32, 16]')
+    with pytest.raises(InputError, match=r"recipe\.toml with model\.hidden_size = 16: .*at most 16"):
+        planned_runs(tmp_path / "sweep.toml")

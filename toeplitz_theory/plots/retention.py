@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.plots.drawing import FAINT, Drawing, look, panels, series
+from toeplitz_theory.plots.drawing import FAINT, Drawing, label, look, panels, series
 
 if TYPE_CHECKING:
     from toeplitz_theory.retention import Measured
 
 _SIZE = (4.2, 2.8)
-_ALONG = {"lag": "steps back", "delay": "tokens later", "position": "position"}
+# What the curve runs along; bands of lags are drawn at their far end, the sum up to which is known there.
+_ALONG = {"to": "steps back", "lag": "steps back", "delay": "tokens later", "position": "position"}
 
 
 def retention_curves(measured: Measured | Mapping[str, Measured], ax: Any = None) -> Drawing:
@@ -31,7 +32,9 @@ def retention_curves(measured: Measured | Mapping[str, Measured], ax: Any = None
     -------
     Drawing
         A line for each model with the band of its interval. Dimensions are drawn as their sum up to k steps
-        back, since a memory of far tokens is a little at each of many lags; their sum has no band.
+        back, since a memory of far tokens is a little at each of many lags; their sum has no band. Of an
+        exact reconstruction the distance of the second-nearest token is drawn, and dotted that of the
+        nearest: the medians over prompts.
 
     Raises
     ------
@@ -57,36 +60,67 @@ def retention_curves(measured: Measured | Mapping[str, Measured], ax: Any = None
         figure, (axes,) = panels(1, ax, 1, _SIZE)
         artists: list[Any] = []
         for number, (name, one) in enumerate(each.items()):
-            style = series(number)
-            x, value, lower, upper = _last_layer(one, along)
-            if summed:
-                value = np.cumsum(value)
-            artists.extend(
-                axes.plot(
-                    x,
-                    value,
-                    color=style.color,
-                    linestyle=style.linestyle,
-                    marker=style.marker,
-                    markersize=3,
-                    markevery=max(1, len(x) // 12),
-                    label=name,
-                )
-            )
-            if not summed:
-                artists.append(axes.fill_between(x, lower, upper, color=style.color, alpha=0.2, linewidth=0))
-        axes.axhline(0.0, color=FAINT, linewidth=0.6)
+            if "second" in first.columns:
+                artists += _margins(axes, one, number, name)
+            else:
+                artists += _curve(axes, one, number, name, along, summed)
+        if "second" not in first.columns:
+            axes.axhline(0.0, color=FAINT, linewidth=0.6)
         if along != "position":
-            axes.set_xscale("symlog", linthresh=1, linscale=0.5)
-            ticks = [0, *(2**k for k in range(int(np.log2(max(2, x.max()))) + 1))]
-            axes.set_xticks(ticks, [str(tick) for tick in ticks])
-            axes.minorticks_off()
-            axes.set_xlim(-0.15, x.max() * 1.05)
+            _by_powers_of_two(axes, max(max(one.columns[along]) for one in each.values()))
         axes.set_xlabel(_ALONG[along])
-        axes.set_ylabel(f"{first.name}{', sum' if summed else ''}, {first.unit}")
+        axes.set_ylabel(_height(first))
         if len(each) > 1:
             axes.legend(loc="best")
     return Drawing(figure, (axes,), tuple(artists))
+
+
+def _height(one: Measured) -> str:
+    if "second" in one.columns:
+        return "distance of the nearest tokens' states"
+    return f"{one.name}{', sum' if one.unit == 'dimensions' else ''}, {one.unit}"
+
+
+def _curve(axes: Any, one: Measured, number: int, name: str, along: str, summed: bool) -> list[Any]:
+    style = series(number)
+    x, value, lower, upper = _last_layer(one, along)
+    artists = axes.plot(
+        x,
+        np.cumsum(value) if summed else value,
+        color=style.color,
+        linestyle=style.linestyle,
+        marker=style.marker,
+        markersize=3,
+        markevery=max(1, len(x) // 12),
+        label=label(name),
+    )
+    if not summed:
+        artists.append(axes.fill_between(x, lower, upper, color=style.color, alpha=0.2, linewidth=0))
+    return artists
+
+
+def _margins(axes: Any, one: Measured, number: int, name: str) -> list[Any]:
+    """Draw how far the two nearest tokens' states are, by position; a distance of 0 is left out."""
+    style, artists = series(number), []
+    position = np.array(one.columns["position"])
+    places = np.unique(position)
+    for column, kind, text in (("second", style.linestyle, name), ("nearest", ":", "")):
+        distance = np.array(one.columns[column], float)
+        middle = np.array([np.median(distance[position == place]) for place in places])
+        middle[middle <= 0] = np.nan
+        artists += axes.plot(
+            places, middle, color=style.color, linestyle=kind, marker=style.marker, label=label(text)
+        )
+    axes.set_yscale("log")
+    return artists
+
+
+def _by_powers_of_two(axes: Any, farthest: float) -> None:
+    axes.set_xscale("symlog", linthresh=1, linscale=0.5)
+    ticks = [0, *(2**k for k in range(int(np.log2(max(2, farthest))) + 1))]
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xlim(-0.15, farthest * 1.05 + 0.1)
 
 
 def _last_layer(one: Measured, along: str) -> tuple[np.ndarray, ...]:

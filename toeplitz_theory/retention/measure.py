@@ -5,17 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from toeplitz_theory.checkpoints.folders import read_json
+from toeplitz_theory.errors import InputError
 from toeplitz_theory.files import write_json
+from toeplitz_theory.names import shown
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_VERSION = 1
+    from toeplitz_theory.plots.drawing import Drawing
+
+_FORMAT, _VERSION = "toeplitz-theory retention", 1
+_LONGEST = 1 << 28  # bytes of a saved measure; an exact reconstruction has a row for each token
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -70,18 +77,91 @@ class Measured:
 
         return pd.DataFrame(dict(self.columns))
 
+    def plot(self, ax: Any = None) -> Drawing:
+        """Draw the curve of the last layer with its interval.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        Drawing
+            As of `toeplitz_theory.plots.retention_curves`, which draws several models together.
+
+        Examples
+        --------
+        >>> m = Measured("recall", "bits", 1.0, (0.9, 1.1), 8, {}, 0.1,
+        ...              {"lag": [0], "value": [1.0], "lower": [0.9], "upper": [1.1]})
+        >>> m.plot().axes[0].get_ylabel()
+        'recall, bits'
+        """
+        from toeplitz_theory.plots import retention_curves
+
+        return retention_curves(self, ax)
+
     def content(self) -> dict[str, Any]:
         """Return everything as what fits into JSON; numbers that are none are None."""
         return {name: _plain(value) for name, value in vars(self).items()}
 
     @classmethod
     def from_content(cls, content: Mapping[str, Any]) -> Measured:
-        """Return what `content` was taken from; tuples in the settings have become lists."""
-        return cls(**{**content, "interval": tuple(content["interval"])})
+        """Return what `content` was taken from; tuples in the settings have become lists.
+
+        Examples
+        --------
+        >>> m = Measured("capacity", "dimensions", 1.0, (0.9, 1.1), 8, {}, 0.1, {"value": [float("nan")]},
+        ...              {"rank": {0: 8}})
+        >>> again = Measured.from_content(m.content())
+        >>> again.columns, again.settings
+        ({'value': [nan]}, {'rank': {0: 8}})
+        """
+        known = dict(content)
+        for name in ("value", "interval", "baselines", "columns"):
+            known[name] = _with_nan(known[name])
+        settings = {name: _by_layer(value) for name, value in known["settings"].items()}
+        return cls(**known | {"interval": tuple(known["interval"]), "settings": settings})
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write everything to a JSON ``path``, whole or not at all."""
-        write_json(path, {"format": "toeplitz-theory retention", "version": _VERSION, **self.content()})
+        """Write everything to a JSON ``path``, whole or not at all; `load` reads it."""
+        write_json(path, {"format": _FORMAT, "version": _VERSION, **self.content()})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Measured:
+        """Read what `save` wrote.
+
+        Parameters
+        ----------
+        path : path-like
+            The JSON file.
+
+        Returns
+        -------
+        Measured
+
+        Raises
+        ------
+        InputError
+            When there is no such file, or it holds no measure of this version.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "recall.json"
+        >>> Measured("recall", "bits", 1.0, (0.9, 1.1), 8, {}, 0.1, {}).save(path)
+        >>> Measured.load(path).unit
+        'bits'
+        """
+        content = read_json(Path(path), _LONGEST)
+        if content.pop("format", None) != _FORMAT or content.pop("version", None) != _VERSION:
+            raise InputError(f"{shown(path, 300)}: is no measure of this version; measure and save it again")
+        try:
+            return cls.from_content(content)
+        except (KeyError, TypeError, AttributeError):
+            raise InputError(
+                f"{shown(path, 300)}: holds no single measure; give a file that save wrote"
+            ) from None
 
     def __repr__(self) -> str:
         beside = ", ".join(f"{name} {value:.4g}" for name, value in self.baselines.items())
@@ -114,4 +194,20 @@ def _plain(value: Any) -> Any:
         return {str(name): _plain(part) for name, part in value.items()}
     if isinstance(value, list | tuple | np.ndarray):
         return [_plain(part) for part in value]
+    return value
+
+
+def _with_nan(value: Any) -> Any:
+    """Return ``value`` with nan where JSON had no number."""
+    if value is None:
+        return float("nan")
+    if isinstance(value, Mapping):
+        return {name: _with_nan(part) for name, part in value.items()}
+    return [_with_nan(part) for part in value] if isinstance(value, list) else value
+
+
+def _by_layer(value: Any) -> Any:
+    """Return a setting with layers as numbers again: JSON has only names."""
+    if isinstance(value, Mapping) and value and all(name.isdecimal() for name in map(str, value)):
+        return {int(name): part for name, part in value.items()}
     return value

@@ -256,6 +256,20 @@ def parse_recipe(text: str, path: str | os.PathLike) -> Recipe:
         raise InputError(f"{shown(path, 300)}: is not a TOML file: {shown(error, 200)}") from None
 
 
+def refuse_repeated_windows(recipe: Recipe, path: str | os.PathLike) -> None:
+    """Refuse to train an autoencoder on more positions than its code has numbers.
+
+    Asked when a run begins and not when a recipe is read: models that were trained so are still opened.
+    """
+    n, d = recipe.sequence_length, recipe.model.hidden_size
+    if recipe.objective == "autoencode" and n > d:
+        raise InputError(
+            f"{shown(path, 300)}: sequence_length={n} is more than the {d} numbers of the code "
+            f"(model.hidden_size): the decoder sees the same window of it at positions i and i + {d}, and "
+            f"cannot tell their tokens apart; make sequence_length at most {d}, or the code wider"
+        )
+
+
 def recipe_text(path: Path, kind: str = "recipe") -> str:
     """Return the text of a recipe file, or of another kind of TOML file."""
     name = shown(path, 300)

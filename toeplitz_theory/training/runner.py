@@ -26,7 +26,14 @@ from toeplitz_theory.training.callbacks import (
     tensorboard_callback,
 )
 from toeplitz_theory.training.card import model_card, run_record
-from toeplitz_theory.training.recipe import Recipe, parse_recipe, placed_recipe, placed_text, recipe_text
+from toeplitz_theory.training.recipe import (
+    Recipe,
+    parse_recipe,
+    placed_recipe,
+    placed_text,
+    recipe_text,
+    refuse_repeated_windows,
+)
 from toeplitz_theory.training.resume import (
     HISTORY,
     checkpoint_step,
@@ -66,7 +73,8 @@ def train(recipe_path: str | os.PathLike, out: str | os.PathLike | None = None, 
     Raises
     ------
     InputError
-        When the recipe cannot be used; when the folder holds a finished model, another recipe's run, files
+        When the recipe cannot be used, or is one for an autoencoder with more positions than its code has
+        numbers; when the folder holds a finished model, another recipe's run, files
         that no training wrote, or is being trained in at this moment.
     NumericalError
         When the loss stops being a number; the last checkpoint stays.
@@ -82,6 +90,7 @@ def train(recipe_path: str | os.PathLike, out: str | os.PathLike | None = None, 
     recipe_path = Path(recipe_path)
     text = recipe_text(recipe_path)
     recipe = parse_recipe(text, recipe_path)
+    refuse_repeated_windows(recipe, recipe_path)
     folder = Path(out) if out is not None else Path("runs") / recipe.name
     placed = placed_recipe(recipe, recipe_path.parent, folder)
     in_place = recipe_path.resolve() == (folder / "recipe.toml").resolve()

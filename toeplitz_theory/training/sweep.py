@@ -32,6 +32,7 @@ from toeplitz_theory.training.recipe import (
     placed_recipe,
     placed_text,
     recipe_text,
+    refuse_repeated_windows,
 )
 from toeplitz_theory.training.section import Section
 
@@ -186,6 +187,7 @@ def _run(base: Path, text: str, varied: dict[str, Any], out: Path) -> Run:
     label = ", ".join(f"{key} = {value}" for key, value in varied.items())
     where = f"{base} with {label}" if varied else str(base)
     recipe = parse_recipe(tomlkit.dumps(settings), where)
+    refuse_repeated_windows(recipe, where)
     words = [base.stem, *(f"{key.rpartition('.')[2]}-{value}" for key, value in varied.items())]
     readable = re.sub(r"[^A-Za-z0-9-]+", "_", ".".join(words).replace(".", "\0")).replace("\0", ".")
     identity = key_of(recipe.model_dump(mode="json", exclude_unset=True, exclude={"name"}))[:8]
