@@ -13,10 +13,12 @@ from toeplitz_theory.operators.arithmetic import nearest_product, nearest_sum, s
 from toeplitz_theory.operators.kernels import Kernel, as_kernel, resized
 from toeplitz_theory.operators.matrix import condition, information, nullity, resolvent, singular, solve
 from toeplitz_theory.operators.matrix.inverse import ScaledSeries, inverse_series
+from toeplitz_theory.operators.matrix.norm import norm_bracket
 from toeplitz_theory.operators.matrix.solve import RTOL
 from toeplitz_theory.operators.product import CausalProduct, dense_causal
 from toeplitz_theory.operators.recovery.finite import section_recovery
 from toeplitz_theory.operators.recovery.results import Recovery
+from toeplitz_theory.operators.results import Bracket
 from toeplitz_theory.operators.rounding import shift_exponent, split_scale
 
 
@@ -66,6 +68,7 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
         self.kernel: Kernel = resized(taps, size)
         self._full_kernel = taps
         self._made: tuple[CausalProduct, int] | None = None
+        self._norm: Bracket | None = None
         super().__init__(dtype=taps.dtype, shape=(size, size))
 
     def information_rate(self, snr: float) -> information.InformationRate:
@@ -419,7 +422,7 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
         >>> round(kappa.value, 6), kappa.upper - kappa.lower < 1e-7
         (400.045756, True)
         """
-        return condition.log10_condition(self.kernel, tight)
+        return condition.log10_condition(self.kernel, tight, self._norm_bracket if tight is None else None)
 
     def nullity(self, rtol: float = 1e-6, certify: bool = False) -> nullity.Nullity:
         """Return the numerical nullity #{sigma_i <= rtol * sigma_max}, an int that carries its bounds.
@@ -448,7 +451,13 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
         >>> int(CausalToeplitz([0.0, 0.0, 1.0], n=6).nullity())
         2
         """
-        return nullity.nullity(self.kernel, rtol, certify)
+        return nullity.nullity(self.kernel, rtol, certify, self._norm_bracket)
+
+    def _norm_bracket(self) -> Bracket:
+        """Of the taps scaled by `split_scale`, computed once: condition and nullity both want it."""
+        if self._norm is None:
+            self._norm = norm_bracket(CausalProduct(split_scale(self.kernel)[0]))
+        return self._norm
 
     @overload
     def resolvent_norm(self, lam: Any, full: Literal[False] = ...) -> NDArray[np.float64]: ...

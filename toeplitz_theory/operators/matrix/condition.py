@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from toeplitz_theory.operators.kernels import Kernel, leading_zeros
@@ -48,11 +49,14 @@ class Condition(Bracket):
     note: str = ""
 
 
-def log10_condition(taps: Kernel, tight: bool | None = None) -> Condition:
+def log10_condition(
+    taps: Kernel, tight: bool | None = None, norm: Callable[[], Bracket] | None = None
+) -> Condition:
     """Return the condition number of the section with first column ``taps`` (n,); see `CausalToeplitz`.
 
     ``sigma_max`` is the norm of T, ``1/sigma_min`` that of its inverse, which is triangular Toeplitz again
     with the coefficients of 1/a as its first column; `norm_bracket` brackets both, scaled by powers of two.
+    ``norm`` gives the first bracket where somebody keeps it.
     """
     zeros = leading_zeros(taps)
     if zeros == taps.size:
@@ -62,7 +66,7 @@ def log10_condition(taps: Kernel, tight: bool | None = None) -> Condition:
     if not taps[1:].any():  # a multiple of the identity
         return Condition(0.0, 0.0, 0.0, True, "exact")
     scaled, exponent = split_scale(taps)
-    largest = norm_bracket(CausalProduct(scaled), tight)
+    largest = norm_bracket(CausalProduct(scaled), tight) if norm is None else norm()
     inverse, inverse_exponent, error = inverse_series(taps).common()
     smallest = norm_bracket(CausalProduct(inverse), tight)
     powers = exponent + inverse_exponent

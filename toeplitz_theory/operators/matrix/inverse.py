@@ -17,6 +17,8 @@ from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF
 
 _FIRST_PRECISION = 128  # bits; FLINT's inverse loses about 25 of them at n = 512 and 2048
 _LAST_PRECISION = 1 << 15
+_LONG = 2048  # coefficients beyond which their growth is taken out first
+_FIRST = 512  # of them, which say how they grow
 
 
 @dataclass(frozen=True)
@@ -125,11 +127,15 @@ def inverse_series(kernel: Any, n: int | None = None) -> ScaledSeries:
     if taps[0] == 0:
         raise InputError("kernel[0] is 0: 1/a(z) has a pole at 0, so there is no causal inverse")
     bits = _FIRST_PRECISION
+    growth = _growth(taps[:_FIRST]) if size > _LONG else 0.0
     while True:
-        series = _invert(taps[:size], size, bits)
+        series = _invert(taps[:size], size, bits, growth)
         common, _, error = series.common()
         if error <= 4 * UNIT_ROUNDOFF * float(np.abs(common).sum()):
             break
+        if growth:  # it does not go on like that: coefficients of all sizes are left
+            growth = 0.0
+            continue
         bits *= 2
         if bits > _LAST_PRECISION:
             raise NumericalError(
@@ -138,10 +144,48 @@ def inverse_series(kernel: Any, n: int | None = None) -> ScaledSeries:
     return series
 
 
-def _invert(taps: NDArray[Any], size: int, bits: int) -> ScaledSeries:
+def _growth(taps: NDArray[Any]) -> float:
+    """Return by how many bits a coefficient of 1/a(z) exceeds the one before, from the first of them."""
+    logs = _invert(taps, _FIRST, _FIRST_PRECISION).log10_abs()[_FIRST // 2 :] / math.log10(2.0)
+    there = np.isfinite(logs)
+    if np.count_nonzero(there) < 8:
+        return 0.0
+    slope = float(np.polyfit(np.flatnonzero(there), logs[there], 1)[0])
+    return slope if slope > 0.01 else 0.0
+
+
+def _invert(taps: NDArray[Any], size: int, bits: int, growth: float = 0.0) -> ScaledSeries:
+    """Return 1/a(z) from that of a(r z), r = 2^-growth.
+
+    Where that takes the growth out of the coefficients, FLINT multiplies one block of numbers instead of many
+    of different exponents; and taps below all bits of the largest are balls around 0.
+    """
+    is_complex = bool(np.iscomplexobj(taps))
     with precision(bits, terms=size):
-        series = (flint.acb_series if np.iscomplexobj(taps) else flint.arb_series)(taps.tolist(), size).inv()
-        return collect([series[k] for k in range(size)], bool(np.iscomplexobj(taps)))
+        kind: Any
+        ring: Any
+        kind, ring = (flint.acb, flint.acb_series) if is_complex else (flint.arb, flint.arb_series)
+        if not growth:
+            series = ring(taps.tolist(), size).inv()
+            return collect([series[k] for k in range(size)], is_complex)
+        powers, ratio = [flint.arb(1)], flint.arb(2.0**-growth)
+        for _ in range(size - 1):
+            powers.append(powers[-1] * ratio)
+        with np.errstate(divide="ignore"):
+            logs = np.log2(np.abs(taps)) - growth * np.arange(taps.size)
+        present = (logs > logs.max() - bits - 16).tolist()
+        turned = [
+            kind(x) * power if here else _around_zero(kind, abs(kind(x)) * power)
+            for x, power, here in zip(taps.tolist(), powers, present, strict=False)
+        ]
+        series = ring(turned, size).inv()
+        return collect([series[k] / powers[k] for k in range(size)], is_complex)
+
+
+def _around_zero(kind: Any, radius: Any) -> Any:
+    """Return the ball of all numbers of modulus up to ``radius``, of a square where complex."""
+    ball = flint.arb(0, radius)
+    return ball if kind is flint.arb else kind(ball, ball)
 
 
 def collect(coefficients: list[Any], is_complex: bool) -> ScaledSeries:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -32,7 +32,6 @@ _DENSE_UP_TO = 512  # above, the values are counted, not computed: quadratic tim
 _DENSE_AT_MOST = 16_384  # 2 GiB of matrix, where counting does not decide
 _DOUBT = 0.01  # relative shift of the threshold beyond which counting is not tried
 _DOUBT_TO_PROVE = 0.1  # the same where a proof is wanted
-_WIDE = 1e-6  # relative width of a bracket of sigma_max that is worth closing
 _SAFE = 100  # multiples of LAPACK's error bound n u that the threshold keeps from the noise
 
 
@@ -71,8 +70,13 @@ class Nullity(Count):
         return f"Nullity({int(self)}{doubt}; n={self.n}, rtol={self.rtol:g})"
 
 
-def nullity(taps: Kernel, rtol: float, certify: bool = False) -> Nullity:
-    """Return the nullity of the section with first column ``taps`` (n,); see `CausalToeplitz.nullity`."""
+def nullity(
+    taps: Kernel, rtol: float, certify: bool = False, norm: Callable[[], Bracket] | None = None
+) -> Nullity:
+    """Return the nullity of the section with first column ``taps`` (n,); see `CausalToeplitz.nullity`.
+
+    ``norm`` gives the bracket of its norm, taps scaled by `split_scale`, where somebody keeps it.
+    """
     if not 0 <= rtol < 1:
         raise InputError(
             f"rtol is {rtol}: the threshold relative to the largest singular value, 0 <= rtol < 1"
@@ -81,7 +85,7 @@ def nullity(taps: Kernel, rtol: float, certify: bool = False) -> Nullity:
     if zeros == n or rtol == 0:
         return Nullity(zeros, zeros, zeros, True, rtol=rtol, n=n, method="leading zero taps")
     if n > _DENSE_UP_TO:
-        counted = _by_counting(taps, zeros, rtol, certify)
+        counted = _by_counting(taps, zeros, rtol, certify, norm)
         if counted is not None and (counted.certified or not certify or n > _DENSE_AT_MOST):
             return counted
     if n > _DENSE_AT_MOST:
@@ -103,7 +107,9 @@ def nullity(taps: Kernel, rtol: float, certify: bool = False) -> Nullity:
     return count_below(values, errors, rtol, "eigenvalues, to LAPACK's error bound")
 
 
-def _by_counting(taps: Kernel, zeros: int, rtol: float, certify: bool) -> Nullity | None:
+def _by_counting(
+    taps: Kernel, zeros: int, rtol: float, certify: bool, norm: Callable[[], Bracket] | None
+) -> Nullity | None:
     """Return the nullity by Schur's count at both ends of where ``rtol sigma_max`` may lie; None if it fails.
 
     The ends are moved outwards by what rounding does to a count. Its proved bound (`count_above`) is of order
@@ -115,11 +121,8 @@ def _by_counting(taps: Kernel, zeros: int, rtol: float, certify: bool) -> Nullit
     if shift > _DOUBT:
         return None
     rest = split_scale(taps)[0][zeros:]  # T = S^zeros T': the values of T', and exact zeros
-    top = norm_bracket(CausalProduct(rest), tight=False)
+    top = norm_bracket(CausalProduct(rest)) if norm is None else norm()
     count = _between(rest, rtol, top, shift)
-    if count is not None and count.below < count.above and top.upper > top.lower * (1 + _WIDE):
-        top = norm_bracket(CausalProduct(rest))
-        count = _between(rest, rtol, top, shift)
     if count is not None and certify and not count.proved and count.doubt < _DOUBT_TO_PROVE:
         count = _between(rest, rtol, top, 1.1 * count.doubt) or count
     if count is None:
@@ -132,8 +135,10 @@ def _by_counting(taps: Kernel, zeros: int, rtol: float, certify: bool) -> Nullit
         and log10_condition(taps[zeros:], False).upper < -math.log10(rtol) - 1e-12
     ):
         method, proved = "bound of the condition number", True
-    middle = count_above(rest, rtol * top.value) if lower < upper else None
-    value = lower if middle is None else min(max(n - middle[0], lower), upper)
+    value = lower
+    if lower < upper and top.value > top.lower * (1 + shift):  # else the first count was as good as there
+        middle = count_above(rest, rtol * top.value)
+        value = lower if middle is None else min(max(n - middle[0], lower), upper)
     if not proved:
         method += ", rounding estimated"
     return Nullity(value, lower, upper, proved, rtol=rtol, n=n, method=method)

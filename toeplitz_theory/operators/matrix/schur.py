@@ -102,6 +102,7 @@ def _factorise(taps: Vector, s: float, most: int) -> tuple[int, float] | None:
     p[0], q[:length] = s, taps[:length]
     total, stretch, negative, count = 0.0, 0.0, False, 0
     size_p, size_q = s, _size(q[:length])
+    turn = _turn_complex if np.iscomplexobj(taps) else _turn_real
     for k in range(n):
         if abs(q[0]) > abs(p[0]):  # M = -(q q^H - p p^H) from here on: a negative pivot
             p, q, size_p, size_q, negative = q, p, size_q, size_p, not negative
@@ -109,11 +110,12 @@ def _factorise(taps: Vector, s: float, most: int) -> tuple[int, float] | None:
         if count > most:
             break
         length = min(length, n - k)
-        turned = _turn(p[:length], q[:length])
+        now_p, now_q = p[:length], q[:length]
+        turned = turn(now_p, now_q)
         if turned is None:
             return None
         a, b = turned
-        after_p, after_q = _size(p[:length]), _size(q[:length])
+        after_p, after_q = _size(now_p), _size(now_q)
         off_p, off_q = rounding * (a * size_p + b * size_q), rounding * (a * size_q + b * size_p)
         scale = 8.0 * u * (1.0 + b * b)
         if not scale < 0.1:
@@ -128,24 +130,34 @@ def _factorise(taps: Vector, s: float, most: int) -> tuple[int, float] | None:
 
 
 def _size(x: Vector) -> float:
-    return math.sqrt(float(np.vdot(x, x).real))
+    return math.sqrt(x.dot(x)) if x.dtype == np.float64 else math.sqrt(np.vdot(x, x).real)
 
 
 _PARAMETERS = np.array([-1.0, 0.0, 0.0, 0.0, 0.0])  # of BLAS: full, by columns
 
 
-def _turn(p: Vector, q: Vector) -> tuple[float, float] | None:
+def _turn_real(p: Vector, q: Vector) -> tuple[float, float] | None:
     """Turn p and q in place and return a and |b|; None if the pivot is not positive for certain."""
+    first = float(p[0])
+    g = float(q[0]) / first if first else math.nan
+    if not -1.0 < g < 1.0:
+        return None
+    a = 1.0 / math.sqrt((1.0 - g) * (1.0 + g))
+    b = g * a
+    _PARAMETERS[1] = _PARAMETERS[4] = a
+    _PARAMETERS[2] = _PARAMETERS[3] = -b
+    drotm(p, q, _PARAMETERS, overwrite_x=True, overwrite_y=True)
+    q[0] = 0.0
+    return a, abs(b)
+
+
+def _turn_complex(p: Vector, q: Vector) -> tuple[float, float] | None:
     g = complex(q[0]) / complex(p[0]) if p[0] != 0 else math.nan
     size = abs(g)
     if not size < 1.0:
         return None
     a = 1.0 / math.sqrt((1.0 - size) * (1.0 + size))
     b = g * a
-    if np.iscomplexobj(p):
-        p[:], q[:] = a * p - b.conjugate() * q, a * q - b * p
-    else:
-        _PARAMETERS[1], _PARAMETERS[2], _PARAMETERS[3], _PARAMETERS[4] = a, -b.real, -b.real, a
-        drotm(p, q, _PARAMETERS, overwrite_x=True, overwrite_y=True)
+    p[:], q[:] = a * p - b.conjugate() * q, a * q - b * p
     q[0] = 0.0
     return a, size * a
