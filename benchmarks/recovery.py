@@ -4,13 +4,15 @@ Kernels at kaiming-normal initialisation (std sqrt(2/n)), fixed seed: half their
 within 1 / n^2 of the circle. CPU time of one thread, the least of some runs; "error" is the bound that holds
 for every share. ``--long`` adds n = 65,536 with noise.
 
-Floors. Arithmetic: two logarithms of |a|^2 and one exponential on N = 64 n nodes with five transforms of N
-points, 12 N log2 N operations (6 M at n = 512, 130 M at 8192), the division to K = 4 n terms by halving,
-three transforms of 2 K at each of log2(K / 256) levels (2 M and 80 M), and the autocorrelation in 256-bit
-balls, n log n products of four words (1 M and 20 M). Bytes: 16 N through the transforms and back, ten times:
-5 MB at n = 512, 84 MB at 8192, that is 0.5 and 8 ms at 10 GB/s. Without noise the m (about 0.15 n) zeros next
-to the circle add n m exponentials, 10 M at 8192: half of the time there. The dense way, normal equations over
-a window of 4 n outputs for one lag, takes (4 n)^3 / 3 operations, 2.9 G at n = 512, and 128 n^2 bytes.
+Floors. Operations with noise: one logarithm and one exponential of the outer factor on 64 n to 128 n
+nodes, and the quotient's mean delay on twice as many, with some ten real transforms of 2.5 N log2 N each:
+25 M at n = 512, 400 M at 8192. Then the division to K = 4 n terms by halving, three transforms of 2 K at
+each of log2(K / 256) levels (2 M and 80 M), and the autocorrelation in 256-bit balls, n log n products of
+four words (1 M and 20 M). Without noise two complex transforms of 64 n points instead (8 M and 130 M),
+and the m (about 0.15 n) zeros next to the circle add n m exponentials, 10 M at 8192: half of the time
+there. Bytes: 16 N through each transform: 30 MB at n = 512, 400 MB at 8192, that is 3 and 40 ms at 10
+GB/s. The dense way, normal equations over a window of 4 n outputs for one lag, takes (4 n)^3 / 3
+operations, 2.9 G at n = 512, and 128 n^2 bytes.
 """
 
 from __future__ import annotations
@@ -18,31 +20,24 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import time
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import scipy.linalg
+from _common import cpu_ms, kaiming
 
 from toeplitz_theory.operators import CausalToeplitz, MultiHeadSymbol, Recovery, Symbol
 
 
-def kaiming(n: int, seed: int = 0) -> np.ndarray:
-    """Return a kernel as layers are initialised."""
-    return np.random.default_rng([n, seed]).standard_normal(n) * math.sqrt(2 / n)
-
-
 def row(name: str, call, repeat: int) -> Recovery:
     """Print one line about ``call()``, a recovery."""
-    times = []
-    for _ in range(repeat):
-        start = time.process_time()
-        result = call()
-        times.append(1e3 * (time.process_time() - start))
+    results: list[Recovery] = []
+    milliseconds = cpu_ms(lambda: results.append(call()), repeat)
+    result = results[-1]
     delay = result.delay(0.5)
     kind = "certified" if result.certified else "estimate"
-    print(f"{name:<28} {min(times):>9.1f} {result.error:>9.1e} {kind:>10} {delay!s:>8}")
+    print(f"{name:<28} {milliseconds:>9.1f} {result.error:>9.1e} {kind:>10} {delay!s:>8}")
     return result
 
 
@@ -77,11 +72,10 @@ def main() -> None:
             row(f"n = 65536, snr {snr:g}", lambda a=a, snr=snr: a.recovery(snr), 1)
     T = CausalToeplitz(kaiming(512))
     row("section of 512, snr 10", lambda: T.recovery(10.0), 3)
-    start = time.process_time()
     dense = normal_equations(kaiming(512), 10.0, 100)
-    seconds = time.process_time() - start
+    spent = cpu_ms(lambda: normal_equations(kaiming(512), 10.0, 100))
     gap = Symbol(kaiming(512)).recovery(10.0).share(100) - dense
-    print(f"normal equations, n = 512, one lag: {1e3 * seconds:.0f} ms, {gap:.1e} short (of a longer window)")
+    print(f"normal equations, n = 512, one lag: {spent:.0f} ms, {gap:.1e} short (of a longer window)")
     rng = np.random.default_rng(0)
     for d, n in ((32, 64), (64, 128)):
         projections = rng.standard_normal((2, d, d)) / math.sqrt(d)

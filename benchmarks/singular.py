@@ -26,19 +26,9 @@ from collections.abc import Callable
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from _common import kaiming
+from _common import cpu_ms, kaiming
 
 from toeplitz_theory.operators import CausalToeplitz, Symbol
-
-
-def cpu_ms(function: Callable[[], object], repeat: int = 1) -> float:
-    """Return the least CPU time of ``function()`` in milliseconds."""
-    times = []
-    for _ in range(repeat):
-        start = time.process_time()
-        function()
-        times.append(1e3 * (time.process_time() - start))
-    return min(times)
 
 
 def peak_bytes(function: Callable[[], object]) -> int:

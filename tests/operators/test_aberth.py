@@ -1,19 +1,12 @@
 """All zeros of long and of complex kernels: against chosen zeros, FLINT and winding numbers."""
 
-import math
-
 import flint
 import numpy as np
 import pytest
 
+from tests.operators.strategies import kaiming
 from toeplitz_theory.operators import Symbol
 from toeplitz_theory.operators.circle.discs import cluster_disc, isolated
-
-
-def kaiming(n, complex_=False):
-    rng = np.random.default_rng(n)
-    w = rng.standard_normal(n) * math.sqrt(2 / n)
-    return w + 1j * rng.standard_normal(n) * math.sqrt(2 / n) if complex_ else w
 
 
 def product(factors):
@@ -26,7 +19,7 @@ def product(factors):
 
 @pytest.mark.parametrize("complex_", [False, True])
 def test_discs_meet_those_of_another_solver(complex_):
-    w = kaiming(150, complex_)
+    w = kaiming(150, 0) + (1j * kaiming(150, 1) if complex_ else 0)
     exact = [flint.acb(complex(x)) for x in w]
     discs = isolated(w.astype(complex), exact)
     others = flint.acb_poly(exact).roots(tol=1e-25, maxprec=1000)
@@ -40,9 +33,10 @@ def test_discs_meet_those_of_another_solver(complex_):
 
 @pytest.mark.parametrize("n", [512, 2048])
 def test_as_many_inside_as_the_winding_number_says(n):
-    zeros = Symbol(kaiming(n)).zeros()
+    a = Symbol(kaiming(n, n))
+    zeros = a.zeros()
     assert zeros.certified and zeros.size == n - 1 and not zeros.undecided().size
-    assert zeros.inside().size == Symbol(kaiming(n)).winding().count
+    assert zeros.inside().size == a.winding().count
 
 
 @pytest.mark.parametrize("multiplicity", [2, 3, 4, 5])

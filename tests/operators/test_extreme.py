@@ -1,12 +1,11 @@
 """Extreme singular values of long sections, against LAPACK, closed forms and many bits."""
 
-import math
-
 import numpy as np
 import pytest
 from scipy.linalg import eigh_tridiagonal
 
 from tests.operators.section_truth import dense, exact_log10_singular_values, kernel_from_zeros
+from tests.operators.strategies import kaiming
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators import CausalToeplitz
 from toeplitz_theory.operators.matrix.extreme import largest
@@ -18,17 +17,15 @@ from toeplitz_theory.operators.product import CausalProduct
 U = 2.0**-53
 
 
-def kaiming(n, complex_=False):
-    rng = np.random.default_rng(n)
-    w = rng.standard_normal(n) * math.sqrt(2 / n)
-    return w + 1j * rng.standard_normal(n) * math.sqrt(2 / n) if complex_ else w
+def drawn(n, complex_=False):
+    return kaiming(n, n) + (1j * kaiming(n, n + 1) if complex_ else 0)
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 40, 300])
 @pytest.mark.parametrize("complex_", [False, True])
 @pytest.mark.parametrize("which", ["largest", "smallest"])
 def test_against_lapack(n, complex_, which):
-    w = kaiming(n, complex_) * 0.9 ** np.arange(n)
+    w = drawn(n, complex_) * 0.9 ** np.arange(n)
     w[0] += 3.0  # well conditioned: LAPACK's n u sigma_max is small against every value
     count = min(n, 4)
     every = np.linalg.svd(dense(w), compute_uv=False)
@@ -65,7 +62,7 @@ def test_long_sections_in_closed_form():
 
 def test_values_of_interleaved_sections_come_as_often_as_there_are_sections():
     w = np.zeros(205)
-    w[::3] = kaiming(69) * 0.9 ** np.arange(69)
+    w[::3] = drawn(69) * 0.9 ** np.arange(69)
     w[0] += 2
     for which in ("largest", "smallest"):
         found = extreme_values(w, 7, which)
@@ -75,7 +72,7 @@ def test_values_of_interleaved_sections_come_as_often_as_there_are_sections():
 
 def test_leading_zero_taps_are_exact_zeros():
     w = np.zeros(60)
-    w[3:] = kaiming(57)
+    w[3:] = drawn(57)
     w[3] = 4.0
     found = extreme_values(w, 5, "smallest")
     every = np.linalg.svd(dense(w), compute_uv=False)
@@ -85,7 +82,7 @@ def test_leading_zero_taps_are_exact_zeros():
 
 def test_a_missed_value_is_noticed():
     """The count is what speaks: a value left out of the list makes it one more."""
-    w = kaiming(400)
+    w = drawn(400)
     log10, error, how = largest(w, 3)
     assert "none missed, by Schur's count" in how and error.max() < 1e-6
     values = 10**log10
@@ -97,7 +94,7 @@ def test_a_missed_value_is_noticed():
 @pytest.mark.parametrize("complex_", [False, True])
 @pytest.mark.parametrize("n", [3, 60, 200])
 def test_counts_above_any_threshold(n, complex_):
-    w = kaiming(n, complex_)
+    w = drawn(n, complex_)
     every = np.linalg.svd(dense(w), compute_uv=False)
     for place in range(n - 1):
         s = 0.5 * (every[place] + every[place + 1])
@@ -160,8 +157,8 @@ def test_smooth_symbols_of_any_shape_against_lapack(seed):
 
 def test_rough_kernels_have_no_waves_at_the_top():
     w = np.zeros(2100)
-    w[:1200] = kaiming(1200)
-    assert clustered(CausalProduct(kaiming(2100)), 3, 240) is None
+    w[:1200] = drawn(1200)
+    assert clustered(CausalProduct(drawn(2100)), 3, 240) is None
     assert clustered(CausalProduct(w), 3, 240) is None
 
 

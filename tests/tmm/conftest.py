@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from toeplitz_theory import TMMConfig
 
@@ -23,6 +24,12 @@ def small_config(**changes) -> TMMConfig:
     """Return a configuration of a few thousand parameters."""
     fields = {"vocab_size": 61, "hidden_size": 16, "num_hidden_layers": 2, "max_position_embeddings": 24}
     return TMMConfig(**(fields | {"pad_token_id": 0, "eos_token_id": 0} | changes))
+
+
+def small_llama() -> LlamaForCausalLM:
+    """Return a model of another family with the vocabulary of `small_config`."""
+    shape = {"vocab_size": 61, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2}
+    return LlamaForCausalLM(LlamaConfig(**shape, num_attention_heads=2)).eval()
 
 
 @pytest.fixture(params=VARIANTS, ids=list(VARIANTS))

@@ -4,9 +4,9 @@ import copy
 
 import pytest
 import torch
-from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
+from transformers import DynamicCache
 
-from tests.tmm.conftest import small_config, with_random_biases
+from tests.tmm.conftest import small_config, small_llama, with_random_biases
 from toeplitz_theory import TMMConfig, TMMForCausalLM
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.tmm import cache as cache_module
@@ -269,8 +269,7 @@ class TestCache:
 
     def test_of_another_model_is_refused(self):
         model = make()
-        shape = {"vocab_size": 61, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2}
-        llama = LlamaForCausalLM(LlamaConfig(**shape, num_attention_heads=2)).eval()
+        llama = small_llama()
         ids = ids_of(model)
         theirs = llama(ids, use_cache=True).past_key_values
         with pytest.raises(InputError, match="another kind"):

@@ -4,8 +4,8 @@ import copy
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
 
+from tests.tmm.conftest import small_llama
 from tests.tmm.family import KEEPS_INPUTS, MIXERS, RECURRENT, bound, config_of, ids_of, make
 from toeplitz_theory.errors import InputError
 
@@ -112,8 +112,7 @@ class TestCaches:
     def test_of_another_model_are_refused(self, name):
         model = make(name)
         ids = ids_of(model)
-        shape = {"vocab_size": 61, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2}
-        llama = LlamaForCausalLM(LlamaConfig(**shape, num_attention_heads=2)).eval()
+        llama = small_llama()
         theirs = llama(ids, use_cache=True).past_key_values
         with pytest.raises(InputError, match="another kind"):
             model(ids, past_key_values=theirs)

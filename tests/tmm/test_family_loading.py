@@ -4,8 +4,9 @@ import json
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM
 
+from tests.tmm.conftest import small_llama
 from tests.tmm.family import MIXERS, config_of, ids_of, make
 from toeplitz_theory import TMMForAutoencoding, TMMForCausalLM
 from toeplitz_theory.errors import InputError
@@ -40,8 +41,7 @@ class TestLoadingWhatDoesNotFit:
         assert "\n" not in str(refusal.value)
 
     def test_a_folder_of_another_architecture(self, tmp_path):
-        shape = {"vocab_size": 61, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
-        LlamaForCausalLM(LlamaConfig(**shape, num_attention_heads=2)).save_pretrained(tmp_path)
+        small_llama().save_pretrained(tmp_path)
         with pytest.raises(InputError, match="of a 'llama' model, not 'tmm'"):
             TMMForCausalLM.from_pretrained(tmp_path)
         with pytest.raises(InputError, match="another architecture"):
