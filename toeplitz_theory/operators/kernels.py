@@ -140,10 +140,10 @@ def _order(points: Any) -> Any:
     while left.size:
         place = int(np.argmax(score))
         for z in {left[place], left[place].conj()}:
-            found = np.flatnonzero(left == z)[:1]
-            if found.size:
-                chosen.append(left[found[0]])
-                left, score = np.delete(left, found), np.delete(score, found)
+            same = np.flatnonzero(left == z)[:1]
+            if same.size:
+                chosen.append(left[same[0]])
+                left, score = np.delete(left, same), np.delete(score, same)
                 with np.errstate(divide="ignore"):
                     score = score + np.log(np.abs(left - chosen[-1]))
     return chosen

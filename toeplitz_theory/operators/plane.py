@@ -1,4 +1,4 @@
-"""Pseudospectra of finite sections on a grid, point by point in O(n log n) and without eigenvalues."""
+"""Maps over the complex plane: the index of T(a) - lambda, and pseudospectra of sections, point by point."""
 
 from __future__ import annotations
 
@@ -21,6 +21,13 @@ from toeplitz_theory.operators.matrix.resolvent import resolvent
 from toeplitz_theory.operators.section import CausalToeplitz
 from toeplitz_theory.operators.symbol import Symbol
 
+Domain = tuple[float, float, float, float]
+Progress = Callable[[Iterable[Any]], Iterable[Any]]
+
+_MOST_POINTS = 4_000_000
+# Relative residual at which a point is done; a Ritz value errs by less, so that log10 is right to 4e-4.
+_TOLERANCE = 1e-3
+
 # The map lambda -> wind(a - lambda): the spectrum of T(a) and the index of every T(a) - lambda.
 
 
@@ -35,7 +42,7 @@ class IndexMap:
     ----------
     symbol : Symbol
     grid : Grid
-    found : SpectrumIndex
+    spectrum : SpectrumIndex
         Counts of shape (rows, columns), masked where not proved, and margins.
 
     Examples
@@ -48,12 +55,12 @@ class IndexMap:
 
     symbol: Symbol
     grid: Grid
-    found: SpectrumIndex
+    spectrum: SpectrumIndex
 
     @property
     def count(self) -> np.ma.MaskedArray[Any, np.dtype[np.int64]]:
         """The winding numbers, shape (rows, columns)."""
-        return self.found.count
+        return self.spectrum.count
 
     @property
     def curve(self) -> NDArray[np.complex128]:
@@ -98,10 +105,6 @@ def index_map(symbol: Symbol | ArrayLike, domain: Any = None, points: Any = 200)
 # Grids of points of the complex plane around a symbol's curve.
 
 
-Domain = tuple[float, float, float, float]
-_MOST = 4_000_000
-
-
 @dataclass(frozen=True, eq=False)
 class Grid:
     """A rectangular grid of the complex plane.
@@ -134,8 +137,8 @@ def make_grid(kernel: Kernel, domain: Any, points: Any) -> Grid:
     columns, rows = (points, points) if np.ndim(points) == 0 else points
     if not all(isinstance(k, int | np.integer) and k >= 1 for k in (columns, rows)):
         raise InputError(f"points={points!r}: pass a positive integer, or columns and rows")
-    if columns * rows > _MOST:
-        raise InputError(f"a grid of {columns} x {rows} points is larger than {_MOST:,}: take fewer")
+    if columns * rows > _MOST_POINTS:
+        raise InputError(f"a grid of {columns} x {rows} points is larger than {_MOST_POINTS:,}: take fewer")
     left, right, low, high = _around(kernel) if domain is None else _checked(domain)
     return Grid(np.linspace(left, right, columns), np.linspace(low, high, rows))
 
@@ -163,12 +166,6 @@ def _around(kernel: Kernel) -> Domain:
     # A single tap is a point: look at its neighbourhood.
     room = 0.2 * max(right - left, high - low) or max(abs(complex(kernel[0])), 1e-3)
     return left - room, right + room, low - room, high + room
-
-
-# Relative residual at which a point is done; a Ritz value errs by less, so that log10 is right to 4e-4.
-_TOLERANCE = 1e-3
-
-Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,8 +249,8 @@ def pseudospectrum(
     todo = [row for row in half if np.isnan(store.log10[row]).any()]
     try:
         for row in todo if progress is None else progress(todo):
-            found = resolvent(T.kernel, grid.x + 1j * grid.y[row], _TOLERANCE)
-            store.log10[row], store.residual[row] = found.log10, found.residual
+            norms = resolvent(T.kernel, grid.x + 1j * grid.y[row], _TOLERANCE)
+            store.log10[row], store.residual[row] = norms.log10, norms.residual
             store.save(every=16)
     finally:
         store.save()

@@ -53,8 +53,8 @@ class Symbol:
     Stored values are taken as exact; half and single precision are widened.
 
     ``a + b`` is the symbol of two layers side by side, ``a * b`` of one after the other; ``a - b``, ``-a``,
-    ``2 * a`` and ``1 + a`` are what they say. They are exact: where float64 does not hold a tap, the result is
-    an `ExactSymbol`. ``np.asarray(a)`` is the kernel.
+    ``2 * a`` and ``1 + a`` are what they say. They are exact: where float64 does not hold a tap, the result
+    is an `ExactSymbol`. ``np.asarray(a)`` is the kernel.
 
     Parameters
     ----------
@@ -829,11 +829,11 @@ class ExactSymbol(Symbol):
         coefficients = [first, *self._exact[1:]]
         if all(pair == (0, 0) for pair in coefficients):
             return Winding(None, False, 0.0, (), 0, "undefined: the symbol is identically 0")
-        found = index_of(coefficients)
-        if found.value is None:
-            text = f"not Fredholm: {found.on_circle} zeros on the circle, in rational arithmetic"
+        exact = index_of(coefficients)
+        if exact.value is None:
+            text = f"not Fredholm: {exact.on_circle} zeros on the circle, in rational arithmetic"
             return Winding(None, False, 0.0, near.on_circle, near.evaluations, text)
-        return Winding(-found.value, True, 0.0, (), near.evaluations, "Sturm's chain in rational arithmetic")
+        return Winding(-exact.value, True, 0.0, (), near.evaluations, "Sturm's chain in rational arithmetic")
 
     def to_sympy(self, z: Any = None) -> sympy.Expr:
         """Return the exact polynomial.

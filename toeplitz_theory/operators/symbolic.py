@@ -177,7 +177,7 @@ def index_of(coefficients: list[Exact]) -> ExactIndex:
 
 def _without_minus_one(pairs: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], int]:
     """Divide by z + 1 as often as it goes; the 1 if it went at all."""
-    found = 0
+    divided = 0
     while len(pairs) > 1:
         quotient, rest = [], (0, 0)
         for x, y in pairs[::-1]:
@@ -185,8 +185,8 @@ def _without_minus_one(pairs: list[tuple[int, int]]) -> tuple[list[tuple[int, in
             quotient.append(rest)
         if rest != (0, 0):
             break
-        pairs, found = quotient[-2::-1], 1
-    return pairs, found
+        pairs, divided = quotient[-2::-1], 1
+    return pairs, divided
 
 
 def _to_line(pairs: list[tuple[int, int]]) -> tuple[flint.fmpz_poly, flint.fmpz_poly]:

@@ -255,8 +255,8 @@ class OnlineConvolution:
         return (self._step(wide) if x.shape[1] == 1 else self._chunk(wide)).to(x.dtype)
 
     def _chunk(self, x: Tensor) -> Tensor:
-        past = self._inputs.last(min(self.length, self.taps - 1))
-        context = x if past is None else torch.cat([past, x], 1)
+        earlier = self._inputs.last(min(self.length, self.taps - 1))
+        context = x if earlier is None else torch.cat([earlier, x], 1)
         kernels = pad(self._kernels.to(x.dtype), (0, max(0, context.shape[1] - self.taps)))
         self._append(x)
         return causal_toeplitz_product(context, kernels)[:, -x.shape[1] :]

@@ -72,11 +72,11 @@ class Blocks:
         >>> Blocks().sizes(8)
         []
         """
-        found, size = [], self.first
+        sizes, size = [], self.first
         while size < n - 1:
-            found.append(size)
+            sizes.append(size)
             size = self.spectral if size < self.spectral else size * self.radix
-        return found
+        return sizes
 
     def reach(self, size: int, wider: int | None, n: int) -> int:
         """Return how many blocks back a level has to look.

@@ -228,17 +228,17 @@ def cover(grid: ArcGrid, floor: float = 0.0) -> Cover:
     if grid.real:  # only the upper half of the two arcs around 1 and -1
         lo[bad == 0], hi[bad == middle.size - 1] = 0.0, 0.0
     todo = Undecided(bad, lo, hi, left[bad], right[bad])
-    result = Cover(
+    covered = Cover(
         turn, low, todo, bool((np.abs(middle) + grid.error <= floor).any()), middle.size + ends.size
     )
     if bad.size:
-        _refine(grid, c, result, floor)
-    return result
+        _refine(grid, c, covered, floor)
+    return covered
 
 
-def _refine(grid: ArcGrid, known: list[Complexes], result: Cover, floor: float) -> None:
+def _refine(grid: ArcGrid, known: list[Complexes], covered: Cover, floor: float) -> None:
     """Cut the undecided arcs into pieces until each is proved or hopeless in float64."""
-    todo = result.undecided
+    todo = covered.undecided
     which = np.arange(len(todo))  # column of ``poly`` each piece belongs to
     poly = grid.polynomials(todo.index, known)
     bend, error = bend_and_error(grid, poly)
@@ -247,22 +247,22 @@ def _refine(grid: ArcGrid, known: list[Complexes], result: Cover, floor: float) 
     while len(todo) and budget > 0:
         todo, which = _cut(poly, todo, which)
         budget -= 2 * len(todo)
-        result.evaluations += 2 * len(todo)
+        covered.evaluations += 2 * len(todo)
         mid, half = 0.5 * (todo.lo + todo.hi), 0.5 * (todo.hi - todo.lo)
         value, slope = horner(poly[:, which], mid)
         reach = 0.5 * bend[which] * half**2
         lower = segment_distance(value, slope, half) - reach - 2.0 * error[which]
         good = lower > floor
-        result.turn += float(np.angle(todo.right[good] * np.conj(todo.left[good])).sum())
-        result.lower = min(result.lower, float(lower[good].min(initial=np.inf)))
+        covered.turn += float(np.angle(todo.right[good] * np.conj(todo.left[good])).sum())
+        covered.lower = min(covered.lower, float(lower[good].min(initial=np.inf)))
         under = np.abs(value) + error[which] <= floor
-        result.witness |= bool(under.any())
+        covered.witness |= bool(under.any())
         # Once the bend is below the rounding a finer cut proves hardly more.
         lost = ~good & (under | (reach <= error[which]))
         hopeless.append(_take(todo, lost))
         more = ~good & ~lost
         todo, which = _take(todo, more), which[more]
-    result.undecided = _join([*hopeless, todo])
+    covered.undecided = _join([*hopeless, todo])
 
 
 def _cut(poly: Complexes, todo: Undecided, which: NDArray[np.intp]) -> tuple[Undecided, NDArray[np.intp]]:

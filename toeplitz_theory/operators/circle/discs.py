@@ -178,18 +178,18 @@ def near_discs(scaled: Scaled, grid: ArcGrid, width: float, count: int) -> list[
         exact = to_acb(scaled.exact)
     points = np.exp(1j * grid.half_width * u)
     points[~twice & grid.real] = points[~twice & grid.real].real
-    found = _newton_discs([flint.acb(z) for z in points.tolist()], exact, 128)
+    tried = _newton_discs([flint.acb(z) for z in points.tolist()], exact, 128)
     # Next to a double zero Newton's method only halves the distance, until the two come apart.
     work = _WORK
     for _ in range(_ROUNDS):
-        poor = {k: disc.middle for k, disc in enumerate(found) if disc and not disc.good}
+        poor = {k: disc.middle for k, disc in enumerate(tried) if disc and not disc.good}
         work -= 2 * PRECISIONS[0] * len(poor) * len(exact)
         if not poor or work < 0:
             break
         for k, disc in zip(poor, _newton_discs(list(poor.values()), exact, PRECISIONS[0]), strict=True):
-            found[k] = disc
-    discs = [disc for disc in found if disc]
-    discs += [disc.mirrored() for disc, two in zip(found, twice, strict=True) if disc and two]
+            tried[k] = disc
+    discs = [disc for disc in tried if disc]
+    discs += [disc.mirrored() for disc, two in zip(tried, twice, strict=True) if disc and two]
     # Approximations on the band's edge may be of zeros beyond it.
     discs = _distinct([disc for disc in discs if _in_band(disc, width)])
     return decided(discs, exact) if len(discs) == count and disjoint(discs) else None

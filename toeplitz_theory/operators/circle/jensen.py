@@ -7,7 +7,7 @@ log max(1, |z_j|). So the trapezoidal rule's error is known exactly zero by zero
 
 (1 + q_j on the grid shifted by half a step). Zeros with |log |z_j|| > 40 / N have |q_j| < 5e-18 and are
 covered by their number; the others are found, each in a proved disc, with a proof that none is missing
-(`band`).
+(`near_circle`).
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ def jensen_deficit(taps: Taps) -> JensenDeficit:
     if scaled.values.size == 1:
         return JensenDeficit(0.0, 0.0, 0.0, True, "a constant has no zeros")
     for oversample in _OVERSAMPLE:
-        result = _by_rule(scaled, oversample)
-        if result is not None:
-            return _sharpened(result, scaled)
+        deficit = _by_rule(scaled, oversample)
+        if deficit is not None:
+            return _sharpened(deficit, scaled)
     return _otherwise(scaled)
 
 
-def _sharpened(result: JensenDeficit, scaled: Scaled) -> JensenDeficit:
+def _sharpened(deficit: JensenDeficit, scaled: Scaled) -> JensenDeficit:
     """Replace a bound made loose by a cluster of zeros in one disc, if the kernel is short enough."""
-    if result.error <= _LOOSE * (1.0 + result.value) or scaled.values.size > ISOLATED_UP_TO:
-        return result
-    other = _by_zeros(scaled)
-    return other if other is not None and other.error < result.error else result
+    if deficit.error <= _LOOSE * (1.0 + deficit.value) or scaled.values.size > ISOLATED_UP_TO:
+        return deficit
+    by_zeros = _by_zeros(scaled)
+    return by_zeros if by_zeros is not None and by_zeros.error < deficit.error else deficit
 
 
 def _by_rule(scaled: Scaled, oversample: int) -> JensenDeficit | None:
@@ -60,14 +60,14 @@ def _by_rule(scaled: Scaled, oversample: int) -> JensenDeficit | None:
     band = zeros_in_band(scaled, _DECAY / points, oversample)
     if band is None:
         return None
-    results = []
+    deficits = []
     for shifted in (False, True):
-        result = _one_rule(scaled, grid, points, band, shifted)
-        if result is not None and result.error <= _GOOD * (1.0 + result.value):
-            return result
-        results.append(result)  # a zero sits on a node or very close: the other grid will do better
-    proved = [result for result in results if result is not None]
-    return min(proved, key=lambda result: result.error) if proved else None
+        deficit = _one_rule(scaled, grid, points, band, shifted)
+        if deficit is not None and deficit.error <= _GOOD * (1.0 + deficit.value):
+            return deficit
+        deficits.append(deficit)  # a zero sits on a node or very close: the other grid will do better
+    proved = [deficit for deficit in deficits if deficit is not None]
+    return min(proved, key=lambda deficit: deficit.error) if proved else None
 
 
 def _one_rule(scaled: Scaled, grid: ArcGrid, points: int, band: Band, shifted: bool) -> JensenDeficit | None:
@@ -81,8 +81,8 @@ def _one_rule(scaled: Scaled, grid: ArcGrid, points: int, band: Band, shifted: b
     value = mean[0] - correction[0] / points - first
     parts = mean[1] + (correction[1] + far) / points + first_error
     error = 1.01 * (parts + 8.0 * UNIT * (abs(mean[0]) + abs(first)))
-    found = int(band.multiplicity.sum())
-    text = f"trapezoidal rule of {points} points, corrected by the {found} zeros next to the circle"
+    zeros = int(band.multiplicity.sum())
+    text = f"trapezoidal rule of {points} points, corrected by the {zeros} zeros next to the circle"
     return JensenDeficit.around(max(0.0, value), error, True, text, _RANGE)  # a value below 0 is rounding
 
 
@@ -143,9 +143,9 @@ def _log_first(scaled: Scaled) -> tuple[float, float]:
 def _otherwise(scaled: Scaled) -> JensenDeficit:
     """All zeros in proved discs if the kernel is short; else an estimate, labelled."""
     if scaled.values.size <= ISOLATED_UP_TO:
-        result = _by_zeros(scaled)
-        if result is not None:
-            return result
+        deficit = _by_zeros(scaled)
+        if deficit is not None:
+            return deficit
     grid = ArcGrid(scaled.values, scaled.error)
     points = _RATIO * grid.count
     tiny = np.finfo(float).tiny

@@ -49,12 +49,12 @@ class SpectrumIndex:
     Examples
     --------
     >>> from toeplitz_theory.operators import Symbol
-    >>> found = Symbol([0.0, 1.0]).spectrum_index([0.5, 2.0, 1.0])
-    >>> found.count
+    >>> index = Symbol([0.0, 1.0]).spectrum_index([0.5, 2.0, 1.0])
+    >>> index.count
     masked_array(data=[1, 0, --],
                  mask=[False, False,  True],
            fill_value=-9223372036854775808)
-    >>> found.in_spectrum
+    >>> index.in_spectrum
     array([ True, False,  True])
     """
 
@@ -94,9 +94,9 @@ def spectrum_index(taps: Taps, lam: Any) -> SpectrumIndex:
             margin = np.nextafter(np.ldexp(margin, scaled.exponent), 0.0)
     proved = np.ones(flat.size, np.bool_)
     for k in left:
-        found = wind(taps.plus(-complex(flat[k])))
-        proved[k] = found.certified
-        count[k], margin[k] = found.count or 0, found.margin
+        winding = wind(taps.plus(-complex(flat[k])))
+        proved[k] = winding.certified
+        count[k], margin[k] = winding.count or 0, winding.margin
     masked = np.ma.MaskedArray(count, mask=~proved).reshape(points.shape)
     masked.fill_value = np.iinfo(np.int64).min
     return SpectrumIndex(flat.reshape(points.shape), masked, margin.reshape(points.shape))

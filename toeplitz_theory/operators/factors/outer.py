@@ -145,23 +145,23 @@ def best_taps(scaled: Scaled, roots: Roots | None = None) -> tuple[Kernel, float
     """Return the taps, their modulus error and the method, of the methods that are worth trying the best."""
     limit = GOOD_PER_TAP * (scaled.values.size + 8)
     short = scaled.values.size <= ISOLATED_UP_TO
-    found: list[tuple[float, str, Kernel]] = []
+    tried: list[tuple[float, str, Kernel]] = []
     for oversample in () if short and _mostly_rounding(scaled) else _OVERSAMPLE:
         taps = by_cepstrum(scaled, oversample)
         if taps is not None and np.isfinite(taps[0]).all():
             error = modulus_error(scaled, taps[0])
-            found.append((error, "cepstrum, corrected by the zeros next to the circle", taps[0]))
+            tried.append((error, "cepstrum, corrected by the zeros next to the circle", taps[0]))
             if error <= limit and not (short and taps[1]):
-                return taps[0], error, found[-1][1]
-    if short or not found:
+                return taps[0], error, tried[-1][1]
+    if short or not tried:
         zeros = (roots or Roots(scaled)).zeros
         sizes = np.abs(np.asarray(zeros))
         core = by_reflection(scaled, np.asarray(zeros)[(sizes < 1.0) & (sizes > 0.0)])
         error = modulus_error(scaled, core)
         if zeros.certified and error <= limit:  # clusters: the phase is better known this way
             return core, error, _REFLECTED
-        found.append((error, _REFLECTED, core))
-    error, method, core = min(found, key=lambda entry: entry[0])
+        tried.append((error, _REFLECTED, core))
+    error, method, core = min(tried, key=lambda entry: entry[0])
     return core, error, method
 
 

@@ -75,9 +75,9 @@ class ChannelSymbol:
         return self._times_width(self.diagonal.residual())
 
     def _times_width(self, symbol: Symbol) -> MatrixIndex:
-        found = symbol.winding()
-        if found.count is None:
-            return MatrixIndex(None, False, found.method)
+        winding = symbol.winding()
+        if winding.count is None:
+            return MatrixIndex(None, False, winding.method)
         return MatrixIndex(
-            -self.width * found.count, True, f"the diagonal, {self.width} times: {found.method}"
+            -self.width * winding.count, True, f"the diagonal, {self.width} times: {winding.method}"
         )

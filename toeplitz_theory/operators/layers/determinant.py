@@ -84,10 +84,10 @@ class ResidualWinding:
     def _turn(self, start: float, stop: float, arc: Arc) -> float:
         """Return the turn of the determinant, from its arguments at both ends and the estimate of the arc."""
         principal = self._angle(stop) - self._angle(start)
-        found = principal + 2 * math.pi * round((arc.turn - principal) / (2 * math.pi))
-        if abs(found - arc.turn) > arc.slack + 0.1:
+        turn = principal + 2 * math.pi * round((arc.turn - principal) / (2 * math.pi))
+        if abs(turn - arc.turn) > arc.slack + 0.1:
             raise NumericalError("the argument of a determinant is lost in rounding: scale the layer")
-        return found
+        return turn
 
     @np.errstate(over="ignore", invalid="ignore")
     def sampled(self) -> tuple[int | None, int]:

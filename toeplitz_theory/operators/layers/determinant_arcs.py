@@ -13,7 +13,7 @@ ten times shorter: next to a zero its inverse is large, and far from normal.
 
 A^-1 U is a power series in t whose coefficients cost a product with W each; cut after p terms it leaves a
 residual r that is bounded term by term, and ``||A^-1 U - sum|| <= ||r|| / (1 - q)``. S is then a polynomial
-with a bound of its error, and `small.determinant_turn` does the rest. The argument of det A at the ends is
+with a bound of its error, and `determinant_turn` does the rest. The argument of det A at the ends is
 ``Im tr log(I + Y) = Im (tr Y - tr Y^2 / 2 + tr Y^3 / 3 - tr Y^4 / 4)`` up to ``||Y^2||_F^2 q / (5 (1 -
 q))``: enough to tell multiples of 2 pi apart.
 
@@ -105,27 +105,27 @@ class Arcs:
             None where nothing is proved.
         """
         try:
-            found = _Deflated(self, middle, q)
+            deflated = _Deflated(self, middle, q)
         except np.linalg.LinAlgError:
             return None
         most = (1 + 1e-8) * max(middle - left, right - middle)
-        half = found.reach(min(most, self._widest), middle - left)
+        half = deflated.reach(min(most, self._widest), middle - left)
         if half is None:
             return None
         start, stop = max(left - middle, -half), min(right - middle, half)
         for tolerance in _TOLERANCES:
-            turn = determinant_turn(*found.small(half, tolerance), start / half, stop / half)
+            turn = determinant_turn(*deflated.small(half, tolerance), start / half, stop / half)
             if turn is not None:
                 break
         else:
             return None
-        (first, slack), (last, more) = found.argument(start), found.argument(stop)
+        (first, slack), (last, more) = deflated.argument(start), deflated.argument(stop)
         return Arc(half, turn + last - first, slack + more)
 
     def _taylor(self, middle: float) -> Matrix:
         """Return the Taylor coefficients of the diagonal D at ``middle``, shape (d, order + 1)."""
-        found = (self.taps * np.exp(1j * middle * self.k)) @ self._powers
-        return np.repeat(found, self.channels, axis=0)
+        by_head = (self.taps * np.exp(1j * middle * self.k)) @ self._powers
+        return np.repeat(by_head, self.channels, axis=0)
 
     def _taylor_error(self, middle: float, half: float) -> float:
         """Bound |D - its computed Taylor polynomial| for real |t| <= half.
@@ -251,9 +251,11 @@ class _Deflated:
         moved = self.coefficients[:, 1:] @ t ** np.arange(1.0, _ORDER + 1)
         y = self.off + moved[:, None] * self.w
         square = y @ y
-        found = np.trace(y) - (y * y.T).sum() / 2 + (square * y.T).sum() / 3 - (square * square.T).sum() / 4
+        logarithm = (
+            np.trace(y) - (y * y.T).sum() / 2 + (square * y.T).sum() / 3 - (square * square.T).sum() / 4
+        )
         rest = float(np.linalg.norm(square)) ** 2 * self.bound / 5
-        return float(found.imag), (rest + self.arcs.width * self.error) / (1 - self.bound) + 1e-6
+        return float(logarithm.imag), (rest + self.arcs.width * self.error) / (1 - self.bound) + 1e-6
 
 
 def _plus_identity(matrix: Matrix) -> Matrix:

@@ -4,7 +4,7 @@ r"""The matrix-valued symbol of a multi-head layer, A(z) = W_out diag(a_h(z) I) 
 the index is -c times the sum of the heads' winding numbers. With the residual connection it is minus the
 winding number of ``det(I + A(z)) = det(I + D(z) M)``, D = diag(a_h I) and M = W_in W_out (Sylvester).
 
-That winding number is proved arc by arc (`residual`, `deflated`).
+That winding number is proved arc by arc (`determinant`, `determinant_arcs`).
 """
 
 from __future__ import annotations
@@ -107,10 +107,10 @@ class MultiHeadSymbol:
             if not proved_nonsingular(matrix):
                 return MatrixIndex(None, False, f"{name} is not proved nonsingular in float64")
         windings = [a.winding() for a in self.heads]
-        for number, found in enumerate(windings):
-            if not found.certified:
-                return MatrixIndex(None, False, f"head {number}: {found.method}")
-        total = sum(found.count or 0 for found in windings)
+        for number, winding in enumerate(windings):
+            if not winding.certified:
+                return MatrixIndex(None, False, f"head {number}: {winding.method}")
+        total = sum(winding.count or 0 for winding in windings)
         return MatrixIndex(-self.channels * total, True, "windings of the heads, projections nonsingular")
 
     def residual_index(self, max_arcs: int = 4000) -> MatrixIndex:

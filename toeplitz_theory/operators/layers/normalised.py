@@ -82,27 +82,27 @@ class RowNormalised:
 
         Examples
         --------
-        >>> found = RowNormalised([0.5, 1.5]).residual_winding()  # 1 + (0.5 + 1.5 z) / 2
-        >>> found.count, 0.4 < found.margin <= 0.5
+        >>> winding = RowNormalised([0.5, 1.5]).residual_winding()  # 1 + (0.5 + 1.5 z) / 2
+        >>> winding.count, 0.4 < winding.margin <= 0.5
         (0, True)
         """
         about = float(-self._total)
-        found = self.symbol.winding(about=about, tol=tol)
+        winding = self.symbol.winding(about=about, tol=tol)
         # The sum is exact, the point its nearest float: the same count if it is nearer than the curve.
         distance = abs(Fraction(about) + self._total)
-        if found.certified and distance > 0 and distance >= Fraction(found.margin):
+        if winding.certified and distance > 0 and distance >= Fraction(winding.margin):
             why = "the sum of the taps is not a float64, and the curve too near"
-            return Winding(None, False, 0.0, (), found.evaluations, why)
-        margin = (Fraction(found.margin) - distance) / abs(self._total)
+            return Winding(None, False, 0.0, (), winding.evaluations, why)
+        margin = (Fraction(winding.margin) - distance) / abs(self._total)
         lower = max(0.0, math.nextafter(float(margin), -math.inf))
-        return replace(found, margin=lower)
+        return replace(winding, margin=lower)
 
     def residual_index(self) -> MatrixIndex:
         """Return the index of I + D T(a) on l2(N), certified, or None."""
         return _index(self.residual_winding(), "up to finite rank I + T(a) / sum")
 
 
-def _index(found: Winding, why: str) -> MatrixIndex:
-    if found.count is None:
-        return MatrixIndex(None, False, found.method)
-    return MatrixIndex(-found.count, True, f"{why}; {found.method}")
+def _index(winding: Winding, why: str) -> MatrixIndex:
+    if winding.count is None:
+        return MatrixIndex(None, False, winding.method)
+    return MatrixIndex(-winding.count, True, f"{why}; {winding.method}")

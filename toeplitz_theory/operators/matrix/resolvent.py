@@ -24,6 +24,8 @@ _TINY = 2.0**-500  # nearer than this to w[0], relative to the largest tap, poin
 _FAR = 2.0**500  # farther than this, points see no taps: their sum is at most 2**64 here
 _CHUNK_BYTES = 1 << 24  # working set of one batch of points
 
+Floats = NDArray[np.float64]
+
 
 @dataclass(frozen=True)
 class Resolvent:
@@ -198,7 +200,71 @@ _FFT_FROM = 512  # blocks of this length and more are multiplied by FFT
 _STEP = 800.0  # bits by which neighbouring rates differ over the whole series
 _ROOM = 930.0  # bits a series may grow by at a rate: its last products stay below 2**1024
 
-Floats = NDArray[np.float64]
+
+class InverseRows:
+    """Series 1/(a - lam) of taps scaled near 1, for chunk after chunk of points."""
+
+    def __init__(self, taps: Kernel) -> None:
+        self._taps = taps
+        self._made: dict[float, _Blocks] = {}
+
+    def _blocks(self, rate: float) -> _Blocks:
+        if rate not in self._made:
+            while len(self._made) > 7:  # each holds up to 2 * 256**2 numbers, and spectra
+                self._made.pop(next(iter(self._made)))
+            self._made[rate] = _Blocks(self._taps, rate)
+        return self._made[rate]
+
+    def __call__(self, firsts: NDArray[np.complex128]) -> SeriesRows:
+        """Return the series for the first taps ``firsts`` (p,), each at least 2**-500 in modulus."""
+        n, p = self._taps.size, firsts.size
+        out = SeriesRows(np.zeros((p, n), np.complex128), np.zeros(p), np.ones(p, np.bool_))
+        rates = np.zeros(p)
+        todo = np.arange(p)
+        for _ in range(4):
+            again = []
+            for rate in np.unique(rates[todo]):
+                chosen = todo[rates[todo] == rate]
+                blocks = self._blocks(float(rate))
+                series = np.ascontiguousarray(blocks.forward(firsts[chosen]).T)
+                sizes = np.abs(series)
+                with np.errstate(invalid="ignore"):
+                    held = np.isfinite(sizes) & (sizes < 2.0**_ROOM)
+                good = held.all(axis=1)
+                if good.any():
+                    self._collect(out, blocks, chosen[good], series[good], sizes[good])
+                lost = chosen[~good]
+                # Coefficient k passed 2**930 at this rate: growth of 930 / k bits a step on top of it.
+                reached = np.maximum(np.argmin(held[~good], axis=1), 1)
+                bits = (_ROOM / reached + rate) * n
+                rates[lost] = _exact_rate(_STEP * np.ceil(np.maximum(bits - 700.0, 1.0) / _STEP), n)
+                again.append(lost[rates[lost] > rate])
+            todo = np.concatenate(again)
+            if not todo.size:
+                break
+        return out
+
+    def _collect(
+        self,
+        out: SeriesRows,
+        blocks: _Blocks,
+        chosen: NDArray[np.intp],
+        series: NDArray[np.complex128],
+        sizes: Floats,
+    ) -> None:
+        """Undo the weights, and scale each row's peak to 1."""
+        n = self._taps.size
+        k = np.arange(n)
+        with np.errstate(under="ignore", divide="ignore"):
+            logs = np.log2(sizes) + blocks.rate * k
+            peak_at = np.argmax(logs, axis=1)
+            peak = np.round(logs[np.arange(chosen.size), peak_at])
+            # In two halves: one factor alone may leave the range where the product does not.
+            # Where even half of it leaves the range, the coefficient is 0.
+            half = np.exp2(np.minimum(0.5 * (blocks.rate * k - peak[:, None]), 1000.0))
+            series *= half
+            series *= half
+        out.rows[chosen], out.power[chosen], out.failed[chosen] = series, peak, False
 
 
 @dataclass
@@ -267,72 +333,6 @@ class _Blocks:
             # Of the cyclic product of length 2h only entries below h are wrapped.
             series[mid:hi] += scipy.fft.ifft(known, axis=1, overwrite_x=True)[:, h : h + hi - mid].T
         self._solve(series, inverse, mid, h)
-
-
-class InverseRows:
-    """Series 1/(a - lam) of taps scaled near 1, for chunk after chunk of points."""
-
-    def __init__(self, taps: Kernel) -> None:
-        self._taps = taps
-        self._made: dict[float, _Blocks] = {}
-
-    def _blocks(self, rate: float) -> _Blocks:
-        if rate not in self._made:
-            while len(self._made) > 7:  # each holds up to 2 * 256**2 numbers, and spectra
-                self._made.pop(next(iter(self._made)))
-            self._made[rate] = _Blocks(self._taps, rate)
-        return self._made[rate]
-
-    def __call__(self, firsts: NDArray[np.complex128]) -> SeriesRows:
-        """Return the series for the first taps ``firsts`` (p,), each at least 2**-500 in modulus."""
-        n, p = self._taps.size, firsts.size
-        out = SeriesRows(np.zeros((p, n), np.complex128), np.zeros(p), np.ones(p, np.bool_))
-        rates = np.zeros(p)
-        todo = np.arange(p)
-        for _ in range(4):
-            again = []
-            for rate in np.unique(rates[todo]):
-                chosen = todo[rates[todo] == rate]
-                blocks = self._blocks(float(rate))
-                series = np.ascontiguousarray(blocks.forward(firsts[chosen]).T)
-                sizes = np.abs(series)
-                with np.errstate(invalid="ignore"):
-                    held = np.isfinite(sizes) & (sizes < 2.0**_ROOM)
-                good = held.all(axis=1)
-                if good.any():
-                    self._collect(out, blocks, chosen[good], series[good], sizes[good])
-                lost = chosen[~good]
-                # Coefficient k passed 2**930 at this rate: growth of 930 / k bits a step on top of it.
-                reached = np.maximum(np.argmin(held[~good], axis=1), 1)
-                bits = (_ROOM / reached + rate) * n
-                rates[lost] = _exact_rate(_STEP * np.ceil(np.maximum(bits - 700.0, 1.0) / _STEP), n)
-                again.append(lost[rates[lost] > rate])
-            todo = np.concatenate(again)
-            if not todo.size:
-                break
-        return out
-
-    def _collect(
-        self,
-        out: SeriesRows,
-        blocks: _Blocks,
-        chosen: NDArray[np.intp],
-        series: NDArray[np.complex128],
-        sizes: Floats,
-    ) -> None:
-        """Undo the weights, and scale each row's peak to 1."""
-        n = self._taps.size
-        k = np.arange(n)
-        with np.errstate(under="ignore", divide="ignore"):
-            logs = np.log2(sizes) + blocks.rate * k
-            peak_at = np.argmax(logs, axis=1)
-            peak = np.round(logs[np.arange(chosen.size), peak_at])
-            # In two halves: one factor alone may leave the range where the product does not.
-            # Where even half of it leaves the range, the coefficient is 0.
-            half = np.exp2(np.minimum(0.5 * (blocks.rate * k - peak[:, None]), 1000.0))
-            series *= half
-            series *= half
-        out.rows[chosen], out.power[chosen], out.failed[chosen] = series, peak, False
 
 
 def _exact_rate(bits: Floats, n: int) -> Floats:

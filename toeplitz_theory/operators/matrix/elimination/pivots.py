@@ -30,139 +30,11 @@ from numpy.typing import NDArray
 from toeplitz_theory.errors import NumericalError
 from toeplitz_theory.operators.bits import TooFewBits, balls, floats, log2_modulus, precision
 
-# Columns of an elimination without pivoting, joined to blocks with moderate entries.
-
-
 LOST = 2.0**-50  # relative radius at which the bits given were too few
-
-
-@dataclass(frozen=True)
-class Block:
-    """``columns left diag(mantissas 2**exponents) right^T columns^T`` stands for ``L D L^T`` of some columns.
-
-    ``columns`` has shape (rows, size), its first ``size`` rows being the identity; ``radius``
-    bounds the error of its entries.
-    """
-
-    columns: NDArray[Any]
-    radius: float
-    left: NDArray[Any]
-    right: NDArray[Any]
-    mantissas: NDArray[Any]
-    exponents: NDArray[np.int64]
-
-    @property
-    def size(self) -> int:
-        return self.columns.shape[1]
-
-    @property
-    def largest(self) -> float:
-        """Largest modulus in ``columns``."""
-        return float(np.abs(self.columns).max())
-
-
-def join(columns: list[list[Any]], pivots: list[Any]) -> Block:
-    """Join columns of L, the first from its pivot's row on, each next one row later.
-
-    With ``top`` the unit triangle of the first rows, ``L D L^T = N (top D top^T) N^T``, ``N = L top^-1``.
-
-    Examples
-    --------
-    >>> one, tiny = flint.arb(1), flint.arb(2) ** -20
-    >>> block = join([[one, 1 / tiny, one], [one, tiny]], [tiny, -1 / tiny])  # of [[tiny, 1], [1, 0]]
-    >>> block.columns[:2].tolist(), block.largest, block.exponents.tolist()
-    ([[1.0, 0.0], [0.0, 1.0]], 1.0, [1, 1])
-    """
-    size, rows = len(columns), len(columns[0])
-    zero = pivots[0] * 0
-    full = [[zero] * j + column for j, column in enumerate(columns)]
-    top = [[full[j][i] for j in range(size)] for i in range(size)]
-    moderate: list[list[Any]] = full.copy()
-    for j in reversed(range(size)):
-        for i in range(j + 1, size):
-            factor, other = top[i][j], moderate[i]
-            moderate[j] = [x - factor * y for x, y in zip(moderate[j], other, strict=True)]
-    converted = [floats(column) for column in moderate]
-    radius = max(radius for _, radius in converted)
-    array = np.array([values for values, _ in converted]).T.reshape(rows, size)
-    array[:size] = np.eye(size)
-    matrix = [
-        [sum((top[i][l] * pivots[l] * top[j][l] for l in range(size)), zero) for j in range(size)]
-        for i in range(size)
-    ]
-    return Block(array, radius, *_complete_pivoting(matrix))
-
-
-def _complete_pivoting(
-    matrix: list[list[Any]],
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[np.int64]]:
-    """Factor a small matrix as ``left diag(mantissas 2**exponents) right^T`` with moderate triangles."""
-    size = len(matrix)
-    dtype = np.complex128 if isinstance(matrix[0][0], flint.acb) else np.float64
-    left, right = np.zeros((size, size), dtype), np.zeros((size, size), dtype)
-    mantissas, exponents = np.zeros(size, dtype), np.zeros(size, np.int64)
-    rows, columns = list(range(size)), list(range(size))
-    for step in range(size):
-        p, q = max(((i, j) for i in rows for j in columns), key=lambda at: log2_modulus(matrix[at[0]][at[1]]))
-        pivot = matrix[p][q]
-        if pivot.contains(0):
-            raise TooFewBits("a block of pivots is indistinguishable from a singular one")
-        exponents[step] = exponent = int(np.floor(log2_modulus(pivot))) + 1
-        scale = flint.arb(2) ** -exponent
-        mantissas[step] = floats([pivot * scale])[0][0]
-        for side, line in ((left, [matrix[i][q] for i in rows]), (right, [matrix[p][j] for j in columns])):
-            values, radius = floats([x / pivot for x in line])
-            if radius > LOST:
-                raise TooFewBits("a block of pivots is not known well enough")
-            side[rows if side is left else columns, step] = values
-        rows.remove(p)
-        columns.remove(q)
-        for i in rows:
-            factor = matrix[i][q] / pivot
-            for j in columns:
-                matrix[i][j] = matrix[i][j] - factor * matrix[p][j]
-    return left, right, mantissas, exponents
-
-
 _MODERATE = 32.0  # the largest entry of a column of L that stands alone
 _WINDOW = 6  # columns joined at most
 _MOST_GUARD = 20_000
 _PERTURBED = -64  # log2 of what is added to G's entries where a pivot vanishes; wanted values exceed 2**10
-
-
-@dataclass(frozen=True)
-class Cut:
-    """Where elimination may stop: after ``k`` steps, with ``S_k[:, 0] = column * 2**exponent``."""
-
-    k: int
-    column: NDArray[Any]  # (n,), zero above row k; largest entry near 1
-    exponent: int
-    previous: NDArray[Any]  # (n,), column k - 1 of L
-
-
-@dataclass(frozen=True)
-class Elimination:
-    """``G = lower left diag(mantissas 2**exponents) right^T lower^T + S_k``, to ``LOST``.
-
-    Attributes
-    ----------
-    lower : ndarray, shape (n, m)
-        Unit lower trapezoidal in blocks, moderate entries.
-    left, right : ndarray, shape (m, m)
-        Block diagonal; 1 where no columns were joined.
-    mantissas : ndarray, shape (m,)
-        Moduli in [1/2, 1); real or complex.
-    exponents : ndarray, shape (m,), int64
-    cuts : list of Cut
-        Every k <= m at which a block ends.
-    """
-
-    lower: NDArray[Any]
-    left: NDArray[Any]
-    right: NDArray[Any]
-    mantissas: NDArray[Any]
-    exponents: NDArray[np.int64]
-    cuts: list[Cut]
 
 
 def eliminate(taps: NDArray[Any], bits: float, count: int, floor: float, exponent: int = 0) -> Elimination:
@@ -318,3 +190,126 @@ class _Run:
             mantissas[here], exponents[here] = block.mantissas, block.exponents
             k += block.size
         return Elimination(lower, left, right, mantissas, exponents, self.cuts)
+
+
+@dataclass(frozen=True)
+class Elimination:
+    """``G = lower left diag(mantissas 2**exponents) right^T lower^T + S_k``, to ``LOST``.
+
+    Attributes
+    ----------
+    lower : ndarray, shape (n, m)
+        Unit lower trapezoidal in blocks, moderate entries.
+    left, right : ndarray, shape (m, m)
+        Block diagonal; 1 where no columns were joined.
+    mantissas : ndarray, shape (m,)
+        Moduli in [1/2, 1); real or complex.
+    exponents : ndarray, shape (m,), int64
+    cuts : list of Cut
+        Every k <= m at which a block ends.
+    """
+
+    lower: NDArray[Any]
+    left: NDArray[Any]
+    right: NDArray[Any]
+    mantissas: NDArray[Any]
+    exponents: NDArray[np.int64]
+    cuts: list[Cut]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where elimination may stop: after ``k`` steps, with ``S_k[:, 0] = column * 2**exponent``."""
+
+    k: int
+    column: NDArray[Any]  # (n,), zero above row k; largest entry near 1
+    exponent: int
+    previous: NDArray[Any]  # (n,), column k - 1 of L
+
+
+@dataclass(frozen=True)
+class Block:
+    """``columns left diag(mantissas 2**exponents) right^T columns^T`` stands for ``L D L^T`` of some columns.
+
+    ``columns`` has shape (rows, size), its first ``size`` rows being the identity; ``radius``
+    bounds the error of its entries.
+    """
+
+    columns: NDArray[Any]
+    radius: float
+    left: NDArray[Any]
+    right: NDArray[Any]
+    mantissas: NDArray[Any]
+    exponents: NDArray[np.int64]
+
+    @property
+    def size(self) -> int:
+        return self.columns.shape[1]
+
+    @property
+    def largest(self) -> float:
+        """Largest modulus in ``columns``."""
+        return float(np.abs(self.columns).max())
+
+
+def join(columns: list[list[Any]], pivots: list[Any]) -> Block:
+    """Join columns of L, the first from its pivot's row on, each next one row later.
+
+    With ``top`` the unit triangle of the first rows, ``L D L^T = N (top D top^T) N^T``, ``N = L top^-1``.
+
+    Examples
+    --------
+    >>> one, tiny = flint.arb(1), flint.arb(2) ** -20
+    >>> block = join([[one, 1 / tiny, one], [one, tiny]], [tiny, -1 / tiny])  # of [[tiny, 1], [1, 0]]
+    >>> block.columns[:2].tolist(), block.largest, block.exponents.tolist()
+    ([[1.0, 0.0], [0.0, 1.0]], 1.0, [1, 1])
+    """
+    size, rows = len(columns), len(columns[0])
+    zero = pivots[0] * 0
+    full = [[zero] * j + column for j, column in enumerate(columns)]
+    top = [[full[j][i] for j in range(size)] for i in range(size)]
+    moderate: list[list[Any]] = full.copy()
+    for j in reversed(range(size)):
+        for i in range(j + 1, size):
+            factor, other = top[i][j], moderate[i]
+            moderate[j] = [x - factor * y for x, y in zip(moderate[j], other, strict=True)]
+    converted = [floats(column) for column in moderate]
+    radius = max(radius for _, radius in converted)
+    array = np.array([values for values, _ in converted]).T.reshape(rows, size)
+    array[:size] = np.eye(size)
+    matrix = [
+        [sum((top[i][l] * pivots[l] * top[j][l] for l in range(size)), zero) for j in range(size)]
+        for i in range(size)
+    ]
+    return Block(array, radius, *_complete_pivoting(matrix))
+
+
+def _complete_pivoting(
+    matrix: list[list[Any]],
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[np.int64]]:
+    """Factor a small matrix as ``left diag(mantissas 2**exponents) right^T`` with moderate triangles."""
+    size = len(matrix)
+    dtype = np.complex128 if isinstance(matrix[0][0], flint.acb) else np.float64
+    left, right = np.zeros((size, size), dtype), np.zeros((size, size), dtype)
+    mantissas, exponents = np.zeros(size, dtype), np.zeros(size, np.int64)
+    rows, columns = list(range(size)), list(range(size))
+    for step in range(size):
+        p, q = max(((i, j) for i in rows for j in columns), key=lambda at: log2_modulus(matrix[at[0]][at[1]]))
+        pivot = matrix[p][q]
+        if pivot.contains(0):
+            raise TooFewBits("a block of pivots is indistinguishable from a singular one")
+        exponents[step] = exponent = int(np.floor(log2_modulus(pivot))) + 1
+        scale = flint.arb(2) ** -exponent
+        mantissas[step] = floats([pivot * scale])[0][0]
+        for side, line in ((left, [matrix[i][q] for i in rows]), (right, [matrix[p][j] for j in columns])):
+            values, radius = floats([x / pivot for x in line])
+            if radius > LOST:
+                raise TooFewBits("a block of pivots is not known well enough")
+            side[rows if side is left else columns, step] = values
+        rows.remove(p)
+        columns.remove(q)
+        for i in rows:
+            factor = matrix[i][q] / pivot
+            for j in columns:
+                matrix[i][j] = matrix[i][j] - factor * matrix[p][j]
+    return left, right, mantissas, exponents

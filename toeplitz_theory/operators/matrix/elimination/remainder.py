@@ -1,15 +1,15 @@
 """The smallest singular values of a section with high relative accuracy, at the price of a few products.
 
 ``G = J T^-1`` (J the reversal) is symmetric Hankel; its largest singular values are the inverses of T's
-smallest. A few steps of elimination in many bits (`elimination`) take off what float64 cannot hold::
+smallest. A few steps of elimination in many bits (`pivots`) take off what float64 cannot hold::
 
     G = L D L^T + E S E^T          L (n, k), S (m, m), m = n - k, E the last m columns of I
 
 With L = Q R and P = I - Q Q^H, block power iteration finds the leading singular vectors U, V of
 ``P E S E^T P^T``, values s. In the bases [Q, U] and conj([Q, conj V]) the matrix G is, but for what the
 iteration left over, ``Z diag(D', s) Z'^T`` with Z, Z' well conditioned, from which Jacobi's method gets every
-value to nearly full relative accuracy (`graded`). U takes in whatever
-couples with D, so that what is left out acts to second order (`_coupling`).
+value to nearly full relative accuracy (`graded`). U takes in whatever couples with D, so that what is left
+out acts to second order (`_coupling`).
 """
 
 from __future__ import annotations
