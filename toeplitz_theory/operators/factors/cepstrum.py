@@ -98,15 +98,9 @@ def _aliases(
     # q^k = node^k e^(k gap) with the nearest of `size` nodes: of powers (k / n)^r only the weights depend on
     # the zeros, and one FFT sums each over the nodes. |k gap| <= hypot(40 n / N, pi / 4) < 1.01.
     size = fast_length(_NODES_PER_TAP * n)
-<<<<<<< HEAD
     node = np.round(place.real * (size / points)).astype(np.int64)
     gap = -2.0 * np.pi * n * (place.imag / points + 1j * (place.real / points - node / size))
     node %= size
-=======
-    nearest = np.round(place.real * (size / points))
-    gap = -2.0 * np.pi * n * (place.imag / points + 1j * (place.real / points - nearest / size))
-    node = nearest.astype(np.int64) % size
->>>>>>> 2210448 (Name windings, deficits and discs by what they are, order elimination and the resolvent's series from caller to callee)
     ratio, out = np.arange(n) / n, np.zeros(n, dtype=complex)
     grown = np.cumprod(np.stack([np.ones_like(gap), *(gap / r for r in range(1, _TAYLOR))]), axis=0)
     turns = (-1.0) ** np.arange(_TAYLOR)
