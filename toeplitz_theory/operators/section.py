@@ -363,16 +363,9 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
     ) -> NDArray[np.float64] | singular.SingularValues:
         """Return singular values in descending order: all n, or the k smallest or largest.
 
-        ======================= ================================================= ============================
-        which                   how                                               cost
-        ======================= ================================================= ============================
-        all, or many            LAPACK's symmetric eigensolver                    n^3 operations, 8 n^2 bytes
-        of these, below noise   the inverse's largest, in the bits they need      a few products more
-        few, above n = 2048     block Lanczos with FFT products                   some hundred vectors of n
-        ======================= ================================================= ============================
-
-        Few are at most n / 32; ``method`` says whether it is proved that none was missed, and ``benchmarks/``
-        what each takes.
+        All or many come from LAPACK's eigensolver, n^3 operations and 8 n^2 bytes; those of them below
+        float64's noise from the inverse, in the bits they need; a few, at most n / 32 above n = 2048, from
+        FFT products alone. ``method`` says which, and for a few whether it is proved that none was missed.
 
         Parameters
         ----------

@@ -88,30 +88,12 @@ class ScaledSeries:
 
 
 def inverse_series(kernel: Any, n: int | None = None) -> ScaledSeries:
-    """Return the first n coefficients of 1/a(z), a(z) = sum_k kernel[k] z**k.
+    """Return the first n coefficients, by default as many as taps, of 1/a(z), a(z) = sum_k kernel[k] z**k.
 
     They are the first column of the inverse of the n x n causal Toeplitz matrix, and grow like the largest
     ``|z_j|**-n`` over the zeros z_j of a inside the disc: past 1e308 for common kernels of a thousand taps.
     Newton iteration in ball arithmetic (FLINT), the precision raised until every radius is below float64's
     own rounding of the largest coefficient.
-
-    Parameters
-    ----------
-    kernel : array_like, shape (m,)
-        Taps; ``kernel[0]`` must not be zero.
-    n : int, optional
-        Number of coefficients, by default m.
-
-    Returns
-    -------
-    ScaledSeries
-
-    Raises
-    ------
-    InputError
-        If ``kernel[0]`` is zero: there is no causal inverse.
-    NumericalError
-        If 32768 bits do not suffice.
 
     Examples
     --------

@@ -58,11 +58,6 @@ def resolvent(taps: Kernel, lam: Any, tolerance: float = 1e-12) -> Resolvent:
     on its triangular Toeplitz matrix, until the relative residual is at most ``tolerance`` or 24 steps are
     done. A batch goes through together.
 
-    Raises
-    ------
-    InputError
-        If a point is not a finite number.
-
     Examples
     --------
     >>> norms = resolvent(np.array([0.0, 1.0] + [0.0] * 98), [0.1, 2.0])
