@@ -7,15 +7,16 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import scipy.linalg
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from tests.operators.section_truth import kernels
 from tests.operators.strategies import chosen, kaiming
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators import Symbol
-from toeplitz_theory.operators.factors.outer import best_taps
+from toeplitz_theory.operators.factors.outer import best_taps, modulus_error, modulus_gap
 from toeplitz_theory.operators.kernels import Taps
-from toeplitz_theory.operators.recovery.curve import _by_division, _by_zeros, _Outer
+from toeplitz_theory.operators.recovery.curve import _by_division, _by_zeros, _divided, _Outer
 from toeplitz_theory.operators.recovery.limit import Arcs
 
 
@@ -281,3 +282,40 @@ def test_the_outer_factor_and_the_zeros_give_one_curve(name):
     (first, error), (second, other) = (x.shares(scaled.lead, 150) for x in (divided, multiplied))
     # The proofs share no step: one knows the modulus on the circle, the other discs round the zeros.
     assert np.abs(first - second).max() <= min(error + other, 1e-8)
+
+
+@given(kernels(1, 24), st.sampled_from([1e-12, 1e-6, 1.0]), st.sampled_from([0.0, 0.25, 3.0]))
+def test_the_gap_of_two_moduli_is_bounded_on_nodes_and_not_much_wider_than_it_is(kernel, step, noise):
+    assume(np.any(kernel))
+    scaled = Taps(kernel).scaled()
+    outer = scaled.values + step * np.random.default_rng(3).standard_normal(scaled.values.size)
+    size, theirs = (np.abs(np.fft.fft(w, 1 << 12)) for w in (scaled.values, outer))
+    largest = np.abs(size**2 + noise**2 - theirs**2).max()
+    rounding = 1e-12 * (np.abs(scaled.values).sum() ** 2 + noise**2 + np.abs(outer).sum() ** 2)
+    bound = modulus_gap(scaled, outer, noise)
+    assert largest - 1e-2 * rounding <= bound <= 1.3 * largest + rounding
+    # The autocorrelations in balls bound the same.
+    mean = (np.abs(scaled.values) ** 2).sum()
+    assert largest - 1e-2 * rounding <= 1.01 * mean * modulus_error(scaled, outer, noise)
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize("name", ["real", "complex", "growing", "wide", "all inside", "near the circle"])
+def test_quotients_of_series_leave_what_is_stated(name, size):
+    taps = np.zeros(size, np.result_type(two_ways(name)))
+    outer = best_taps(Taps(two_ways(name)).scaled())[0][:size]
+    taps[: outer.size] = outer
+    right = np.random.default_rng(1).standard_normal(size).astype(taps.dtype)
+    values, remainder = _divided(taps, right)
+    back = np.convolve(taps, values)[:size]
+    assert np.linalg.norm(back - right) <= remainder + 1e-13 * np.abs(taps).sum() * np.linalg.norm(values)
+    assert remainder <= 1e-11 * np.abs(taps).sum() * np.linalg.norm(values)
+
+
+def test_the_limit_and_the_mean_delay_wait_until_they_are_asked_for():
+    r = Symbol(kaiming(40, 2)).recovery(7.0)
+    assert callable(r._limit) and callable(r._mean_delay)
+    assert r.delay(0.5).certified and not callable(r._limit) and callable(r._mean_delay)
+    again = pickle.loads(pickle.dumps(r))
+    assert (again.limit, again.limit_error, again.mean_delay) == (r.limit, r.limit_error, r.mean_delay)
+    assert repr(again) == repr(r)

@@ -21,7 +21,7 @@ from toeplitz_theory.operators.factors.cepstrum import by_cepstrum
 from toeplitz_theory.operators.kernels import Kernel, Scaled, Taps
 from toeplitz_theory.operators.product import fast_length
 from toeplitz_theory.operators.results import Zeros
-from toeplitz_theory.operators.rounding import shift_exponent
+from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, fft_error, shift_exponent
 
 if TYPE_CHECKING:
     from toeplitz_theory.operators.symbol import Symbol
@@ -32,6 +32,7 @@ _MOST_ISOLATED = 4200  # taps; isolating all zeros of a longer kernel takes more
 # Of the 1-norm of the difference of autocorrelations over the mean of |a|^2. Rounding the outer taps alone
 # gives about n u; a method that failed gives much more.
 GOOD_PER_TAP = 16 * 2.0**-53
+_NODES_PER_TAP = 8  # at least, of the circle, where a modulus is compared on nodes
 _REFLECTED = "all zeros inside reflected in the circle"
 
 
@@ -191,6 +192,25 @@ def modulus_error(scaled: Scaled, outer: Kernel, noise: float = 0.0) -> float:
             total += abs(x - y)
         bound = float((total / mean).upper())
         return math.nextafter(bound, math.inf) if bound else 0.0
+
+
+def modulus_gap(scaled: Scaled, outer: Kernel, noise: float = 0.0) -> float:
+    """Return a proved bound of max ||a|^2 + noise^2 - |outer|^2| on the circle, in the units of ``scaled``.
+
+    Faster than `modulus_error`, and coarser by float64's rounding. The difference is a trigonometric
+    polynomial of degree below n, and those are at most 1 / cos(pi n / N) times their largest value on N
+    equidistant nodes: as far as pi / N from its maximum M it stays above M cos(n angle) (M. Riesz).
+    """
+    n = max(scaled.values.size, outer.size)
+    points = 1 << math.ceil(math.log2(_NODES_PER_TAP * n))
+    total: Any = noise**2
+    slack: Any = 4.0 * UNIT_ROUNDOFF * noise**2
+    for taps, off, sign in ((scaled.values, scaled.error, 1.0), (outer, 0.0, -1.0)):
+        size = np.abs(scipy.fft.fft(taps, points))
+        off += fft_error(points) * float(np.abs(taps).sum())
+        total = total + sign * size**2
+        slack = slack + off * (2.0 * size + off) + 8.0 * UNIT_ROUNDOFF * size**2
+    return 1.01 * float((np.abs(total) + slack).max()) / math.cos(math.pi * n / points)
 
 
 def _autocorrelation(taps: list[Any]) -> list[Any]:

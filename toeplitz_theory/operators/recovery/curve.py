@@ -7,8 +7,8 @@ recovers ``R(L) = sum_{k <= L} |c_k|^2``, ``c = a / g`` (Wiener). Without noise 
 What is computed is ``c~ = a / G mod z^K`` with a polynomial G near g, and the proof that it is near c:
 
 1. G has no zero in the closed disc (winding number 0, and |G| > 0 on the circle). So a / G = c h with
-   h = g / G outer. Autocorrelations compared in balls give max||a|^2 + t^2 - |G|^2| <= e, where G is made for
-   the noise t = s or t = 0. So on the circle log|h| = u with
+   h = g / G outer. Values on nodes, or autocorrelations in balls, give max||a|^2 + t^2 - |G|^2| <= e, where G
+   is made for the noise t = s or t = 0. So on the circle log|h| = u with
    |u| <= log(1 + (s^2 - t^2 + e) / (|a|^2 + t^2 - e)) / 2.
 2. log h = u + i v with v the conjugate function of u (G(0), g(0) > 0), and ||v||_2 <= ||u||_2 (Parseval: the
    analytic function u + i v has equal energy in both parts, but for the mean of u). As
@@ -31,7 +31,9 @@ one that cannot be told from the circle hardly anything.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -46,12 +48,13 @@ from toeplitz_theory.operators.factors.inner_outer import inner_series
 from toeplitz_theory.operators.factors.outer import (
     best_taps,
     modulus_error,
+    modulus_gap,
     without_zeros_inside,
 )
 from toeplitz_theory.operators.kernels import Kernel, Scaled, Taps
 from toeplitz_theory.operators.matrix.information_limit import check_snr
 from toeplitz_theory.operators.matrix.solve import substitute
-from toeplitz_theory.operators.product import CausalProduct
+from toeplitz_theory.operators.product import CausalProduct, fast_length
 from toeplitz_theory.operators.recovery.limit import Arcs, noisy_limit, on_circle
 from toeplitz_theory.operators.recovery.results import Recovery
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF
@@ -60,8 +63,9 @@ _HORIZON = 4  # default horizon, in lengths of the kernel
 _LOOSE = 1e-6  # an error above this is worth isolating the zeros for
 _GOOD = 1e-9  # with noise, the first way that is as near is taken
 _POINTS_PER_TAP = 32
-_SHORT_TAIL = 1e-11  # of the cepstrum at the end of a grid: what folds back leaves an error below _GOOD
-_MOST_POINTS = 1 << 20
+_SHORT_TAIL = 4e-8  # of the cepstrum where it folds back, times n: leaves an error below _GOOD
+_DECAY = 32.0  # e^-32 = 1e-14: what folds back in a division
+_MOST_POINTS = 1 << 23
 _LITTLE_NOISE = (
     1e-1,
     1e-2,
@@ -114,7 +118,7 @@ def _without_noise(scaled: Scaled, size: int) -> Recovery:
     if own is not None:  # the inner factor is z^lead
         curve = (np.arange(size) >= scaled.lead).astype(float)
         curve.flags.writeable = False
-        return Recovery(curve, 0.0, 1.0, 0.0, scaled.lead, True, math.inf, "a shift times an outer kernel")
+        return Recovery(curve, 0.0, (1.0, 0.0), scaled.lead, True, math.inf, "a shift times an outer kernel")
     inside = wind(scaled.exact).count
     outer = _Outer(*best_taps(scaled)[:2])
     quotient = _by_division(scaled, Arcs(scaled), outer, 0.0, size)
@@ -126,11 +130,10 @@ def _without_noise(scaled: Scaled, size: int) -> Recovery:
     mean_delay = None if inside is None else scaled.lead + inside
     if not quotient.proved:
         curve, error = _estimated(scaled, size)
-        return Recovery(
-            curve, error, 1.0, 0.0, mean_delay, False, math.inf, f"little noise: {quotient.method}"
-        )
+        text = f"little noise: {quotient.method}"
+        return Recovery(curve, error, (1.0, 0.0), mean_delay, False, math.inf, text)
     curve, error = quotient.shares(scaled.lead, size)
-    return Recovery(curve, error, 1.0, 0.0, mean_delay, True, math.inf, quotient.method)
+    return Recovery(curve, error, (1.0, 0.0), mean_delay, True, math.inf, quotient.method)
 
 
 def _with_noise(scaled: Scaled, snr: float, size: int) -> Recovery:
@@ -138,20 +141,17 @@ def _with_noise(scaled: Scaled, snr: float, size: int) -> Recovery:
     if power < -400.0:  # R <= snr (sum |w|)^2
         curve = np.zeros(size)
         curve.flags.writeable = False
-        return Recovery(curve, 2.0**-700, 0.0, 2.0**-700, None, True, snr, "nothing gets through")
+        return Recovery(curve, 2.0**-700, (0.0, 2.0**-700), None, True, snr, "nothing gets through")
     noise = math.ldexp(1.0 / math.sqrt(snr), -scaled.exponent) if power < 400.0 else 2.0**-400
     arcs = Arcs(scaled)
     quotient = _noisy_quotient(scaled, arcs, noise, size)
-    limit, limit_error = noisy_limit(scaled, arcs, noise)
-    mean_delay = _mean_delay(scaled, quotient.outer)
-    mean_delay = None if mean_delay is None else scaled.lead + mean_delay
+    limit = partial(noisy_limit, scaled, arcs, noise)
+    mean_delay = partial(_mean_delay, scaled, quotient.outer)
     if quotient.proved:
         curve, error = quotient.shares(scaled.lead, size)
-        return Recovery(curve, error, limit, limit_error, mean_delay, True, snr, quotient.method)
+        return Recovery(curve, error, limit, mean_delay, True, snr, quotient.method)
     curve, error = _estimated(scaled, size, noise)
-    return Recovery(
-        curve, error, limit, limit_error, mean_delay, False, snr, f"more noise: {quotient.method}"
-    )
+    return Recovery(curve, error, limit, mean_delay, False, snr, f"more noise: {quotient.method}")
 
 
 def _estimated(scaled: Scaled, size: int, noise: float = 0.0) -> tuple[NDArray[np.float64], float]:
@@ -186,24 +186,57 @@ def _by_division(scaled: Scaled, arcs: Arcs, outer: _Outer, noise: float, size: 
     taps[: outer.taps.size] = outer.taps[:size]
     right = np.zeros(size, np.result_type(taps, scaled.values))
     right[: scaled.values.size] = scaled.values[:size]
-    values = substitute(taps, right[None])[0]
+    values, remainder = _divided(taps, right)
     if wind(Taps(outer.taps)).count != 0:
         return _Quotient(
             values, math.nan, "the computed outer factor is not proved to have no zero inside", outer
         )
-    mean = float((np.abs(scaled.values) ** 2).sum())
-    error = modulus_error(scaled, outer.taps, outer.noise) if outer.error is None else outer.error
-    gap = 1.01 * error * mean
-    bound = _phase_error(arcs, gap, outer.noise, noise)
-    if bound is None:
+    remainder += scaled.error + UNIT_ROUNDOFF * float(np.linalg.norm(right))
+    distance = math.nan
+    for gap in _gaps(scaled, outer):
+        bound = _phase_error(arcs, gap, outer.noise, noise)
+        if bound is not None:
+            far, low = bound
+            distance = 1.01 * (far + 1.01 * remainder / low)
+        if distance <= _GOOD:
+            break
+    if math.isnan(distance):
         return _Quotient(values, math.nan, "|a| falls below the error of the outer factor's modulus", outer)
-    far, low = bound
+    return _Quotient(values, distance, "divided by the outer factor, whose modulus is proved", outer)
+
+
+def _divided(taps: NDArray[Any], right: NDArray[Any]) -> tuple[NDArray[Any], float]:
+    """Return right / taps mod z^size and a bound of ||right - taps values mod z^size||_2.
+
+    By values on a circle inside the disc, where the quotient's terms past the last node have died away and
+    those that are wanted lose two digits; where that leaves more than rounding, by substitution.
+    """
     product = CausalProduct(taps)
-    remainder = float(np.linalg.norm(product.forward(values) - right))
-    remainder += product.error * float(np.linalg.norm(values)) + scaled.error
-    remainder += UNIT_ROUNDOFF * float(np.linalg.norm(right))
-    text = "divided by the outer factor, whose modulus is proved"
-    return _Quotient(values, 1.01 * (far + 1.01 * remainder / low), text, outer)
+    size = taps.size
+    points = fast_length(max(64, 8 * size))
+    radius = np.exp(-_DECAY / points * np.arange(size))
+    is_complex = np.iscomplexobj(right)
+    forward, backward = (scipy.fft.fft, scipy.fft.ifft) if is_complex else (scipy.fft.rfft, scipy.fft.irfft)
+    with np.errstate(all="ignore"):
+        ratio = forward(right * radius, points) / forward(taps * radius, points)
+        values = backward(ratio, points)[:size] / radius
+        remainder = float(np.linalg.norm(product.forward(values) - right))
+        rounding = product.error * float(np.linalg.norm(values))
+    if not remainder <= rounding:
+        values = substitute(taps, right[None])[0]
+        remainder = float(np.linalg.norm(product.forward(values) - right))
+        rounding = product.error * float(np.linalg.norm(values))
+    return values, remainder + rounding
+
+
+def _gaps(scaled: Scaled, outer: _Outer) -> Iterator[float]:
+    """Yield bounds of max||a|^2 + noise^2 - |outer|^2| on the circle: in float64, and sharper in balls."""
+    mean = float((np.abs(scaled.values) ** 2).sum())
+    if outer.error is not None:
+        yield 1.01 * outer.error * mean
+        return
+    yield modulus_gap(scaled, outer.taps, outer.noise)
+    yield 1.01 * modulus_error(scaled, outer.taps, outer.noise) * mean
 
 
 def _phase_error(arcs: Arcs, gap: float, made_for: float, noise: float) -> tuple[float, float] | None:
@@ -276,25 +309,35 @@ def _as_if_without_noise(scaled: Scaled, noise: float) -> _Outer:
 def _on_a_grid(scaled: Scaled, noise: float) -> _Outer | None:
     """Return the outer factor by the plain cepstrum; None if little noise lets it reach past any grid."""
     n = scaled.values.size
-    is_complex = np.iscomplexobj(scaled.values)
+    is_complex = bool(np.iscomplexobj(scaled.values))
     points = max(1 << 12, 1 << math.ceil(math.log2(_POINTS_PER_TAP * n)))
-    most = max(points, min(4 * points, _MOST_POINTS))
+    most = max(points, min(8 * points, _MOST_POINTS))
     while points <= most:
         values, _ = on_circle(scaled.values, points)
         logs = 0.5 * np.log(values.real**2 + values.imag**2 + noise**2)
         lags = scipy.fft.fft(logs) / points if is_complex else scipy.fft.irfft(logs, points)
-        tail = np.abs(lags[3 * points // 8 : points // 2])
-        if float(tail.max()) <= _SHORT_TAIL:
-            lags[0] *= 0.5
-            lags[points // 2 :] = 0.0
-            lags *= 2.0
-            if is_complex:
-                taps = scipy.fft.fft(np.exp(scipy.fft.ifft(lags, norm="forward")))[:n] / points
-            else:
-                taps = scipy.fft.irfft(np.exp(scipy.fft.rfft(lags)), points)[:n]
-            return _Outer(np.ascontiguousarray(taps), noise=noise)
-        points *= 2
+        needed = _points_needed(lags, _SHORT_TAIL / n)
+        if needed <= 1.05 * points:
+            return _Outer(exponential(lags[:n], is_complex), noise=noise)
+        if not needed <= most:
+            return None
+        points = 16 * fast_length(math.ceil(1.25 * max(points, needed) / 16))
     return None
+
+
+def _points_needed(lags: NDArray[Any], little: float) -> float:
+    """Return on how many nodes at most ``little`` folds back onto the first lags, from how ``lags`` fall.
+
+    That is the term of lag N, if n << N. Terms are seen to fall up to lag N / 2, from one quarter of the
+    circle to the next; further out, where fewer zeros count, 3/4 as fast.
+    """
+    points = lags.size
+    middle, tail = (float(np.abs(lags[3 * half // 4 : half]).max()) for half in (points // 4, points // 2))
+    if tail <= little:
+        return 0.0
+    if tail >= middle:
+        return math.inf
+    return points * (0.5 + math.log(tail / little) / (3.0 * math.log(middle / tail)))
 
 
 def _from_polynomial(scaled: Scaled, noise: float) -> _Outer | None:
@@ -317,7 +360,7 @@ def _from_polynomial(scaled: Scaled, noise: float) -> _Outer | None:
 def _mean_delay(scaled: Scaled, outer: _Outer | None) -> float | None:
     """Return ``sum k |c_k|^2 / sum |c_k|^2``, c = a / g, from samples; None where these do not settle.
 
-    The numerator is the mean of conj(c) z c' on the circle.
+    The numerator is the mean of conj(c) z c' on the circle; zeros of a at 0 are added.
     """
     if outer is None:
         return None
@@ -334,4 +377,4 @@ def _mean_delay(scaled: Scaled, outer: _Outer | None) -> float | None:
     power = weights * np.abs(c) ** 2
     delays = [float(turns[part].sum() / power[part].sum()) for part in (slice(0, None, 2), slice(1, None, 2))]
     middle = 0.5 * (delays[0] + delays[1])  # errs by the square of what the halves do
-    return middle if abs(delays[0] - delays[1]) <= 1e-2 * (1.0 + abs(middle)) else None
+    return scaled.lead + middle if abs(delays[0] - delays[1]) <= 1e-2 * (1.0 + abs(middle)) else None

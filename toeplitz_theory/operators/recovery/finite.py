@@ -103,4 +103,4 @@ def _result(energy: NDArray[np.float64], place: int, snr: float, error: float, m
     limit, error = float(curve[-1]), min(1.0, error)
     steps = np.diff(curve, prepend=0.0)
     mean_delay = float((np.arange(curve.size) * steps).sum() / limit) if limit > 0.0 else None
-    return Recovery(curve, error, limit, error, mean_delay, False, float(snr), method)
+    return Recovery(curve, error, (limit, error), mean_delay, False, float(snr), method)

@@ -107,7 +107,7 @@ def _without_noise(circle: _Circle, snr: float, horizon: int) -> Recovery:
     curve = np.maximum.accumulate(np.clip(curves[-1], 0.0, limit))
     curve.flags.writeable = False
     text = f"Wilson's iteration at {len(curves) + 1} levels of noise, to no noise; index: {index.method}"
-    return Recovery(curve, min(1.0, error), limit, 0.0, delay, False, snr, text)
+    return Recovery(curve, min(1.0, error), (limit, 0.0), delay, False, snr, text)
 
 
 def _with_noise(circle: _Circle, snr: float, horizon: int) -> Recovery:
@@ -124,7 +124,7 @@ def _with_noise(circle: _Circle, snr: float, horizon: int) -> Recovery:
     curve.flags.writeable = False
     early = energy[: energy.size // 2]
     delay = float((np.arange(early.size) * early).sum()) / limit if limit > 0.0 else None
-    return Recovery(curve, error, min(limit, 1.0), error, delay, False, snr, "Wilson's iteration")
+    return Recovery(curve, error, (min(limit, 1.0), error), delay, False, snr, "Wilson's iteration")
 
 
 def _shares(energy: NDArray[np.float64], horizon: int) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,12 +81,38 @@ class Recovery:
 
     curve: NDArray[np.float64]
     error: float
-    limit: float
-    limit_error: float
-    mean_delay: float | None
+    _limit: tuple[float, float] | Callable[[], tuple[float, float]]
+    _mean_delay: float | Callable[[], float | None] | None
     certified: bool
     snr: float
     method: str = field(default="")
+
+    # With noise the proof of the limit takes a quarter of the time, so it waits until someone asks.
+
+    @property
+    def limit(self) -> float:
+        """R(L) for L to infinity: 1 without noise."""
+        return self._kept("_limit")[0]
+
+    @property
+    def limit_error(self) -> float:
+        """The limit is not off by more."""
+        return self._kept("_limit")[1]
+
+    @property
+    def mean_delay(self) -> float | None:
+        """Tokens that pass in the mean until the input comes back; None where unknown."""
+        return self._kept("_mean_delay")
+
+    def _kept(self, name: str) -> Any:
+        value = getattr(self, name)
+        if callable(value):
+            value = value()
+            object.__setattr__(self, name, value)  # and what it was computed from can go
+        return value
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {name: self._kept(name) for name in ("_limit", "_mean_delay")}
 
     @property
     def at_once(self) -> float:
