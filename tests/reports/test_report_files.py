@@ -25,9 +25,12 @@ from toeplitz_theory.operators import (
     Winding,
 )
 from toeplitz_theory.operators.circle.curve import cubic_pieces
-from toeplitz_theory.reports import COLUMNS, Report, Row
+from toeplitz_theory.reports import COLUMNS, Report, Row, html
+from toeplitz_theory.reports.page_kernel import panel
 from toeplitz_theory.reports.provenance import collect
-from toeplitz_theory.reports.svg import symbol_svg, zeros_svg
+from toeplitz_theory.reports.sentences import cell_texts
+from toeplitz_theory.reports.svg import linear, recovery_svg, response_svg, symmetric, taps_svg, zeros_svg
+from toeplitz_theory.reports.verdict import latest
 
 any_float = st.floats(width=64)
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -163,7 +166,7 @@ def test_places_that_cannot_be_written_are_refused(tmp_path, awkward_report):
 class Page(HTMLParser):
     """Tags and attributes of a page, with a check that they nest."""
 
-    VOID = frozenset({"meta", "br", "path", "circle"})
+    VOID = frozenset({"meta", "br", "path", "input"})
 
     def __init__(self, source):
         super().__init__()
@@ -193,13 +196,15 @@ def test_page_is_whole_and_fetches_nothing(tmp_path, awkward_report):
     assert not re.search(r"https?:|src=|@import|url\(", source)
     assert not page.all("link") and not page.all("img")
     headings = [attributes for attributes in page.all("th") if "aria-sort" in attributes]
-    assert len(headings) == len(COLUMNS)
+    assert [h["data-name"] for h in headings] == [column.name for column in COLUMNS]
     assert all(h["scope"] == "col" and h["aria-sort"] == "none" and h["title"] for h in headings)
-    assert len(page.all("button")) == len(COLUMNS)
-    # Five kernels can be drawn, each twice; the other two have a panel that says why not.
-    assert len(page.all("svg")) == 10 and len(page.all("section")) == 7
-    targets = {attributes["id"] for attributes in page.all("section")}
+    assert len(page.all("button")) == len(COLUMNS) + 1
+    # Four charts by layer; five kernels can be drawn, four times each; the other two panels say why not.
+    assert len(page.all("svg")) == 24 and len(page.all("section")) == 7
+    targets = {attributes["id"] for name, attributes in page.tags if name in ("section", "h2")}
     assert {attributes["href"][1:] for attributes in page.all("a")} == targets
+    rows = [attributes["data-panel"] for attributes in page.all("tr") if "data-panel" in attributes]
+    assert set(rows) <= targets and len(rows) == 7
 
 
 def test_page_escapes_what_users_wrote(tmp_path):
@@ -214,13 +219,49 @@ def test_page_escapes_what_users_wrote(tmp_path):
     assert evil not in Report((row,), ((evil, evil),), (evil,), provenance)._repr_html_()
 
 
-def test_page_of_a_large_model_stays_small():
+def test_page_of_64_kernels_is_under_a_megabyte(tmp_path):
     rng = np.random.default_rng(0)
-    kernel = rng.standard_normal(512) * np.sqrt(2 / 512)
-    zeros = rng.standard_normal(511) + 1j * rng.standard_normal(511)
-    drawn = symbol_svg(kernel, "x") + zeros_svg(zeros[:255], zeros[255:], zeros[:0], "y")
-    # Sixteen such panels, with table and text, in 3 MB.
-    assert 16 * len(drawn) < 2_900_000
+    made = tt.inspect({"w": rng.standard_normal(512) * np.sqrt(2 / 512)})
+    heading = len(html.table([], []))
+    one = len(panel(0, made.rows[0])) + len(html.table(made.rows, [0])) - heading
+    made.to_html(tmp_path / "r.html")
+    assert (tmp_path / "r.html").stat().st_size + 63 * (one + 500) < 1_000_000  # 500: its dots by layer
+
+
+def test_pages_of_many_kernels_summarise(tmp_path, monkeypatch):
+    monkeypatch.setattr(html, "MOST_DRAWN", 8)
+    monkeypatch.setattr(html, "_LATEST", 3)
+    kernels = [padded(*[0.0] * k, 1.0) for k in range(9)] + [padded(np.nan)]
+    made = tt.inspect(flat(*kernels))
+    made.to_html(tmp_path / "r.html")
+    page = Page((tmp_path / "r.html").read_text(encoding="utf-8"))
+    # The one that could not be analysed first, then the latest; links lead to panels that are there.
+    assert [attributes["id"] for attributes in page.all("section")] == ["k9", "k8", "k7"]
+    assert [row.layer for row in latest(made.rows, 2)] == [made.rows[9].layer, made.rows[8].layer]
+    assert {a["href"] for a in page.all("a") if a["href"].startswith("#k")} == {"#k9", "#k8", "#k7"}
+    assert "The 3 of 10 kernels" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_cells_say_no_more_than_is_known():
+    row = tt.inspect(flat(with_zeros(0.5, n=4))).rows[0]
+    loose = dataclasses.replace(
+        row,
+        jensen_deficit=JensenDeficit(0.69, 0.62, 0.75, False, ""),
+        min_modulus=MinModulus(0.99999, 0.99999, 1.0, method="", angle=0.0),
+    )
+    texts = cell_texts(loose)
+    assert texts["jensen_deficit"] == "~0.7" and texts["min_modulus"] == "0.9999"
+    assert float(cell_texts(row)["min_modulus"]) <= row.min_modulus.lower
+
+
+def test_ticks_are_round_numbers_within_the_axis():
+    for low, high in ((0.0, 1.0), (-0.37, 4.2), (3.0, 3.0001), (0.0, 3e-9)):
+        ticks = [value for value, _ in linear(low, high).ticks]
+        assert 1 <= len(ticks) <= 7 and low <= ticks[0] and ticks[-1] <= high * (1 + 1e-9)
+    assert all(value == int(value) for value, _ in linear(0.0, 1.0, whole=True).ticks)
+    scale = symmetric(100.0)
+    places = [float(scale.place(value)) for value in (-100.0, 0.0, 100.0)]
+    assert places == [0.0, 0.5, 1.0]
 
 
 # The example: right in the middle of a piece by accident, and 5e-3 astray on both sides.
@@ -243,10 +284,34 @@ def test_cubics_stay_on_the_curve(n, seed):
     assert np.abs(cubic - truth).max() <= 3e-3 * np.abs(values).max() + 100 * n * np.finfo(float).eps
 
 
-@pytest.mark.parametrize("kernel", [[3.0], [1e-300, 2e-300], [5e-324], [1e308, -1e308], padded(0, 0, 1)])
+@pytest.mark.parametrize(
+    "kernel",
+    [[3.0], [1e-300, 2e-300], [5e-324], [1e308, -1e308], padded(0, 0, 1), [1j, 2.0, 1 - 1j], [1, -1.0]],
+)
 def test_any_finite_kernel_can_be_drawn(kernel):
-    drawn = symbol_svg(np.array(kernel, dtype=float), "x")
-    assert "nan" not in drawn and "inf" not in drawn.replace("inside", "")
+    a = tt.Symbol(kernel)
+    real = not np.iscomplexobj(a.kernel)
+    drawn = [recovery_svg(a.recovery(), "x"), taps_svg(a.kernel, "x"), response_svg(a.response(), "x")]
+    drawn.append(zeros_svg(a.zeros(), len(a), real, "x"))
+    for picture in drawn:
+        numbers = re.sub(r"<text.*?</text>|class=\S+", "", picture)
+        assert "nan" not in numbers and "inf" not in numbers
+        places = re.findall(r"M(-?\d+) (-?\d+)", numbers)
+        assert places and all(0 <= int(x) <= 640 and 0 <= int(y) <= 408 for x, y in places)
+
+
+def test_drawings_hold_the_numbers():
+    a = tt.Symbol(with_zeros(0.5, 0.25 + 0.5j, 0.25 - 0.5j, -4.0).real)
+    zeros = zeros_svg(a.zeros(), 16, True, "x")
+    # One of the pair, with the zero on the right half line; the other side has one.
+    inside = re.search('class="inside" d="([^"]*)"', zeros).group(1)
+    assert inside.count("m") == 2 and "3 inside" in zeros and "1 outside" in zeros
+    assert "mean 3" in recovery_svg(a.recovery(), "x")
+    steps = re.search(
+        'class="curve" d="M84 (\\d+)h', recovery_svg(tt.Symbol([1.0, -2.0]).recovery(), "x")
+    ).group(1)
+    top, bottom = 44, 408 - 62
+    assert int(steps) == round(bottom - 0.25 * (bottom - top))
 
 
 def test_notebooks_show_reports(awkward_report):

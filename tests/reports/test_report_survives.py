@@ -95,7 +95,7 @@ def test_drawings_that_fail_are_panels_that_say_so(monkeypatch, tmp_path):
     assert all("TypeError" in artist.get_text() for artist in drawing.artists)
     made.to_html(tmp_path / "r.html")
     page = (tmp_path / "r.html").read_text()
-    assert page.count("<svg") == 2 and page.count("zeros: TypeError") == 2
+    assert page.count("<svg") == 10 and page.count("zeros: TypeError") == 2
 
 
 taps = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from(

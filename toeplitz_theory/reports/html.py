@@ -9,32 +9,31 @@ from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 
-from toeplitz_theory.errors import reason_of
 from toeplitz_theory.names import shown
-from toeplitz_theory.operators import Bracket
+from toeplitz_theory.reports.page_kernel import LEGEND, panel
+from toeplitz_theory.reports.page_layers import MOST_DRAWN, charts, verdict
 from toeplitz_theory.reports.progress import watched
 from toeplitz_theory.reports.provenance import Provenance
 from toeplitz_theory.reports.rows import COLUMNS, Column, Row
-from toeplitz_theory.reports.sentences import (
-    READING_GUIDE,
-    cell_texts,
-    index_words,
-    number,
-    paragraph,
-    summary_lines,
-)
-from toeplitz_theory.reports.svg import symbol_svg, zeros_svg
-from toeplitz_theory.reports.verdict import VERDICT, verdict_texts
+from toeplitz_theory.reports.sentences import READING_GUIDE, cell_texts, counted, paragraph, summary_lines
+from toeplitz_theory.reports.verdict import latest
 
 Skipped = Sequence[tuple[str, str]]
 
 _WORDS = frozenset({"layer", "dtype", "note"})
-_LEGEND = (
-    '<p class="hint">Left: the symbol a(e<sup>iθ</sup>), 0 ≤ θ ≤ 2π, with arrows in the direction of θ. '
-    "The origin is marked ⊕; the index is minus the number of turns around it. Right: the zeros of a. "
-    '<span class="key">●</span> inside the unit circle, each counts -1; '
-    '<span class="key">×</span> outside; <span class="key">□</span> side not proved. '
-    "The radius is true up to 1 and drawn as 1.5 - 1/(2r) beyond: the outermost circle is infinity.</p>"
+# Columns left out of sight where they say the same of every kernel; the CSV has them.
+_SAID_ONCE = ("n", "dtype", "note")
+# Of a model with more kernels than are drawn, those that need a look are in the table and have panels.
+_LATEST = 24
+_SINGLE = 7.2  # decimal digits of float32: what a condition number can cost
+_FILTER = (
+    '<div class="tools"><input id="filter" type="search" aria-label="Filter" spellcheck="false" '
+    'placeholder="filter: blocks.1 delay_90>100"><span id="left"></span>'
+    '<button type="button" id="csv">CSV of these</button></div>'
+    '<p class="hint">Click a heading to sort; hover over it for its meaning and its name in filters. '
+    '<span class="key good">good</span>: index 0, 90 % back at once, condition within float32, nullity 0. '
+    '<span class="key bad">look here</span>: not proved, 90 % back after half the window or later, '
+    "a minimum of |a| or a w[0] of 0.</p>"
 )
 
 
@@ -46,6 +45,8 @@ def page(
     progress: bool = False,
 ) -> str:
     """The whole page, with its style and script in it; a progress bar on stderr if it is wanted.
+
+    Of more than 200 kernels the layers' distributions are drawn, and only the latest kernels one by one.
 
     Examples
     --------
@@ -60,25 +61,35 @@ def page(
     script = here.joinpath("page.js").read_text(encoding="utf-8")
     source = _text(provenance.source)
     lines = summary_lines(rows, provenance.tolerances["nullity_rtol"])
-    panels = [_panel(place, row) for place, row in enumerate(watched(rows, progress, "panels"))]
+    chosen = list(rows) if len(rows) <= MOST_DRAWN else latest(rows, _LATEST)
+    places = {id(row): place for place, row in enumerate(rows)}
+    linked = [places[id(row)] for row in chosen]
+    panels = [panel(places[id(row)], row) for row in watched(chosen, progress, "panels")]
+    what = ""
+    if len(chosen) < len(rows):
+        what = (
+            f"<p>The {len(chosen)} of {counted(len(rows), 'kernel')} that give back latest or could not be "
+            "analysed; a report written with --json, or --all --format csv, has every one.</p>"
+        )
+    numbers = f'{what}{_FILTER}<div class="tall">{table(chosen, linked)}</div>{_column_list()}'
+    sections = [
+        ("layers", "By layer", charts(rows, frozenset(linked))),
+        ("table", "Kernels in numbers", numbers),
+        ("drawings", "Kernels drawn", f'{what}{LEGEND}<div class="panels">{"".join(panels)}</div>'),
+        ("skipped", "Skipped", _skipped_list(skipped)),
+        ("reading", "How to read this", f'<p class="guide">{escape(READING_GUIDE)}</p>'),
+        ("provenance", "Provenance", _provenance(provenance)),
+    ]
+    contents = "".join(f'<a href="#{name}">{heading}</a>' for name, heading, _ in sections)
     parts = [
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">',
         '<meta name="generator" content="toeplitz-theory">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>Toeplitz layers of {source}</title><style>{style}</style></head><body><main>",
-        f"<h1>Toeplitz layers of <code>{source}</code></h1>",
-        f'<div class="scroll">{_verdict(rows)}</div>',
+        f"<h1>Toeplitz layers of <code>{source}</code></h1><nav>{contents}</nav>{verdict(rows)}",
         f'<ul class="summary">{"".join(f"<li>{_text(line)}</li>" for line in lines)}</ul>',
         *(f"<p>{_text(note)}</p>" for note in notes),
-        f'<p class="guide">{escape(READING_GUIDE)}</p>',
-        '<h2 id="table">Table</h2>',
-        '<p class="hint">Click a heading to sort; hover over it for its meaning.</p>',
-        f'<div class="scroll">{table(rows, sortable=True)}</div>',
-        _column_list(),
-        f"<h2>Skipped</h2>{_skipped_list(skipped)}",
-        f"<h2>Symbols and zeros</h2>{_LEGEND}",
-        f'<div class="panels">{"".join(panels)}</div>',
-        f"<h2>Provenance</h2>{_provenance(provenance)}",
+        *(f'<h2 id="{name}">{heading}</h2>{body}' for name, heading, body in sections),
         f"</main><script>{script}</script></body></html>\n",
     ]
     return "".join(parts)
@@ -96,9 +107,9 @@ def fragment(rows: Sequence[Row], skipped: Skipped, notes: Sequence[str], proven
     lines = summary_lines(rows, provenance.tolerances["nullity_rtol"])
     parts = [
         f"<p><b>{_text(provenance.source)}</b></p>",
-        _verdict(rows),
+        verdict(rows),
         f"<p>{'<br>'.join(map(_text, lines))}</p>",
-        table(rows, sortable=False),
+        table(rows),
         *(f"<p>{_text(note)}</p>" for note in notes),
         _skipped_list(skipped) if skipped else "",
         f"<details><summary>How to read this</summary><p>{escape(READING_GUIDE)}</p></details>",
@@ -106,51 +117,47 @@ def fragment(rows: Sequence[Row], skipped: Skipped, notes: Sequence[str], proven
     return f"<div>{''.join(parts)}</div>"
 
 
-def table(rows: Sequence[Row], sortable: bool) -> str:
-    """The rows as a table; ``sortable``: with buttons and keys for the page's script, and links to panels.
+def table(rows: Sequence[Row], places: Sequence[int] | None = None) -> str:
+    """The rows as a table; with the numbers of their panels: for the page's script to sort and filter.
 
     Examples
     --------
-    >>> table([], sortable=False).count("<th ") == len(COLUMNS)
+    >>> table([]).count("<th ") == len(COLUMNS)
     True
     """
-    head = "".join(_heading(column, sortable) for column in COLUMNS)
-    body = "".join(_table_row(place, row, sortable) for place, row in enumerate(rows))
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _verdict(rows: Sequence[Row]) -> str:
-    """One line a layer: what its kernels, by their medians, do to the input."""
-    kinds = ["" if name not in ("layer", "gives_back") else ' class="word"' for name, _ in VERDICT]
-    head = "".join(
-        f'<th scope="col"{kind}>{heading}</th>' for (_, heading), kind in zip(VERDICT, kinds, strict=True)
-    )
-    names = [name for name, _ in VERDICT]
-    lines = [
-        [f"<td{kind}>{_text(texts[name])}</td>" for name, kind in zip(names, kinds, strict=True)]
-        for texts in verdict_texts(rows)
-    ]
-    body = "".join(f"<tr>{''.join(cells)}</tr>" for cells in lines)
-    about = "Medians over the kernels of a layer; certified: kernels whose index is proved."
-    inner = f"<caption>{about}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
-    return f'<table class="verdict">{inner}</table>'
+    texts = [cell_texts(row) for row in rows]
+    if places is None:
+        head = "".join(_heading(column, False, False) for column in COLUMNS)
+        body = "".join(_plain_row(text) for text in texts)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    hidden = {name for name in _SAID_ONCE if len({text[name] for text in texts}) == 1}
+    head = "".join(_heading(column, True, column.name in hidden) for column in COLUMNS)
+    numbered = zip(places, rows, texts, strict=True)
+    body = "".join(_sortable_row(place, row, text, hidden) for place, row, text in numbered)
+    return f'<table id="kernels"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
 def _text(foreign: str, quote: bool = False) -> str:
     return escape(paragraph(foreign), quote=quote)
 
 
-def _heading(column: Column, sortable: bool) -> str:
-    kind = ' class="word"' if column.name in _WORDS else ""
+def _heading(column: Column, sortable: bool, hidden: bool) -> str:
     about = escape(_tooltip(column), quote=True)
     label = escape(column.heading)
     unit = f"<small>{escape(column.unit)}</small>" if column.unit else ""
     if not sortable:
-        return f'<th scope="col"{kind} title="{about}">{label}</th>'
+        return f'<th scope="col"{_kind(column, "")} title="{about}">{label}</th>'
     return (
-        f'<th scope="col"{kind} aria-sort="none" title="{about}">'
+        f'<th scope="col"{_kind(column, "same" if hidden else "")} aria-sort="none" '
+        f'data-name="{column.name}" title="{column.name}: {about}">'
         f'<button type="button">{label}<span class="order" aria-hidden="true"></span></button>{unit}</th>'
     )
+
+
+def _kind(column: Column, more: str) -> str:
+    names = [*(["word"] if column.name in _WORDS else []), *(["note"] if column.name == "note" else [])]
+    names += [more] if more else []
+    return f' class="{" ".join(names)}"' if names else ""
 
 
 def _tooltip(column: Column) -> str:
@@ -158,26 +165,55 @@ def _tooltip(column: Column) -> str:
     return f"{column.meaning} [{unit}{column.status}]"
 
 
-def _table_row(place: int, row: Row, sortable: bool) -> str:
-    values, texts = row.cells(), cell_texts(row)
-    cells = []
-    for column in COLUMNS:
-        text = escape(texts[column.name])
-        kind = ' class="word"' if column.name in _WORDS else ""
-        key = f' data-key="{_text(_sort_key(values[column.name]), quote=True)}"' if sortable else ""
-        if column.name == "layer":
-            link = f'<a href="#k{place}">{text}</a>' if sortable else text
-            cells.append(f'<th scope="row"{kind}{key}>{link}</th>')
-        else:
-            cells.append(f"<td{kind}{key}>{text}</td>")
+def _plain_row(texts: dict[str, str]) -> str:
+    first, *others = COLUMNS
+    cells = [f'<th scope="row"{_kind(first, "")}>{escape(texts[first.name])}</th>']
+    cells += [f"<td{_kind(column, '')}>{escape(texts[column.name])}</td>" for column in others]
     return f"<tr>{''.join(cells)}</tr>"
+
+
+def _sortable_row(place: int, row: Row, texts: dict[str, str], hidden: set[str]) -> str:
+    values = row.cells()
+    first, *others = COLUMNS
+    key = _text(_sort_key(values[first.name]), quote=True)
+    link = f'<a href="#k{place}">{escape(texts[first.name])}</a>'
+    cells = [f'<th scope="row"{_kind(first, "")} data-key="{key}">{link}</th>']
+    for column in others:
+        text = escape(texts[column.name])
+        kind = "same" if column.name in hidden else _meaning(column.name, values[column.name], row.n)
+        key = _text(_sort_key(values[column.name]), quote=True)
+        cells.append(f'<td{_kind(column, kind)} data-key="{key}">{text}</td>')
+    return f'<tr data-panel="k{place}">{"".join(cells)}</tr>'
+
+
+def _meaning(name: str, value: str | float | None, n: int) -> str:
+    """The class of a cell that says by its colour whether a number is good or asks for a look; else ""."""
+    if value is None or isinstance(value, str):
+        return ""
+    good = {
+        "index": value == 0,
+        "index_residual": value == 0,
+        "recovered_at_once": value >= 0.9,
+        "delay_90": value == 0,
+        "residual_delay_90": value == 0,
+        "log10_condition": value <= _SINGLE,
+        "nullity": value == 0,
+    }
+    bad = {
+        "certified": not value,
+        "delay_90": value >= n / 2,
+        "residual_delay_90": value >= n / 2,
+        "min_modulus": value == 0,
+        "w0": value == 0,
+    }
+    return "good" if good.get(name) else "bad" if bad.get(name) else ""
 
 
 def _sort_key(value: str | float | None) -> str:
     """What the page's script sorts by: numbers in full, missing ones empty."""
     if value is None:
         return ""
-    return str(int(value)) if isinstance(value, bool) else str(value)
+    return str(value)
 
 
 def _column_list() -> str:
@@ -192,67 +228,6 @@ def _skipped_list(skipped: Skipped) -> str:
         f"<li><code>{_text(shown(name))}</code>: {_text(reason)}</li>" for name, reason in skipped
     )
     return f"<p>Not analysed:</p><ul>{items}</ul>"
-
-
-def _panel(place: int, row: Row) -> str:
-    name = shown(row.name)
-    note = f"<p>{_text(row.note)}</p>" if row.note else ""
-    if not row.analysed:
-        return f'<section class="panel" id="k{place}"><h3>{escape(name)}</h3>{note}</section>'
-    words = index_words(row.index.value if row.index else None)
-    try:
-        drawn = symbol_svg(row.kernel, f"Symbol of {name}, {words}") + _zeros(row, name)
-    except Exception as error:  # whatever one kernel raises, the page stands and says so
-        drawn = f'<p class="missing">not drawn: {_text(reason_of(error))}</p>'
-    return (
-        f'<section class="panel" id="k{place}"><h3>{escape(name)}: {words}</h3>'
-        f'<div class="pair">{drawn}</div><p>{_evidence(row)}</p>{note}</section>'
-    )
-
-
-def _zeros(row: Row, name: str) -> str:
-    try:
-        zeros = row.zeros
-    except Exception as error:
-        return f'<p class="missing">zeros: {_text(reason_of(error))}</p>'
-    inside, outside = zeros.inside(), zeros.outside()
-    title = f"Zeros of {name}: {inside.size} inside the unit circle, {outside.size} outside"
-    return zeros_svg(inside, outside, zeros.undecided(), title)
-
-
-def _evidence(row: Row) -> str:
-    parts = [
-        f"n = {row.n}",
-        f"with residual: {index_words(row.index_residual.value if row.index_residual else None)}",
-        f"zeros near circle {number(row.zeros_near_circle)}",
-        _bracket("recovered at once", row.recovered_at_once),
-        f"half after {number(row.delay_50)}, 90 % after {number(row.delay_90)} tokens "
-        f"(with residual {number(row.residual_delay_90)})",
-        _bracket("min |a|", row.min_modulus),
-        _bracket("J", row.jensen_deficit, " nats/token"),
-        _bracket("log10 condition", row.log10_condition),
-        f"nullity {number(row.nullity)}",
-        f"bits in bfloat16 {number(row.bits_bfloat16.value if row.bits_bfloat16 else None)}",
-        f"w[0] = {number(row.w0)}",
-        f"tensor {shown(row.key)}",
-    ]
-    return _text("; ".join(parts))
-
-
-def _bracket(name: str, result: Bracket | None, unit: str = "") -> str:
-    if result is None:
-        return f"{name} {number(None)}"
-    if result.lower == result.upper:
-        return f"{name} {number(result.value)}{unit}"
-    kind = "" if result.certified else " (estimate)"
-    # Enough digits to tell the bounds apart, up to all that a double has.
-    for digits in range(4, 18):
-        low, high = number(result.lower, digits), number(result.upper, digits)
-        if low != high:
-            break
-    if digits > 7:
-        return f"{name} {number(result.value, 10)}{unit}{kind}"
-    return f"{name} {number(result.value, digits)} in [{low}, {high}]{unit}{kind}"
 
 
 def _provenance(provenance: Provenance) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from toeplitz_theory.names import shown
+from toeplitz_theory.operators import Bracket, Count, MinModulus, StorageBits
 from toeplitz_theory.reports.rows import Row
 
 READING_GUIDE = (
@@ -63,6 +65,40 @@ def number(value: float | None, digits: int = 4) -> str:
     return f"{value:.{digits}g}"
 
 
+def known(value: float, lower: float, upper: float) -> str:
+    """A number with as many digits, four at most, as its bounds let stand; else what it lies between.
+
+    Examples
+    --------
+    >>> known(8.0, 7.99999, 8.00001), known(179.23, 179.1, 179.4), known(0.5, 0.1, 0.9), known(2.0, 2.0, 2.0)
+    ('8.000', '179', '0.1 to 0.9', '2')
+    """
+    if lower == upper or not math.isfinite(value):
+        return number(value)
+    error = max(upper - value, value - lower)
+    if value and error < abs(value):
+        first = math.floor(math.log10(abs(value)))
+        digits = min(4, first - math.ceil(math.log10(error) - 1e-9) + 1) if error > 0 else 4
+        if digits >= 1:
+            # With its zeros at the end: they are known too.
+            mantissa, e, exponent = f"{value:#.{digits}g}".partition("e")
+            return mantissa.removesuffix(".") + e + exponent
+    return f"{number(lower, 2)} to {number(upper, 2)}"
+
+
+def counts(value: Count) -> str:
+    """A whole number, or the numbers between which it lies.
+
+    Examples
+    --------
+    >>> counts(Count(3, 3, 3, True)), counts(Count(3, 2, 4, False)), counts(Count(3, 2, None, False))
+    ('3', '2 to 4', '2 or more')
+    """
+    if value.lower == value.upper:
+        return f"{int(value)}"
+    return f"{value.lower} or more" if value.upper is None else f"{value.lower} to {value.upper}"
+
+
 def cell(value: str | float | None) -> str:
     """A cell of a table as text."""
     return paragraph(value) if isinstance(value, str) else number(value)
@@ -74,20 +110,48 @@ def counted(count: int, thing: str) -> str:
 
 
 def cell_texts(row: Row) -> dict[str, str]:
-    """The cells of one row as text, column by column; long names shortened.
+    """The cells of one row as text, column by column: long names shortened, numbers to what is known of them.
+
+    A lower bound is rounded down; ``~`` marks an estimate.
 
     Examples
     --------
     >>> cell_texts(Row("blocks.0", None, 1, "float32", "w", "flat", np.ones(1)))["index"]
     'NA'
     """
-    texts = {
-        name: shown(value, _LONGEST_PARAGRAPH if name == "note" else _LONGEST_NAME)
-        if isinstance(value, str)
-        else number(value)
-        for name, value in row.cells().items()
-    }
+    texts = {}
+    for name, value in row.cells().items():
+        evidence = getattr(row, name, None)
+        if isinstance(value, str):
+            texts[name] = shown(value, _LONGEST_PARAGRAPH if name == "note" else _LONGEST_NAME)
+        elif isinstance(evidence, Count):
+            texts[name] = counts(evidence)
+        elif isinstance(evidence, MinModulus):
+            texts[name] = rounded_down(evidence.lower)
+        elif isinstance(evidence, Bracket):
+            mark = "" if evidence.certified else "~"
+            texts[name] = mark + known(evidence.value, evidence.lower, evidence.upper)
+        elif isinstance(evidence, StorageBits):
+            texts[name] = known(
+                evidence.value, evidence.value - evidence.error, evidence.value + evidence.error
+            )
+        else:
+            texts[name] = number(value)
     return texts | {"head": "-"} if row.head is None else texts
+
+
+def rounded_down(bound: float) -> str:
+    """A lower bound in four digits that is none the less one.
+
+    Examples
+    --------
+    >>> rounded_down(0.59999), rounded_down(2.0), rounded_down(0.0)
+    ('0.5999', '2', '0')
+    """
+    text = number(bound)
+    if not math.isfinite(bound) or float(text) <= bound:
+        return text
+    return number(bound - 10.0 ** (math.floor(math.log10(abs(bound))) - 3) / 2)
 
 
 def degrees(angles: Sequence[float]) -> str:

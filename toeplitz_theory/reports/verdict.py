@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,6 +28,8 @@ MEDIANS = (
 )
 
 SUMMARY_NAMES = ("layer", "kernels", "certified", "index_0", "w0_not_0", "gives_back", *MEDIANS)
+
+_MOST_STACKS = 4
 
 # What the table of layers shows: name, heading.
 VERDICT = (
@@ -74,6 +77,42 @@ def by_layer(rows: Sequence[Row]) -> list[dict[str, Any]]:
         some = f" ({known} of {len(group)} kernels known)" if 0 < known < len(group) else ""
         entries.append(entry | {"gives_back": gives_back(entry) + some})
     return entries
+
+
+def latest(rows: Sequence[Row], most: int) -> list[Row]:
+    """The kernels that most need a look: those not analysed, then those that give back latest.
+
+    By the tokens after which 90 % is back, where that is past the horizon or not known before all others;
+    then by the mean delay.
+
+    Examples
+    --------
+    >>> latest([], 3)
+    []
+    """
+
+    def urgency(row: Row) -> tuple[float, ...]:
+        late = math.inf if row.delay_90 is None else float(row.delay_90)
+        mean = math.inf if row.index is None or row.index.value is None else -row.index.value
+        return (row.analysed, -late, -mean)
+
+    return sorted(rows, key=urgency)[:most]
+
+
+def stacks(layers: Sequence[str]) -> list[list[str]]:
+    """Layers whose names differ in their numbers alone: an encoder's and a decoder's apart.
+
+    Names that have nothing in common are one stack.
+
+    Examples
+    --------
+    >>> stacks(["encoder.0", "encoder.1", "decoder.0"])
+    [['encoder.0', 'encoder.1'], ['decoder.0']]
+    """
+    named: dict[str, list[str]] = {}
+    for layer in layers:
+        named.setdefault(re.sub(r"\d+", "#", layer), []).append(layer)
+    return list(named.values()) if 0 < len(named) <= _MOST_STACKS else [list(layers)]
 
 
 def gives_back(entry: dict[str, Any]) -> str:

@@ -1,0 +1,147 @@
+"""The page's first part: what the layers do, in words by their medians, and as charts of their kernels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from html import escape
+
+import numpy as np
+
+from toeplitz_theory.names import shown
+from toeplitz_theory.reports.rows import Row
+from toeplitz_theory.reports.sentences import median, number, paragraph
+from toeplitz_theory.reports.svg import Chart, Scale, drawn, linear, tokens
+from toeplitz_theory.reports.verdict import VERDICT, stacks, verdict_texts
+
+MOST_DRAWN = 200  # kernels that are drawn one by one
+_GAP = 0.6  # between two stacks of layers, in distances of layers
+_MOST_NUMBERED = 16
+_WIDTH = 0.7  # that a layer's dots take, of the distance of two layers
+
+# Heading, value of a kernel, and whether its axis is that of tokens.
+_CHARTS: tuple[tuple[str, Callable[[Row], float | None], bool], ...] = (
+    ("90 % of the input back after (tokens)", lambda row: row.delay_90, True),
+    ("mean delay = minus the index (tokens)", lambda row: _minus(row.cells()["index"]), True),
+    ("Jensen deficit (nats per token)", lambda row: row.cells()["jensen_deficit"], False),
+    ("log10 condition of the n x n matrix", lambda row: row.cells()["log10_condition"], False),
+)
+
+
+def _minus(index: int | None) -> float | None:
+    return None if index is None else -index
+
+
+def verdict(rows: Sequence[Row]) -> str:
+    """One line a layer: what its kernels, by their medians, do to the input.
+
+    Examples
+    --------
+    >>> verdict([]).count("<th ") == len(VERDICT)
+    True
+    """
+    kinds = ["" if name not in ("layer", "gives_back") else ' class="word"' for name, _ in VERDICT]
+    head = "".join(
+        f'<th scope="col"{kind}>{heading}</th>' for (_, heading), kind in zip(VERDICT, kinds, strict=True)
+    )
+    lines = []
+    for texts in verdict_texts(rows):
+        cells = [f'<th scope="row" class="word">{escape(paragraph(texts["layer"]))}</th>']
+        for (name, _), kind in zip(VERDICT[1:], kinds[1:], strict=True):
+            cells.append(f"<td{kind}>{escape(paragraph(texts[name]))}</td>")
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    inner = f"<thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody>"
+    about = "Medians over the kernels of a layer; certified: kernels whose index is proved."
+    return f'<div class="scroll"><table class="verdict">{inner}</table></div><p class="hint">{about}</p>'
+
+
+def charts(rows: Sequence[Row], linked: frozenset[int]) -> str:
+    """Four charts of all kernels by layer; a kernel whose place is in ``linked`` is a link to its panel.
+
+    Examples
+    --------
+    >>> row = Row("blocks.0", None, 1, "float32", "w", "flat", np.ones(1))
+    >>> charts([row], frozenset()).count("<svg")
+    4
+    """
+    each = len(rows) <= MOST_DRAWN
+    about = "Line: median of a layer's kernels. Bar: their middle half."
+    if each:
+        about += " Dot: one kernel; hover for its name, click for its drawings."
+    groups = stacks(list(dict.fromkeys(row.layer for row in rows)))
+    if len(groups) > 1:
+        about += " Groups from left to right: " + ", ".join(
+            shown(g[0]) if len(g) == 1 else f"{shown(g[0])} to {shown(g[-1])}" for g in groups
+        )
+    pictures = "".join(_chart(rows, groups, chart, linked, each) for chart in _CHARTS)
+    return f'<div class="charts layers">{pictures}</div><p class="hint">{escape(paragraph(about))}</p>'
+
+
+def _places(groups: list[list[str]]) -> tuple[dict[str, float], list[tuple[float, str]]]:
+    """Where each layer stands, and which of them are numbered, each stack from 0."""
+    places: dict[str, float] = {}
+    ticks = []
+    start = 0.0
+    total = sum(map(len, groups))
+    every = math.ceil(total / _MOST_NUMBERED)
+    for group in groups:
+        for k, layer in enumerate(group):
+            places[layer] = start + k
+            if k % every == 0:
+                ticks.append((start + k, str(k)))
+        start += len(group) + _GAP
+    return places, ticks
+
+
+def _chart(
+    rows: Sequence[Row],
+    groups: list[list[str]],
+    chart: tuple[str, Callable[[Row], float | None], bool],
+    linked: frozenset[int],
+    each: bool,
+) -> str:
+    heading, value_of, in_tokens = chart
+    places, ticks = _places(groups)
+    values = [None if (v := value_of(row)) is None or math.isnan(v) else float(v) for row in rows]
+    known = [v for v in values if v is not None and math.isfinite(v)]
+    top = max(known, default=1.0)
+    top = top if top > 0 else 1.0
+    end = max(places.values(), default=0.0)
+    x = Scale(lambda v: (np.asarray(v) + 0.6) / (end + 1.2), ticks)
+    canvas = Chart(x, tokens(top) if in_tokens else linear(0.0, top), ("layer", heading))
+    dots = []
+    for layer, place in places.items():
+        inside = [k for k, row in enumerate(rows) if row.layer == layer]
+        _summarise(canvas, place, [v for k in inside if (v := values[k]) is not None])
+        if each:
+            for order, k in enumerate(inside):
+                beside = _WIDTH * ((order + 0.5) / len(inside) - 0.5)
+                dots.append(_dot(canvas, rows[k], k, place + beside, values[k], linked))
+    canvas.body += dots
+    missing = sum(v is None for v in values)
+    if missing:
+        canvas.note(620, canvas.top - 16, f"{missing} not known", "end")
+    return drawn(f"{heading}, by layer", canvas)
+
+
+def _summarise(canvas: Chart, place: float, values: list[float]) -> None:
+    """The median of a layer, and its middle half; infinities lie at the upper edge."""
+    if not values:
+        return
+    low, high = np.quantile(values, (0.25, 0.75), method="nearest")
+    middle = median(sorted(values))
+    at = canvas.along(place)
+    half = max(6, (canvas.along(0.35) - canvas.along(0.0)))
+    top, bottom = canvas.up(float(high)), canvas.up(float(low))
+    if bottom > top:
+        canvas.body.append(f'<path class="half" d="M{at} {top}V{bottom}"/>')
+    canvas.body.append(f'<path class="median" d="M{at - half} {canvas.up(middle)}h{2 * half}"/>')
+
+
+def _dot(canvas: Chart, row: Row, place: int, x: float, value: float | None, linked: frozenset[int]) -> str:
+    if value is None:
+        return ""
+    words = escape(f"{shown(row.name)}: {number(value)}")
+    dot = f'<circle class="dot" cx="{canvas.along(x)}" cy="{canvas.up(float(value))}" r="6">'
+    dot += f"<title>{words}</title></circle>"
+    return f'<a href="#k{place}">{dot}</a>' if place in linked else dot
