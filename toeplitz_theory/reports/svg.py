@@ -233,7 +233,7 @@ def taps_svg(kernel: NDArray[np.float64], title: str) -> str:
 
     Examples
     --------
-    >>> taps_svg(np.array([1.0, -0.5]), "w").count("class=\\"taps\\"")
+    >>> taps_svg(np.array([1.0, -0.5]), "w").count('class="taps')
     1
     """
     is_complex = np.iscomplexobj(kernel)
@@ -269,7 +269,7 @@ def response_svg(response: Response, title: str) -> str:
     Examples
     --------
     >>> from toeplitz_theory.operators import Symbol
-    >>> response_svg(Symbol([1.0, -2.0]).response(), "a").count("class=\\"curve\\"")
+    >>> response_svg(Symbol([1.0, -2.0]).response(), "a").count('class="curve"')
     2
     """
     angle, ends = response.angle / math.pi, round(response.angle[-1] / math.pi)
@@ -293,7 +293,7 @@ def zeros_svg(zeros: Zeros, n: int, real: bool, title: str) -> str:
     Examples
     --------
     >>> from toeplitz_theory.operators import Symbol
-    >>> 'class="inside" d="M' in zeros_svg(Symbol([1.0, -2.0]).zeros(), 2, True, "zeros")
+    >>> 'class="inside" d="m' in zeros_svg(Symbol([1.0, -2.0]).zeros(), 2, True, "zeros")
     True
     """
     groups = {"outside": zeros.outside(), "undecided": zeros.undecided(), "inside": zeros.inside()}
