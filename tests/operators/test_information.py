@@ -12,7 +12,7 @@ from tests.operators.section_truth import dense, kernels
 from tests.operators.strategies import kaiming
 from toeplitz_theory.errors import InputError, NumericalError
 from toeplitz_theory.operators import CausalToeplitz, Symbol
-from toeplitz_theory.operators.matrix import information, information_limit
+from toeplitz_theory.operators.matrix import information, information_limit, singular
 
 U = 2.0**-53
 
@@ -215,3 +215,21 @@ def test_storage_bits_of_long_sections_need_no_matrix(monkeypatch, turn):
     assert shift.value == pytest.approx(shift.ceiling, abs=1e-3) and shift.error <= 1e-3
     with pytest.raises(NumericalError, match="dense matrix of 8 GiB"):
         CausalToeplitz([1.0, 0.5], n=1 << 15).bits_at("float64", limit=False)
+
+
+def test_nullity_and_rates_share_one_decomposition(monkeypatch):
+    w = np.random.default_rng(0).standard_normal(100) * 2.0**-30
+    calls = []
+    original = singular.dense_values
+    monkeypatch.setattr(singular, "dense_values", lambda taps: calls.append(1) or original(taps))
+    T = CausalToeplitz(w)
+    shared = T.nullity(1e-3), T.bits_at("bfloat16").value, T.information_rate(5.0).value, T.nullity(1e-2)
+    assert len(calls) == 1
+    assert shared[0] > 0
+    apart = (
+        CausalToeplitz(w).nullity(1e-3),
+        CausalToeplitz(w).bits_at("bfloat16").value,
+        CausalToeplitz(w).information_rate(5.0).value,
+        CausalToeplitz(w).nullity(1e-2),
+    )
+    assert shared == apart and len(calls) == 5

@@ -69,6 +69,7 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
         self._full_kernel = taps
         self._made: tuple[CausalProduct, int] | None = None
         self._norm: Bracket | None = None
+        self._values: NDArray[np.float64] | None = None
         super().__init__(dtype=taps.dtype, shape=(size, size))
 
     def information_rate(self, snr: float) -> information.InformationRate:
@@ -97,7 +98,7 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
         >>> rate.value < rate.limit < rate.value + 0.01
         True
         """
-        return information.information_rate(self.kernel, snr, self._full_kernel)
+        return information.information_rate(self.kernel, snr, self._full_kernel, self._dense_values)
 
     def information_curve(self, snr: Any) -> information.InformationCurve:
         """Return rate and limit at many signal-to-noise ratios, from one set of singular values.
@@ -124,7 +125,7 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
         >>> CausalToeplitz([2.0], n=3).information_curve([0.75, 3.75]).value
         array([1., 2.])
         """
-        return information.information_curve(self.kernel, snr, self._full_kernel)
+        return information.information_curve(self.kernel, snr, self._full_kernel, self._dense_values)
 
     def bits_at(self, dtype: str, limit: bool = True) -> information.StorageBits:
         """Return the bits per token about the input that survive storing the output in a float format.
@@ -155,7 +156,7 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
         >>> print(CausalToeplitz([1.0, 0.9], n=64).bits_at("bfloat16"))
         8.37 of 8.792 bits per token at bfloat16
         """
-        return information.bits_at(self.kernel, dtype, self._full_kernel, limit)
+        return information.bits_at(self.kernel, dtype, self._full_kernel, limit, self._dense_values)
 
     def recovery(self, snr: float, position: int | None = None) -> Recovery:
         """Return the share of one input that the outputs up to L later give back, by exact least squares.
@@ -444,13 +445,20 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
         >>> int(CausalToeplitz([0.0, 0.0, 1.0], n=6).nullity())
         2
         """
-        return nullity.nullity(self.kernel, rtol, certify, self._norm_bracket)
+        return nullity.nullity(self.kernel, rtol, certify, self._norm_bracket, self._dense_values)
 
     def _norm_bracket(self) -> Bracket:
         """Of the taps scaled by `split_scale`, computed once: condition and nullity both want it."""
         if self._norm is None:
             self._norm = norm_bracket(CausalProduct(split_scale(self.kernel)[0]))
         return self._norm
+
+    def _dense_values(self) -> NDArray[np.float64]:
+        """Singular values of the taps scaled by `split_scale`, computed once: nullity and bits want them."""
+        if self._values is None:
+            self._values = singular.dense_values(split_scale(self.kernel)[0])
+            self._values.flags.writeable = False
+        return self._values
 
     @overload
     def resolvent_norm(self, lam: Any, full: Literal[False] = ...) -> NDArray[np.float64]: ...

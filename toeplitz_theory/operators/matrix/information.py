@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,8 @@ from toeplitz_theory.operators.matrix.norm import circle_bound
 from toeplitz_theory.operators.matrix.singular import dense_values, eigensolver_error
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, float_format, shift_exponent, split_scale
 from toeplitz_theory.threads import one_thread
+
+Values = Callable[[], NDArray[np.float64]]
 
 _DENSE_UP_TO = 256  # tokens up to which all singular values are computed
 _DENSE_AT_MOST = 16_384  # 2 GiB of matrix
@@ -144,22 +147,30 @@ class StorageBits:
         return f"{self.value:.4g} of {self.ceiling:.4g} bits per token at {self.dtype}"
 
 
-def information_rate(taps: Kernel, snr: float, kernel: Kernel) -> InformationRate:
-    """Return the rate of the section with first column ``taps``, and the limit for the whole ``kernel``."""
+def information_rate(
+    taps: Kernel, snr: float, kernel: Kernel, values: Values | None = None
+) -> InformationRate:
+    """Return the rate of the section with first column ``taps``, and the limit for the whole ``kernel``.
+
+    Here and below ``values`` gives the singular values of the taps scaled by `split_scale`, where somebody
+    keeps them.
+    """
     check_snr(snr)
-    value, error = _rates(taps, np.array([snr], dtype=float))
+    value, error = _rates(taps, np.array([snr], dtype=float), values)
     limit = information_limit(kernel, snr)
     return InformationRate(float(value[0]), float(error[0]), limit.value, limit.error)
 
 
-def information_curve(taps: Kernel, snrs: Any, kernel: Kernel) -> InformationCurve:
+def information_curve(
+    taps: Kernel, snrs: Any, kernel: Kernel, values: Values | None = None
+) -> InformationCurve:
     """Return rates and limits at all ``snrs`` from one set of singular values."""
     points = np.atleast_1d(np.asarray(snrs, dtype=float))
     if points.ndim != 1 or points.size == 0:
         raise InputError(f"snr has shape {points.shape}: pass a 1-D array of positive numbers")
     for snr in points:
         check_snr(float(snr))
-    value, error = _rates(taps, points)
+    value, error = _rates(taps, points, values)
     limits = [information_limit(kernel, float(snr)) for snr in points]
     return InformationCurve(
         points,
@@ -171,7 +182,9 @@ def information_curve(taps: Kernel, snrs: Any, kernel: Kernel) -> InformationCur
     )
 
 
-def bits_at(taps: Kernel, dtype: str, kernel: Kernel, limit: bool = True) -> StorageBits:
+def bits_at(
+    taps: Kernel, dtype: str, kernel: Kernel, limit: bool = True, values: Values | None = None
+) -> StorageBits:
     """Return the bits per token that survive storing the output in ``dtype``."""
     name, (significand, _) = float_format(dtype)
     power = 3.0 * 4.0**significand
@@ -183,7 +196,7 @@ def bits_at(taps: Kernel, dtype: str, kernel: Kernel, limit: bool = True) -> Sto
     whole, _ = split_scale(kernel)
     n = taps.size
     gain = float((np.abs(scaled) ** 2 * (n - np.arange(n))).sum()) / n
-    value, error = _rates(scaled, np.array([power / gain]))
+    value, error = _rates(scaled, np.array([power / gain]), values)
     szego = information_limit(whole, power / float((np.abs(whole) ** 2).sum())) if limit else None
     # The gain is right to (n + 8) u, and a relative change of snr changes the rate by at most half of it.
     slack = (n + 8) * UNIT_ROUNDOFF
@@ -192,7 +205,9 @@ def bits_at(taps: Kernel, dtype: str, kernel: Kernel, limit: bool = True) -> Sto
     return StorageBits(float(value[0]), float(error[0]) + slack, endless, endless_error, ceiling, snr, name)
 
 
-def _rates(taps: Kernel, snrs: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _rates(
+    taps: Kernel, snrs: NDArray[np.float64], known: Values | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the rates at all ``snrs`` and bounds of their errors, from the singular values.
 
     Beyond `_DENSE_UP_TO` tokens from a Cholesky factorisation in O(n^2) where that is near enough.
@@ -211,7 +226,7 @@ def _rates(taps: Kernel, snrs: NDArray[np.float64]) -> tuple[NDArray[np.float64]
             f"the rate of a {n} x {n} section at so little noise needs a dense matrix of "
             f"{8 * n * n / 2**30:.0f} GiB: take a section of n <= {_DENSE_AT_MOST}, or more noise"
         )
-    values = dense_values(scaled)
+    values = dense_values(scaled) if known is None else known()
     noise = eigensolver_error(values)
     # Values move by `noise` at most, up or down, and the rate grows with each of them.
     moved = np.stack([values, values + noise, np.maximum(values - noise, 0.0)])

@@ -71,11 +71,16 @@ class Nullity(Count):
 
 
 def nullity(
-    taps: Kernel, rtol: float, certify: bool = False, norm: Callable[[], Bracket] | None = None
+    taps: Kernel,
+    rtol: float,
+    certify: bool = False,
+    norm: Callable[[], Bracket] | None = None,
+    known: Callable[[], NDArray[np.float64]] | None = None,
 ) -> Nullity:
     """Return the nullity of the section with first column ``taps`` (n,); see `CausalToeplitz.nullity`.
 
-    ``norm`` gives the bracket of its norm, taps scaled by `split_scale`, where somebody keeps it.
+    ``norm`` gives the bracket of its norm and ``known`` its singular values, taps scaled by `split_scale`,
+    where somebody keeps them.
     """
     if not 0 <= rtol < 1:
         raise InputError(
@@ -102,7 +107,7 @@ def nullity(
         proved = count_below(np.pad(values, (0, zeros)), _errors(n, zeros, error), rtol, "proved eigenvalues")
         proved.certified = proved.lower == proved.upper
         return proved
-    values = dense_values(scaled)
+    values = dense_values(scaled) if known is None else known()
     errors = _errors(n, zeros, eigensolver_error(values))
     return count_below(values, errors, rtol, "eigenvalues, to LAPACK's error bound")
 
