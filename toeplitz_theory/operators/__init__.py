@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "matrix.nullity": ["Nullity", "Splitting"],
         "matrix.information_limit": ["InformationLimit"],
         "causal_matrix": ["CausalMatrix"],
+        "recovery.quick": ["QuickLook"],
         "recovery.results": ["Delay", "Memory", "Recovery"],
         "symbolic": ["ExactIndex", "exact_index"],
         "kernels": ["as_kernel"],

@@ -31,6 +31,7 @@ from toeplitz_theory.operators.matrix.information_limit import InformationLimit,
 from toeplitz_theory.operators.matrix.nullity import Splitting, splitting
 from toeplitz_theory.operators.recovery.curve import recovery
 from toeplitz_theory.operators.recovery.memory import kernel_memory
+from toeplitz_theory.operators.recovery.quick import QuickLook, quick_look
 from toeplitz_theory.operators.recovery.results import Memory, Recovery
 from toeplitz_theory.operators.results import FredholmIndex, JensenDeficit, MinModulus, Winding, Zeros
 from toeplitz_theory.operators.section import CausalToeplitz
@@ -585,6 +586,31 @@ class Symbol:
         0.968393
         """
         return recovery(self._taps, snr, horizon)
+
+    def quick_look(self, tol: float = 0.0) -> QuickLook:
+        """Return index and least modulus with proof, deficit and delays as estimates: 3 ms at n = 512.
+
+        Parameters
+        ----------
+        tol : float
+            As in `winding`.
+
+        Returns
+        -------
+        QuickLook
+
+        Raises
+        ------
+        InputError
+            If the kernel is all zeros, or tol is not a number >= 0.
+
+        Examples
+        --------
+        >>> look = Symbol([1.0, -2.0]).quick_look()
+        >>> look.index.value, look.recovery.delay(0.9) + 0, look.recovery.certified
+        (-1, 2, False)
+        """
+        return quick_look(self._taps, tol)
 
     def memory(self) -> Memory:
         """Return the shares ``|w[k]|^2 / |w|^2`` of an output's variance that come from k tokens back.

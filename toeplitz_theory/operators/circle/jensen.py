@@ -76,7 +76,7 @@ def _one_rule(scaled: Scaled, grid: ArcGrid, points: int, band: Band, shifted: b
     mean = _mean_log(grid, points, shifted)
     if correction is None or mean is None:
         return None
-    first, first_error = _log_first(scaled)
+    first, first_error = log_first(scaled)
     far = 1.01 * scaled.values.size * math.exp(-_DECAY)
     value = mean[0] - correction[0] / points - first
     parts = mean[1] + (correction[1] + far) / points + first_error
@@ -130,7 +130,7 @@ def _correction(band: Band, shifted: bool) -> tuple[float, float] | None:
     return value, float(band.multiplicity @ (wrong / gap + move + 8.0 * UNIT))
 
 
-def _log_first(scaled: Scaled) -> tuple[float, float]:
+def log_first(scaled: Scaled) -> tuple[float, float]:
     """Return log|a(0)| in scaled units, and a bound of its error."""
     head = complex(scaled.exact.values[0])
     power = math.frexp(max(abs(head.real), abs(head.imag)))[1]
@@ -155,7 +155,7 @@ def _otherwise(scaled: Scaled) -> JensenDeficit:
         if grid.real and part.size % 2:  # the nodes 1 and -1 stand for themselves, the others for two
             logs = np.concatenate([logs[:1], logs[1:-1], logs[1:-1], logs[-1:]])
         rules.append(float(logs.mean()))
-    value = max(0.0, 0.5 * (rules[0] + rules[1]) - _log_first(scaled)[0])
+    value = max(0.0, 0.5 * (rules[0] + rules[1]) - log_first(scaled)[0])
     # Two shifted rules err with opposite signs near a zero on the circle; 1 / points is a zero's usual share.
     error = abs(rules[0] - rules[1]) + 4.0 / points
     text = f"trapezoidal rule of {2 * points} points; the zeros next to the circle could not be separated"
