@@ -97,7 +97,7 @@ class MatrixSymbol:
 
     @np.errstate(all="ignore")  # what is not finite proves nothing
     def _proved(self, max_arcs: int) -> tuple[int | None, int]:
-        """Winding number of det A, or None, and how many arcs were tried.
+        """Return the winding number of det A, or None, and how many arcs were tried.
 
         On an arc of length h from z0, ``A(z) = A(z0)(I + E)``. With ``B_k = A(z0)^-1 A_k``, ``||E||`` is at
         most ``sum_k min(k h, 2) ||B_k||``, and ``h ||sum_k k z0^k B_k|| + h^2 / 2 sum_k k^2 ||B_k||``. Where
@@ -142,7 +142,7 @@ class MatrixSymbol:
         return None, max_arcs
 
     def _move(self, inverse: Matrix, angle: float, factor: float) -> Callable[[float], float]:
-        """The bound of ||E|| by the length of the arc; `factor` is for what the inverse is wrong by."""
+        """Return the bound of ||E|| by the arc's length; `factor` is for what the inverse is wrong by."""
         relative = np.matmul(inverse, self.taps)
         norms, k = np.linalg.norm(relative, axis=(1, 2)), self._lags
         slope = float(np.linalg.norm(np.tensordot(k * np.exp(1j * angle * k), relative, 1)))
@@ -156,7 +156,7 @@ class MatrixSymbol:
         return bound
 
     def _sampled(self) -> tuple[int | None, int]:
-        """Winding number of det A from samples, each less than 2 radians from the next."""
+        """Return the winding number of det A from samples, each less than 2 radians from the next."""
         samples = 8 * len(self) * self.width
         angles = 2 * math.pi * np.arange(samples) / samples
         signs = np.array([np.linalg.slogdet(self._at(angle))[0] for angle in angles])
