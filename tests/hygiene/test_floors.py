@@ -12,7 +12,7 @@ PACKAGE = ROOT / "toeplitz_theory"
 # The table of the floors that contributors read, row by row: folder and what it may import.
 TABLE = re.findall(r"^\| `(\w+)/` \|.*\| *([^|]*)\|$", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
 MAY_IMPORT = {folder: set(re.findall(r"`(\w+)`", names)) for folder, names in TABLE}
-GROUND = {"errors", "names", "files", "cache", "threads", "interrupts", "__version__"}
+GROUND = {"errors", "names", "display", "files", "cache", "threads", "interrupts", "__version__"}
 TOP = {"cli": {"commands"}, "__main__": {"cli"}}
 FORBIDDEN = {
     "operators": {"torch", "transformers", "pandas", "matplotlib"},

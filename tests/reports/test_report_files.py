@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from report_builders import flat, padded, with_zeros
+from safetensors.numpy import save_file
 
 import toeplitz_theory as tt
 from toeplitz_theory.errors import InputError
@@ -320,3 +321,29 @@ def test_notebooks_show_reports(awkward_report):
     assert shown.count("<tr>") == 16 and "<script" not in shown
     assert "medians" in tt.compare({"a": awkward_report})._repr_html_().lower()
     assert tt.inspect(flat(with_zeros(0.5))).rows[0].name in shown
+
+
+def test_a_report_equals_what_is_read_back(tmp_path):
+    taps = np.array([[1.0, -2.0, 0.0], [0.0, 0.0, 1.0], [np.nan, 1.0, 0.0], [1.0, -1.0, 0.0]])
+    report = tt.inspect({f"blocks.{k}.mixer.weight": kernel for k, kernel in enumerate(taps)})
+    report.save(tmp_path / "r.json")
+    back = Report.load(tmp_path / "r.json")
+    assert back == report
+    assert report != tt.inspect({"blocks.0.mixer.weight": taps[0]}) and report != "report"
+    # Also kernels that no number tells apart make reports different.
+    rows = (dataclasses.replace(report.rows[0], kernel=np.array([1.0, -2.0, 1e-300])), *report.rows[1:])
+    assert dataclasses.replace(report, rows=rows) != report
+
+
+def test_comparisons_name_models_that_have_no_names(tmp_path):
+    (tmp_path / "small").mkdir()
+    for path in ("small/model.safetensors", "alone.safetensors"):
+        save_file({"blocks.0.mixer.weight": np.array([1.0, -2.0])}, tmp_path / path)
+    report = tt.inspect(np.array([1.0, 2.0]))
+    models = [tmp_path / "small", str(tmp_path / "alone.safetensors"), report, report]
+    compared = tt.compare(models)
+    assert list(compared.reports) == ["small", "alone", "arrays in memory", "arrays in memory 2"]
+    assert compared.reports["arrays in memory"] is report
+    for wrong in (str(tmp_path), report, []):
+        with pytest.raises(InputError, match="pass a list of models, or names to models"):
+            tt.compare(wrong)

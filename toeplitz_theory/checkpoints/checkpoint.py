@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from toeplitz_theory.checkpoints.dtypes import is_scaled
+from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.names import shown
 
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from toeplitz_theory.operators import MultiHeadSymbol
 
 
-@dataclass(frozen=True, eq=False)
-class ToeplitzLayer:
+@dataclass(frozen=True, eq=False, repr=False)
+class ToeplitzLayer(Displayed):
     """One causal Toeplitz kernel of a checkpoint.
 
     The layer acts along time as ``y[t] = sum_k kernel[k] * x[t - k]``, alike on every channel of its
@@ -102,8 +103,8 @@ class ToeplitzLayer:
         return f"stored as {self.dtype}, and the checkpoint does not give the scale"
 
 
-@dataclass(frozen=True)
-class Skipped:
+@dataclass(frozen=True, repr=False)
+class Skipped(Displayed):
     """Something that was seen and not analysed, and why.
 
     Parameters
@@ -124,8 +125,8 @@ class Skipped:
     reason: str
 
 
-@dataclass(frozen=True)
-class SourceFile:
+@dataclass(frozen=True, repr=False)
+class SourceFile(Displayed):
     """A file that values were read from.
 
     Parameters
@@ -149,8 +150,8 @@ class SourceFile:
     bytes: int
 
 
-@dataclass(frozen=True, eq=False)
-class Checkpoint:
+@dataclass(frozen=True, eq=False, repr=False)
+class Checkpoint(Displayed):
     """The Toeplitz layers of one model, with what was left out and where all of it came from.
 
     Parameters

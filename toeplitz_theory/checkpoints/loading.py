@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -24,6 +25,7 @@ from toeplitz_theory.checkpoints.folders import (
     read_index,
     read_json,
 )
+from toeplitz_theory.checkpoints.hub import HUB, downloaded
 from toeplitz_theory.checkpoints.layouts import find_layers
 from toeplitz_theory.checkpoints.named_kernels import Kernels, Naming, named_layers
 from toeplitz_theory.checkpoints.pickles import read_pickle
@@ -66,9 +68,10 @@ def load(
         A ``.safetensors`` file (read without torch, and only the bytes of the Toeplitz tensors); a
         ``.bin``, ``.pt``, ``.pth`` or ``.ckpt`` state dict (read with ``weights_only=True``: no code is
         run); a shard index (``*.index.json``); a folder with one of these, or with ``checkpoint-N``
-        folders, of which the highest complete one is read; a live ``torch.nn.Module``; a state
-        dict, from tensor names to torch tensors or arrays; or kernels at hand: an array, a list of arrays,
-        or a mapping whose names are not those of a model's parameters.
+        folders, of which the highest complete one is read; ``hub:OWNER/NAME`` for a model of the Hugging
+        Face Hub, also with ``@REVISION``, of which only safetensors are read; a live ``torch.nn.Module``; a
+        state dict, from tensor names to torch tensors or arrays; or kernels at hand: an array, a list of
+        arrays, or a mapping whose names are not those of a model's parameters.
     projections : bool
         Whether to keep the projections of heads too, 2 d^2 numbers a layer, for `Checkpoint.multihead`.
     kernels : str, path, Kernels, sequence, mapping or callable, optional
@@ -139,8 +142,10 @@ def load(
         live = replace(ask, convolutions=_convolutions(module))
         return _from_memory(module.state_dict(), shown(type(module).__name__), _live_config(module), live)
     if isinstance(source, (str, bytes, os.PathLike)):
-        path = os.fspath(source)
-        return _from_path(os.fsdecode(path), ask)
+        path = os.fsdecode(os.fspath(source))
+        if path.startswith(HUB):
+            return replace(_from_path(str(downloaded(path)), ask), source=path)
+        return _from_path(path, ask)
     arrays = _arrays_at_hand(source)
     if arrays:
         return _from_memory(arrays, "arrays in memory", {}, replace(ask, kernels=kernels or Kernels()))
@@ -208,9 +213,10 @@ def _from_path(source: str, ask: _Ask) -> Checkpoint:
         chosen = choose(Path(source))
         return _from_files(chosen.paths, source, ask, chosen.skipped, chosen.notes)
     except FileNotFoundError as wrong:
-        raise InputError(
-            f"{shown(wrong.filename or source)}: no such file or folder; check the path."
-        ) from None
+        advice = "check the path"
+        if re.fullmatch(r"[\w.-]+/[\w.-]+", source):
+            advice += f", or write hub:{source} for the model of the Hugging Face Hub"
+        raise InputError(f"{shown(wrong.filename or source)}: no such file or folder; {advice}.") from None
     except PermissionError as wrong:
         raise InputError(f"{shown(wrong.filename or source)}: permission denied; make it readable.") from None
     except (OSError, ValueError) as wrong:

@@ -17,6 +17,7 @@ from toeplitz_theory.checkpoints.checkpoint import Skipped, ToeplitzLayer
 from toeplitz_theory.checkpoints.dtypes import can_widen, is_complex, is_rounded, is_scaled
 from toeplitz_theory.checkpoints.layouts import notes_on, softplus_of
 from toeplitz_theory.checkpoints.stores import TensorStore, is_torch
+from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.names import shown
 
@@ -24,8 +25,8 @@ _SOFTPLUS = "softplus"
 _OPTIONS = "axis=N, reversed, transform=softplus, heads=0-3, residual=false"
 
 
-@dataclass(frozen=True)
-class Kernels:
+@dataclass(frozen=True, repr=False)
+class Kernels(Displayed):
     """How a tensor holds causal kernels, where its name does not say so.
 
     Parameters

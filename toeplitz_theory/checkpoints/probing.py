@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from toeplitz_theory.checkpoints.stores import is_torch
+from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError, reason_of
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ _ROWS = 16  # inputs at a time
 _SEED = 0x7031
 
 
-@dataclass(frozen=True, eq=False)
-class Probe:
+@dataclass(frozen=True, eq=False, repr=False)
+class Probe(Displayed):
     """What a module answered: residuals that say how far it is from a causal convolution, and its taps.
 
     All residuals are relative: norm of what should vanish over norm of the outputs it is a part of; 0 to

@@ -13,6 +13,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import ArrayLike, NDArray
 
+from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.files import written_whole
 from toeplitz_theory.operators.circle.polygons import SpectrumIndex
@@ -31,8 +32,8 @@ _TOLERANCE = 1e-3
 # The map lambda -> wind(a - lambda): the spectrum of T(a) and the index of every T(a) - lambda.
 
 
-@dataclass(frozen=True, eq=False)
-class IndexMap:
+@dataclass(frozen=True, eq=False, repr=False)
+class IndexMap(Displayed):
     """Winding numbers of a - lambda on a grid.
 
     ``sp T(a)`` is the curve a(|z| = 1) together with every lambda whose winding number is not 0 (Gohberg and
@@ -105,8 +106,8 @@ def index_map(symbol: Symbol | ArrayLike, domain: Any = None, points: Any = 200)
 # Grids of points of the complex plane around a symbol's curve.
 
 
-@dataclass(frozen=True, eq=False)
-class Grid:
+@dataclass(frozen=True, eq=False, repr=False)
+class Grid(Displayed):
     """A rectangular grid of the complex plane.
 
     Attributes
@@ -168,8 +169,8 @@ def _around(kernel: Kernel) -> Domain:
     return left - room, right + room, low - room, high + room
 
 
-@dataclass(frozen=True, eq=False)
-class Pseudospectrum:
+@dataclass(frozen=True, eq=False, repr=False)
+class Pseudospectrum(Displayed):
     """``log10 ||(T_n - lambda)^-1||`` on a grid.
 
     The epsilon-pseudospectrum is where it exceeds -log10 epsilon.

@@ -9,9 +9,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from toeplitz_theory.display import Displayed, brief
 
-@dataclass(frozen=True)
-class Bracket:
+
+@dataclass(frozen=True, repr=False)
+class Bracket(Displayed):
     """A number between two bounds.
 
     Attributes
@@ -89,8 +91,8 @@ class Bracket:
         return f"{self.value:.6g} in [{self.lower:.9g}, {self.upper:.9g}]{kind}"
 
 
-@dataclass(frozen=True)
-class Winding:
+@dataclass(frozen=True, repr=False)
+class Winding(Displayed):
     """How often a symbol runs round a point, and why that is so.
 
     Attributes
@@ -134,8 +136,8 @@ class Winding:
         return f"no winding number: {self.method}" + (f"; at angles {where}" if where else "")
 
 
-@dataclass(frozen=True)
-class FredholmIndex:
+@dataclass(frozen=True, repr=False)
+class FredholmIndex(Displayed):
     """Fredholm index of a Toeplitz operator: minus the winding number of its symbol about 0.
 
     Attributes
@@ -166,7 +168,7 @@ class FredholmIndex:
         return f"index {self.value}, certified, margin {self.winding.margin:.3g}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class MinModulus(Bracket):
     """A proved bracket of the smallest modulus of a symbol on the circle; ``value`` is its middle.
 
@@ -190,7 +192,7 @@ class MinModulus(Bracket):
     angle: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class JensenDeficit(Bracket):
     """Sum of log(1/|z_j|) over the zeros inside the disc, in nats per token; `inf` where the first tap is 0.
 
@@ -285,6 +287,15 @@ class Zeros(np.ndarray):
     def __array_finalize__(self, obj: object) -> None:
         self.radii = self.sides = None
         self.certified = self.settled = False
+
+    def __repr__(self) -> str:
+        if self.ndim != 1 or self.radii is None:  # of arithmetic or a slice: an array like any other
+            return brief(np.asarray(self))
+        sides = self.known_sides()
+        parts = [(int((sides == side).sum()), name) for side, name in ((-1, "inside"), (1, "outside"))]
+        parts.append((int((sides == 0).sum()), "on the circle or undecided"))
+        text = ", ".join(f"{count} {name}" for count, name in parts if count)
+        return f"Zeros({self.size}: {text or 'none'}{', certified' if self.certified else ''})"
 
     def sides_of(self, radius: float) -> NDArray[np.int8]:
         """Return -1 for discs in abs(z) < radius, 1 for those outside, 0 for those that meet that circle.

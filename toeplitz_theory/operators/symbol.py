@@ -764,7 +764,7 @@ class Symbol:
         return rf"$a(z) = {latex(self._taps.values)},\quad {claim}$"
 
     def __repr__(self) -> str:
-        return f"Symbol(n={len(self)}, {_polynomial(self.kernel)})"
+        return f"{type(self).__name__}(n={len(self)}, {_polynomial(self.kernel)})"
 
     def __eq__(self, other: object) -> Any:
         if not isinstance(other, Symbol):

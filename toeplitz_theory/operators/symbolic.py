@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import flint
 import numpy as np
 
+from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators.kernels import Exact, Kernel, Taps
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 _MAX_DEGREE = 1 << 20
 
 
-@dataclass(frozen=True)
-class ExactIndex:
+@dataclass(frozen=True, repr=False)
+class ExactIndex(Displayed):
     """Fredholm index of T(a) for a polynomial a over the Gaussian rationals, decided without rounding.
 
     Attributes

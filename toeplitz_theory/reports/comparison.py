@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toeplitz_theory.checkpoints.folders import PICKLE_SUFFIXES
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.files import write_text
 from toeplitz_theory.names import printable, shown
@@ -134,15 +137,39 @@ class Comparison:
         return f"<div><p>{escape(EXPLAINED)}</p>{self.summary.to_html()}</div>"
 
 
+def short_name(source: str) -> str:
+    """Return what a model is called where its user gave no name: the last part of its path.
+
+    Examples
+    --------
+    >>> short_name("runs/mine/"), short_name("weights/small.safetensors"), short_name("hub:OWNER/NAME")
+    ('mine', 'small', 'NAME')
+    """
+    path = Path(source)
+    if path.suffix in (".safetensors", *PICKLE_SUFFIXES):
+        return path.stem
+    return path.name or path.absolute().name
+
+
+def _unused(name: str, names: Container[str]) -> str:
+    taken = itertools.chain([name], (f"{name} {k}" for k in itertools.count(2)))
+    return next(candidate for candidate in taken if candidate not in names)
+
+
 def compare(
-    models: Mapping[str, Any], *, progress: bool = False, tol: float = 0.0, nullity_rtol: float = 1e-6
+    models: Mapping[str, Any] | Sequence[Any],
+    *,
+    progress: bool = False,
+    tol: float = 0.0,
+    nullity_rtol: float = 1e-6,
 ) -> Comparison:
     """Inspect several models and set them side by side.
 
     Parameters
     ----------
-    models : mapping of str to (Report or source)
-        Name to a report, or to anything that :func:`toeplitz_theory.inspect` takes.
+    models : mapping of str to (Report or source), or sequence of these
+        Reports, or anything that :func:`toeplitz_theory.inspect` takes, by name. Without names each is called
+        after its file, folder or class; of equal names the later ones get a number.
     progress : bool
         Show progress bars, as ``inspect`` does.
     tol, nullity_rtol : float
@@ -163,15 +190,25 @@ def compare(
     >>> import numpy as np
     >>> compare({"shift": {"blocks.0.mixer.weight": np.array([0.0, 1.0])}}).table["index"].tolist()
     [-1]
+    >>> compare([np.array([2.0, 1.0]), np.array([1.0, 2.0])]).table[["model", "index"]].values.tolist()
+    [['arrays in memory', 0], ['arrays in memory 2', -1]]
     """
-    if not models:
-        raise InputError("compare: no models given; pass a mapping of names to checkpoints")
-    reports = {
-        printable(str(name)): source
-        if isinstance(source, Report)
-        else inspect(source, progress=progress, tol=tol, nullity_rtol=nullity_rtol)
-        for name, source in models.items()
-    }
+    if isinstance(models, Mapping):
+        sources = [(printable(str(name)), source) for name, source in models.items()]
+    elif isinstance(models, Sequence) and not isinstance(models, (str, bytes)):
+        sources = [("", source) for source in models]
+    else:
+        raise InputError(
+            f"compare: got one {type(models).__name__}; pass a list of models, or names to models"
+        )
+    if not sources:
+        raise InputError("compare: no models given; pass a list of models, or names to models")
+    reports: dict[str, Report] = {}
+    for name, source in sources:
+        report = source
+        if not isinstance(report, Report):
+            report = inspect(source, progress=progress, tol=tol, nullity_rtol=nullity_rtol)
+        reports[name or _unused(short_name(report.provenance.source), reports)] = report
     used = {tuple(sorted(report.provenance.tolerances.items())) for report in reports.values()}
     if len(used) > 1:
         raise InputError("compare: the reports used different tolerances; inspect them again with the same")

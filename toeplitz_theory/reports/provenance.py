@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 
 from toeplitz_theory.checkpoints import SourceFile
+from toeplitz_theory.display import Displayed
 from toeplitz_theory.files import own_commit
 
 CONVENTION = (
@@ -18,8 +19,8 @@ CONVENTION = (
 _PACKAGES = ("toeplitz-theory", "numpy", "scipy", "python-flint")
 
 
-@dataclass(frozen=True)
-class Provenance:
+@dataclass(frozen=True, repr=False)
+class Provenance(Displayed):
     """What a report was computed from and with.
 
     Parameters

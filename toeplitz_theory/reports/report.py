@@ -120,7 +120,7 @@ class Report:
         InputError
             The place cannot be written to.
         """
-        write_text(path, json_form.encode(self.rows, self.skipped, self.notes, self.provenance))
+        write_text(path, self._json())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Report:
@@ -218,6 +218,13 @@ class Report:
             lines.append(f"{len(self.skipped)} skipped: see report.skipped")
         return "\n".join([f"Report on {shown(self.provenance.source)}", *(f"  {line}" for line in lines)])
 
+    def _json(self) -> str:
+        return json_form.encode(self.rows, self.skipped, self.notes, self.provenance)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether two reports say the same, kernels and evidence included; ``load`` gives an equal one."""
+        return self._json() == other._json() if isinstance(other, Report) else NotImplemented
+
     def __len__(self) -> int:
         return len(self.rows)
 
@@ -276,8 +283,8 @@ def inspect(
     Parameters
     ----------
     source : path-like, torch module, mapping, array or list of arrays
-        A ``.safetensors``, ``.bin`` or ``.pt`` file, a folder holding one, a live module, a state dict, or
-        kernels at hand: an array, a list of arrays, or a mapping of any names.
+        A ``.safetensors``, ``.bin`` or ``.pt`` file, a folder holding one, ``"hub:OWNER/NAME"``, a live
+        module, a state dict, or kernels at hand: an array, a list of arrays, or a mapping of any names.
     kernels : str, path, Kernels, sequence, mapping or callable, optional
         Which tensors are kernels, in a model of any kind: a name or pattern such as ``"blocks.*.filter"``,
         also with options after a colon (``":axis=0,reversed"``), a mapping from these to

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import NumericalError
-from toeplitz_theory.names import printable
+from toeplitz_theory.names import printable, shown
 from toeplitz_theory.operators import (
     Bracket,
     Condition,
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 _MOST_TAPS_ISOLATED = 8192
 
 
-@dataclass(frozen=True)
-class Row:
+@dataclass(frozen=True, repr=False)
+class Row(Displayed):
     """Everything known about one kernel: a layer, or one head of a layer.
 
     Parameters
@@ -116,6 +117,10 @@ class Row:
         """Layer and, where there is one, head."""
         return self.layer if self.head is None else f"{self.layer} head {self.head}"
 
+    def __repr__(self) -> str:
+        about = "not analysed" if self.index is None else str(self.index)
+        return f"Row({shown(self.name)}, n={self.n}: {about})"
+
     @cached_property
     def symbol(self) -> Symbol:
         """The symbol a of the kernel."""
@@ -176,8 +181,8 @@ def first_tap(kernel: np.ndarray) -> float | None:
 # invertible exactly when ``w0`` is not 0, however badly conditioned it may be.
 
 
-@dataclass(frozen=True)
-class Column:
+@dataclass(frozen=True, repr=False)
+class Column(Displayed):
     """One column of a report.
 
     Parameters

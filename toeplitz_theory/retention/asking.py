@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from toeplitz_theory.cache import DiskCache
+from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.names import shown
 from toeplitz_theory.retention.capacity import token_capacity, total_effect
@@ -28,8 +29,8 @@ _CACHE = DiskCache("retention", version=1)
 _LENGTH = 256
 
 
-@dataclass(frozen=True)
-class Asked:
+@dataclass(frozen=True, repr=False)
+class Asked(Displayed):
     """A model to be asked, with text where there is some that it was not trained on.
 
     Attributes

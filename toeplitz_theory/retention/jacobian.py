@@ -20,14 +20,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError
 
 Floats = NDArray[np.float64]
 _CHECK_EVERY = 10
 
 
-@dataclass(frozen=True)
-class JacobianSpectrum:
+@dataclass(frozen=True, repr=False)
+class JacobianSpectrum(Displayed):
     """Extreme singular values of a Jacobian.
 
     Attributes

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toeplitz_theory.checkpoints.folders import read_json
+from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.files import write_json
 from toeplitz_theory.names import shown
@@ -26,7 +27,7 @@ _LONGEST = 1 << 28  # bytes of a saved measure; an exact reconstruction has a ro
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Measured:
+class Measured(Displayed):
     """What was measured of a model's memory.
 
     Parameters

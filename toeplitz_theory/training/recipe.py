@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from toeplitz_theory.checkpoints.hub import HUB
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.names import shown
 from toeplitz_theory.training.section import Count, NonNegative, Positive, Section, Size
 from toeplitz_theory.training.tasks import TASKS, CopyTask, InductionTask, RecallTask
 
 STDLIB_DOCS = "stdlib-docs"  # a corpus: the documentation of the Python that runs
-HUB = "hub:"  # what a corpus or tokenizer of the Hub begins with
 
 # Tables of tables within tables take the parser a time that grows with the square of their length.
 _LONGEST = 1 << 14

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
+from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError, RunError, reason_of
 from toeplitz_theory.names import shown
 from toeplitz_theory.operators import Symbol
@@ -24,8 +25,8 @@ from toeplitz_theory.training.model_kernels import named_kernels, stored_key
 from toeplitz_theory.training.trained import TrainedModel, open_trained
 
 
-@dataclass(frozen=True)
-class Replaced:
+@dataclass(frozen=True, repr=False)
+class Replaced(Displayed):
     """What happened to one kernel.
 
     Attributes
@@ -166,8 +167,8 @@ def _reflected(kernel: np.ndarray, inside: np.ndarray, width: float) -> np.ndarr
 _BATCH = 16
 
 
-@dataclass(frozen=True)
-class SurgeryMeasured:
+@dataclass(frozen=True, repr=False)
+class SurgeryMeasured(Displayed):
     """Losses of a model around surgery, in nats per token, on its held-out documents.
 
     Attributes

@@ -22,6 +22,7 @@ from pydantic import Field, ValidationError
 
 from toeplitz_theory.cache import key_of
 from toeplitz_theory.checkpoints.folders import read_json
+from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError, RunError, ToeplitzTheoryError, reason_of
 from toeplitz_theory.files import write_text, written_whole
 from toeplitz_theory.names import shown
@@ -51,8 +52,8 @@ class SweepSection(Section):
     axes: Annotated[dict[str, Any], Field(default_factory=dict)]
 
 
-@dataclass(frozen=True)
-class Run:
+@dataclass(frozen=True, repr=False)
+class Run(Displayed):
     """One run of a sweep.
 
     Attributes

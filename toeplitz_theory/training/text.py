@@ -10,7 +10,6 @@ import json
 import lzma
 import os
 import platform
-import re
 import sys
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator
@@ -20,9 +19,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from toeplitz_theory.cache import DiskCache, file_hash, key_of
+from toeplitz_theory.checkpoints.hub import HUB, hub_name
 from toeplitz_theory.errors import InputError, reason_of
 from toeplitz_theory.names import shown
-from toeplitz_theory.training.recipe import HUB, STDLIB_DOCS, DataSection
+from toeplitz_theory.training.recipe import STDLIB_DOCS, DataSection
 
 _COMPRESSED = {".gz", ".bz2", ".xz", ".zst"}
 _LINES = {".jsonl", ".ndjson"}
@@ -234,14 +234,6 @@ def _refuse_without_column(source: object, column: str, columns: list[str]) -> N
 
 
 # Data sets of the Hub.
-
-
-def hub_name(source: str, what: str) -> str:
-    """Return the name after ``hub:``; patterns, which would match other names, are none."""
-    name = source.removeprefix(HUB)
-    if not name.strip("/. ") or re.search(r"[*?\[\]{}\x00-\x1f]", name):
-        raise InputError(f"{what} {shown(source)}: is no name on the Hub; write hub:OWNER/NAME")
-    return name
 
 
 def _hub_documents(data: DataSection) -> Documents:

@@ -8,10 +8,9 @@ from pathlib import Path
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from toeplitz_theory.checkpoints.hub import HUB, hub_name
 from toeplitz_theory.errors import InputError, reason_of
 from toeplitz_theory.names import shown
-from toeplitz_theory.training.recipe import HUB
-from toeplitz_theory.training.text import hub_name
 
 END = "<|endoftext|>"
 

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerFast
 
 from toeplitz_theory.cache import file_hash
 from toeplitz_theory.checkpoints.folders import read_json
+from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError, reason_of
 from toeplitz_theory.names import shown
 from toeplitz_theory.tmm import TMMConfig, TMMForAutoencoding, TMMForCausalLM
@@ -50,8 +51,8 @@ def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> TMMForCau
     return model
 
 
-@dataclass(frozen=True)
-class TrainedModel:
+@dataclass(frozen=True, repr=False)
+class TrainedModel(Displayed):
     """What `open_trained` returns.
 
     The text is read when it is first asked for: model and tokenizer can be had without it.

@@ -18,6 +18,7 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
+from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators.bits import precision, to_acb
 from toeplitz_theory.operators.kernels import Kernel, Taps
@@ -28,8 +29,8 @@ _BITS = 2300  # more than the range of float64
 _ROUND = 2.0**-40  # far more than the rounding of the short computations here
 
 
-@dataclass(frozen=True)
-class IndexMargins:
+@dataclass(frozen=True, repr=False)
+class IndexMargins(Displayed):
     """Brackets of the smallest change of the kernel that can change the index.
 
     Attributes
@@ -54,8 +55,8 @@ class IndexMargins:
     angle: float
 
 
-@dataclass(frozen=True)
-class RoundingMargin:
+@dataclass(frozen=True, repr=False)
+class RoundingMargin(Displayed):
     """Whether rounding taps to a float format can have changed the index.
 
     Attributes

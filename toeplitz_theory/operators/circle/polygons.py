@@ -21,6 +21,7 @@ import scipy.fft
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators.circle.arcs import UNIT, Complexes, Floats
 from toeplitz_theory.operators.circle.winding import wind
@@ -32,8 +33,8 @@ _MOST_PAIRS = 1 << 21  # of edge and centre, worked on at once
 _FEW = 8  # so few centres go one by one from the start
 
 
-@dataclass(frozen=True, eq=False)
-class SpectrumIndex:
+@dataclass(frozen=True, eq=False, repr=False)
+class SpectrumIndex(Displayed):
     """Winding numbers of a - lam for an array of points lam, each proved or masked.
 
     Attributes

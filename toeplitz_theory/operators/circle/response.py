@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators.kernels import Scaled, Taps
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF
@@ -30,7 +31,7 @@ _CHUNK = 1 << 21
 
 
 @dataclass(frozen=True, repr=False)
-class Response:
+class Response(Displayed):
     """A symbol along the unit circle from angle 0 on: to pi for a real kernel, whose rest mirrors it.
 
     Attributes

@@ -10,6 +10,7 @@ import flint
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import NumericalError
 from toeplitz_theory.operators.bits import floats, precision
 from toeplitz_theory.operators.circle.zeros import all_zeros
@@ -26,8 +27,8 @@ _GOOD_PER_TAP = 8 * 2.0**-53  # of the residual: rounding the outer taps alone g
 _SMALL = 2.0**-70  # radius of a product's tap, the largest tap being about 1
 
 
-@dataclass(frozen=True)
-class InnerOuter:
+@dataclass(frozen=True, repr=False)
+class InnerOuter(Displayed):
     """The factorisation ``a = constant * prod b_j * outer`` with one Blaschke factor for each zero inside.
 
     ``b_j(z) = (|z_j| / z_j) (z_j - z) / (1 - conj(z_j) z)``, and z itself for a zero at the origin. Zeros on

@@ -13,6 +13,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators.bits import precision, to_acb
 from toeplitz_theory.operators.circle.winding import wind
@@ -36,8 +37,8 @@ _NODES_PER_TAP = 8  # at least, of the circle, where a modulus is compared on no
 _REFLECTED = "all zeros inside reflected in the circle"
 
 
-@dataclass(frozen=True)
-class OuterFactor:
+@dataclass(frozen=True, repr=False)
+class OuterFactor(Displayed):
     """The outer factor of a symbol and what is proved about it.
 
     Attributes
@@ -222,8 +223,8 @@ def _autocorrelation(taps: list[Any]) -> list[Any]:
 # How early a kernel's energy comes, against the earliest that its modulus on the circle allows.
 
 
-@dataclass(frozen=True)
-class EnergyDelay:
+@dataclass(frozen=True, repr=False)
+class EnergyDelay(Displayed):
     """Energy of the first taps of a kernel and of its outer factor, which has the same energy in all.
 
     Robinson's theorem: among kernels with the same modulus on the circle the outer one has the most energy in

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators.circle.arcs import UNIT
 from toeplitz_theory.operators.layers.determinant import ResidualWinding
@@ -27,8 +28,8 @@ from toeplitz_theory.operators.symbol import Symbol
 Matrix = NDArray[Any]
 
 
-@dataclass(frozen=True)
-class MatrixIndex:
+@dataclass(frozen=True, repr=False)
+class MatrixIndex(Displayed):
     """The Fredholm index of a Toeplitz operator with a matrix-valued symbol.
 
     Attributes

@@ -16,7 +16,7 @@ from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, split_scale
 _LOG10_2 = math.log10(2.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Condition(Bracket):
     """log10 of ``kappa = sigma_max / sigma_min``, with a bracket that is proved.
 

@@ -12,6 +12,7 @@ import scipy.linalg.blas
 import scipy.linalg.lapack
 from numpy.typing import NDArray
 
+from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError, NumericalError
 from toeplitz_theory.operators.kernels import Kernel
 from toeplitz_theory.operators.matrix.information_limit import InformationLimit, check_snr, information_limit
@@ -29,8 +30,8 @@ _LONG = 1024  # tokens beyond which they take so long that this is enough:
 _GOOD_WHERE_LONG = 1e-3
 
 
-@dataclass(frozen=True)
-class InformationRate:
+@dataclass(frozen=True, repr=False)
+class InformationRate(Displayed):
     """Bits per token through y = T x + noise, for white Gaussian inputs.
 
     Attributes
@@ -62,8 +63,8 @@ class InformationRate:
         return self.value
 
 
-@dataclass(frozen=True)
-class InformationCurve:
+@dataclass(frozen=True, repr=False)
+class InformationCurve(Displayed):
     """The information rate of a section at many signal-to-noise ratios, and Szego's limit at each.
 
     Attributes
@@ -92,8 +93,8 @@ class InformationCurve:
     n: int
 
 
-@dataclass(frozen=True)
-class StorageBits:
+@dataclass(frozen=True, repr=False)
+class StorageBits(Displayed):
     r"""Bits per token about a layer's input that survive when its output is stored in a float format.
 
     Rounding to nearest with p significant bits is off by at most u = 2^-p, relative; at a significand of 1,

@@ -39,7 +39,7 @@ _MOST_BY_JENSEN = 4200  # taps of z^d p
 _ARCS_PER_TAP = 512
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class InformationLimit(Bracket):
     """Bits per token of a Gaussian channel through the Toeplitz operator, as sequences grow long.
 

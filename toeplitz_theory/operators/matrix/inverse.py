@@ -10,6 +10,7 @@ import flint
 import numpy as np
 from numpy.typing import NDArray
 
+from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError, NumericalError
 from toeplitz_theory.operators.bits import precision
 from toeplitz_theory.operators.kernels import as_kernel
@@ -21,8 +22,8 @@ _LONG = 2048  # coefficients beyond which their growth is taken out first
 _FIRST = 512  # of them, which say how they grow
 
 
-@dataclass(frozen=True)
-class ScaledSeries:
+@dataclass(frozen=True, repr=False)
+class ScaledSeries(Displayed):
     """Coefficients with an exponent each, so that no size over- or underflows.
 
     Coefficient k is ``mantissas[k] * 2.0**exponents[k]`` up to ``radii[k] * 2.0**radius_exponents[k]``;

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError, NumericalError
 from toeplitz_theory.operators.circle.modulus import min_modulus
 from toeplitz_theory.operators.circle.winding import wind
@@ -212,8 +213,8 @@ def count_below(
 # Roch and Silbermann's splitting: the singular values that go to 0 are as many as the zeros inside.
 
 
-@dataclass(frozen=True, eq=False)
-class Splitting:
+@dataclass(frozen=True, eq=False, repr=False)
+class Splitting(Displayed):
     """The smallest singular values of growing sections of one symbol.
 
     For a fixed symbol of index -k, Fredholm, exactly k singular values of the n x n sections tend to 0 as n

@@ -23,6 +23,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
+from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError, NumericalError
 from toeplitz_theory.operators.kernels import Kernel, leading_zeros
 from toeplitz_theory.operators.matrix.bidiagonal import smallest_values
@@ -38,8 +39,8 @@ _MOST_WORK = 5e10  # steps^2 * n * bits of a bidiagonalisation: some ten seconds
 _POOR = 1e-6  # relative error above which a value is computed from the inverse instead
 
 
-@dataclass(frozen=True)
-class SingularValues:
+@dataclass(frozen=True, repr=False)
+class SingularValues(Displayed):
     """Singular values in descending order, with their relative errors.
 
     Attributes

@@ -11,6 +11,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
+from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError, NumericalError
 from toeplitz_theory.operators.bits import precision
 from toeplitz_theory.operators.kernels import Kernel
@@ -23,8 +24,8 @@ _LAST_PRECISION = 1 << 14
 RTOL = 1e-10  # relative error of x that `solve` promises unless told otherwise
 
 
-@dataclass(frozen=True)
-class Solution:
+@dataclass(frozen=True, repr=False)
+class Solution(Displayed):
     """A solution of T x = y and how good it is.
 
     Attributes

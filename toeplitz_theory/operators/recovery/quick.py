@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.fft
 
+from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators.circle.jensen import log_first
 from toeplitz_theory.operators.circle.modulus import min_modulus
@@ -30,8 +31,8 @@ _METHOD = "samples on one grid"
 _INFINITE = JensenDeficit(math.inf, math.inf, math.inf, True, "the first tap is 0: a zero at the origin")
 
 
-@dataclass(frozen=True)
-class QuickLook:
+@dataclass(frozen=True, repr=False)
+class QuickLook(Displayed):
     """What can be said of a symbol in a few milliseconds.
 
     Attributes

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators.results import Count
 
@@ -43,7 +44,7 @@ class Delay(Count):
 
 
 @dataclass(frozen=True, repr=False)
-class Recovery:
+class Recovery(Displayed):
     """The share R(L) of its input that a layer's outputs give back within L tokens.
 
     For white input of unit variance and ``y = T(a) x + noise``: the share of the variance of x[t] that the
@@ -197,7 +198,7 @@ class Recovery:
 
 
 @dataclass(frozen=True, repr=False)
-class Memory:
+class Memory(Displayed):
     """What one output holds of the inputs k tokens back.
 
     Attributes
