@@ -1,0 +1,126 @@
+"""Measure the runs of `language-sweep.toml`: ``python paper_figures/recipes/language.py FOLDER``.
+
+Writes each run's curve, held-out loss and accuracy, parameters, and what a training step costs to
+`paper_figures/data/language.json`, and prints means over the seeds with 95 % intervals (Student's t).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.stats
+import torch
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.flop_counter import FlopCounterMode
+
+from toeplitz_theory.files import write_json
+from toeplitz_theory.tmm import TMMConfig, TMMForAutoencoding, TMMForCausalLM
+from toeplitz_theory.training import Recipe, load_recipe, open_trained
+
+DATA = Path(__file__).resolve().parents[1] / "data" / "language.json"
+LABELS = {"toeplitz": "Toeplitz", "frozen_toeplitz": "frozen Toeplitz", "ssm": "state space"}
+
+
+def measure(folder: Path) -> dict[str, Any]:
+    """Return what is known of a run."""
+    recipe = load_recipe(folder / "recipe.toml")
+    record = json.loads((folder / "training.json").read_text())
+    history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    curve = {row["step"]: row["validation_loss"] for row in history if "validation_loss" in row}
+    by_position = accuracy(folder)
+    return {
+        "mixer": label(recipe),
+        "objective": recipe.objective,
+        "seed": recipe.training.seed,
+        "learning_rate": recipe.training.learning_rate,
+        "parameters": record["parameters"],
+        "steps": list(curve),
+        "losses": list(curve.values()),
+        "accuracy": float(np.mean(by_position)),
+        "accuracy_by_position": [round(share, 4) for share in by_position],
+        **cost(label(recipe), recipe.objective, recipe.model_dump_json(exclude_unset=True)),
+    }
+
+
+def label(recipe: Recipe) -> str:
+    """Return what figures call a mixer."""
+    name = LABELS.get(recipe.model.mixer, recipe.model.mixer.replace("_", " "))
+    return name + (", heads" if name == "Toeplitz" and recipe.model.num_heads > 1 else "")
+
+
+def accuracy(folder: Path) -> list[float]:
+    """Return the share of held-out tokens with the largest logit, by position (next token: from the second)."""
+    trained = open_trained(folder)
+    tokens = torch.as_tensor(np.array(trained.held_out.sequences, dtype=np.int64))
+    later = int(load_recipe(folder / "recipe.toml").objective == "next_token")
+    right = torch.zeros(tokens.shape[1] - later)
+    with torch.no_grad():
+        for part in tokens.split(64):
+            logits = trained.model.eval()(input_ids=part).logits
+            right += (logits[:, : len(right)].argmax(-1) == part[:, later:]).sum(0)
+    return (right / len(tokens)).tolist()
+
+
+@lru_cache
+def cost(mixer: str, objective: str, recipe_json: str) -> dict[str, float]:
+    """Return the operations of a training step per token, and the bytes kept for its backward pass.
+
+    Matrix products alone are counted, forward and backward (at n = 64 all mixers are made of these); bytes are
+    those of the distinct tensors that autograd saves, the parameters apart.
+    """
+    recipe = Recipe.model_validate_json(recipe_json)
+    shape = {"vocab_size": recipe.data.vocab_size, "max_position_embeddings": recipe.sequence_length}
+    kind = TMMForAutoencoding if objective == "autoencode" else TMMForCausalLM
+    model = kind(TMMConfig(**shape, **recipe.model.model_dump()))
+    own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    kept: dict[int, int] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    ids = torch.randint(recipe.data.vocab_size, (recipe.training.batch_size, recipe.data.sequence_length))
+    with FlopCounterMode(display=False) as counter, saved_tensors_hooks(note, lambda tensor: tensor):
+        model(input_ids=ids, labels=ids).loss.backward()
+    return {"flops_per_token": counter.get_total_flops() / ids.numel(), "activation_bytes": sum(kept.values())}
+
+
+def show(runs: list[dict]) -> None:
+    """Print a line for each mixer and objective."""
+    for objective in ("next_token", "autoencode"):
+        heads = ("rate", 7), ("parameters", 12), ("MFLOP/token", 13), ("MiB kept", 10), ("loss", 20), ("accuracy", 18)
+        print(f"{objective:<18}" + "".join(f"{name:>{width}}" for name, width in heads))
+        for mixer in dict.fromkeys(run["mixer"] for run in runs):
+            chosen = [run for run in runs if (run["mixer"], run["objective"]) == (mixer, objective)]
+            one = chosen[0]
+            cost = f"{one['flops_per_token'] / 1e6:>13.2f}{one['activation_bytes'] / 2**20:>10.0f}"
+            loss = interval([run["losses"][-1] for run in chosen])
+            right = interval([run["accuracy"] for run in chosen])
+            print(f"{mixer:<18}{one['learning_rate']:>7g}{one['parameters']:>12}{cost}{loss:>20}{right:>18}")
+
+
+def interval(values: list[float]) -> str:
+    """Return mean and half of its 95 % interval over seeds."""
+    half = scipy.stats.t.ppf(0.975, len(values) - 1) * scipy.stats.sem(values) if len(values) > 1 else np.nan
+    return f"{np.mean(values):.3f} +- {half:.3f}"
+
+
+def main() -> None:
+    """Measure, write and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="the folder that the sweep was trained into")
+    folders = sorted(path.parent for path in parser.parse_args().folder.glob("*/training.json"))
+    runs = [measure(folder) for folder in folders]
+    write_json(DATA, {"recipe": "paper_figures/recipes/language-sweep.toml", "runs": runs})
+    show(runs)
+
+
+if __name__ == "__main__":
+    main()
