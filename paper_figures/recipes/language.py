@@ -89,13 +89,23 @@ def cost(mixer: str, objective: str, recipe_json: str) -> dict[str, float]:
     ids = torch.randint(recipe.data.vocab_size, (recipe.training.batch_size, recipe.data.sequence_length))
     with FlopCounterMode(display=False) as counter, saved_tensors_hooks(note, lambda tensor: tensor):
         model(input_ids=ids, labels=ids).loss.backward()
-    return {"flops_per_token": counter.get_total_flops() / ids.numel(), "activation_bytes": sum(kept.values())}
+    return {
+        "flops_per_token": counter.get_total_flops() / ids.numel(),
+        "activation_bytes": sum(kept.values()),
+    }
 
 
 def show(runs: list[dict]) -> None:
     """Print a line for each mixer and objective."""
     for objective in ("next_token", "autoencode"):
-        heads = ("rate", 7), ("parameters", 12), ("MFLOP/token", 13), ("MiB kept", 10), ("loss", 20), ("accuracy", 18)
+        heads = (
+            ("rate", 7),
+            ("parameters", 12),
+            ("MFLOP/token", 13),
+            ("MiB kept", 10),
+            ("loss", 20),
+            ("accuracy", 18),
+        )
         print(f"{objective:<18}" + "".join(f"{name:>{width}}" for name, width in heads))
         for mixer in dict.fromkeys(run["mixer"] for run in runs):
             chosen = [run for run in runs if (run["mixer"], run["objective"]) == (mixer, objective)]
