@@ -12,11 +12,11 @@ Bytes: the product reads or writes 5 activations in bfloat16 and, through unfuse
 float32 of 8 d bytes: 130 KB a token, 43 ns at 3 TB/s, where the multiply-adds of attention at n = 2048 take
 50 ns at 800 TFLOP/s. So the targets (1.5 x at 2048, 4 x at 8192) lie close to what unfused FFTs can give.
 
-Measured on one H200 (torch 2.11), two runs, times attention takes over what the mixer takes: at n = 2048 flat with
-FFT 1.00 and 1.13, with heads .51 and .55; at 8192 flat 1.50, with heads 1.15, in 1.3 to 1.5 times the memory. Both
-targets are missed: at 2048 attention takes 1.5 ms, three times its arithmetic, and unfused FFTs move their
-spectra as often. Dense strips of 1024 rows in bfloat16 would take 1.9 ms flat at 2048 and 3.0 ms (2.1 x) at 8192;
-they are not built in: kernels rounded to eight bits are other kernels.
+Measured on one H200 (torch 2.11), two runs, attention's time over the mixer's: at n = 2048 flat with FFT
+1.00 and 1.13, with heads .51 and .55; at 8192 flat 1.50, with heads 1.15, in 1.3 to 1.5 times the memory.
+Both targets are missed: at 2048 attention takes 1.5 ms, three times its arithmetic, and unfused FFTs move
+their spectra as often. Dense strips of 1024 rows in bfloat16 would take 1.9 ms flat at 2048 and 3.0 ms (2.1
+x) at 8192; they are not built in: kernels rounded to eight bits are other kernels.
 """
 
 import statistics

@@ -54,7 +54,7 @@ def label(recipe: Recipe) -> str:
 
 
 def accuracy(folder: Path) -> list[float]:
-    """Return the share of held-out tokens with the largest logit, by position (next token: from the second)."""
+    """Return the share of held-out tokens with the largest logit, by position (next token: from 1)."""
     trained = open_trained(folder)
     tokens = torch.as_tensor(np.array(trained.held_out.sequences, dtype=np.int64))
     later = int(load_recipe(folder / "recipe.toml").objective == "next_token")
@@ -70,8 +70,8 @@ def accuracy(folder: Path) -> list[float]:
 def cost(mixer: str, objective: str, recipe_json: str) -> dict[str, float]:
     """Return the operations of a training step per token, and the bytes kept for its backward pass.
 
-    Matrix products alone are counted, forward and backward (at n = 64 all mixers are made of these); bytes are
-    those of the distinct tensors that autograd saves, the parameters apart.
+    Matrix products alone are counted, forward and backward (at n = 64 all mixers are made of these).
+    The bytes are those of the distinct tensors that autograd saves, the parameters apart.
     """
     recipe = Recipe.model_validate_json(recipe_json)
     shape = {"vocab_size": recipe.data.vocab_size, "max_position_embeddings": recipe.sequence_length}
