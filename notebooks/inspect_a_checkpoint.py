@@ -74,12 +74,7 @@ print("|z| of the zeros inside:", np.round(np.sort(inside), 4))
 print("share given back after 0 and 1 tokens:", np.round(best.recovery.share([0, 1]), 4))
 
 # %%
-from toeplitz_theory import plots
-
-plots.zeros(symbol)
-
-# %%
-plots.symbol_curve(symbol)
+best.plot()
 
 # %% [markdown]
 # The deepest zero predicts the condition number: kappa grows like |z| to the power -n.

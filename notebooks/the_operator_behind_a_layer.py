@@ -89,7 +89,7 @@ def look(radius, degrees, n):
     a = with_zeros(radius * np.exp(1j * np.deg2rad(degrees)), -1.5, 2.5)
     figure, axes = plt.subplots(1, 4, figsize=(13, 3), layout="constrained")
     plots.symbol_curve(a, ax=axes[0])
-    plots.zeros(a, ax=axes[1])
+    plots.pole_zero(a, ax=axes[1])
     T = a.section(n)
     axes[2].semilogy(np.arange(1, n + 1), T.singular_values(), "k.")
     axes[2].set(xlabel="number", ylabel="singular value", title=f"n = {n}")
@@ -146,7 +146,7 @@ def give_back(radius, degrees):
     recovery = a.recovery(horizon=200)
     figure, axes = plt.subplots(1, 3, figsize=(10, 3), layout="constrained")
     plots.symbol_curve(a, ax=axes[0])
-    plots.zeros(a, ax=axes[1])
+    plots.pole_zero(a, ax=axes[1])
     plots.recovery(recovery, ax=axes[2])
     if recovery.mean_delay is not None:
         axes[2].axvline(recovery.mean_delay, color="0.5", linewidth=0.8)
@@ -258,7 +258,7 @@ print(f"bits per token through it at bfloat16: {tt.CausalToeplitz(row.kernel).bi
 
 # %%
 figure, axes = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
-plots.symbol_curve(learned, ax=axes[0])
+plots.taps(learned, ax=axes[0])
 plots.zeros(learned, ax=axes[1])
 plots.energy_delay(learned, ax=axes[2])
 plt.show()

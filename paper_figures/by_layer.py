@@ -1,4 +1,4 @@
-"""(c) The claim tested: index, Jensen deficit and condition by layer, per objective and untrained."""
+"""(c) The claim tested: delay, index, Jensen deficit and condition by layer, per objective and untrained."""
 
 from pathlib import Path
 
@@ -7,6 +7,6 @@ from toeplitz_theory.reports.shipped import conditions
 
 
 def draw(models: Path, out: Path) -> list[Path]:
-    """Draw the four panels; a marker is a head, a line the median over a layer's sixteen heads."""
+    """Draw the four panels; a small marker is a head, a line the median over a layer's sixteen heads."""
     drawing = by_layer(conditions(models))
     return drawing.save(out / "by_layer")

@@ -5,7 +5,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from toeplitz_theory import plots
-from toeplitz_theory.plots.drawing import Drawing, look
+from toeplitz_theory.plots.drawing import INK, Drawing, letter, look
 from toeplitz_theory.reports.shipped import conditions
 
 
@@ -17,5 +17,7 @@ def draw(models: Path, out: Path) -> list[Path]:
         axes = figure.subplots(1, 2)
         drawn = [plots.recovery(reports, ax=axes[0]), plots.memory(reports, ax=axes[1])]
         axes[1].get_legend().remove()
+        letter(axes)
+        figure.supxlabel("line: median over 64 kernels; shaded: their middle half", fontsize=7, color=INK)
         artists = tuple(artist for drawing in drawn for artist in drawing.artists)
         return Drawing(figure, tuple(axes), artists).save(out / "recovery")

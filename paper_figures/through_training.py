@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from toeplitz_theory.checkpoints import load
 from toeplitz_theory.operators import Symbol
-from toeplitz_theory.plots.drawing import INK, Drawing, look, series
+from toeplitz_theory.plots.drawing import INK, Drawing, letter, look, series
 from toeplitz_theory.reports.trajectory import Trajectory, kernel_trajectory
 
 RUNS = {
@@ -46,6 +46,7 @@ def draw(models: Path, out: Path) -> list[Path]:
         for ax, (name, (run, prefix)) in zip(axes[2], runs.items(), strict=True):
             folder = models / RUNS[name][0] / "kernels"
             artists += _crossings(ax, folder, run, prefix, name)
+        letter(axes.flat)
         return Drawing(figure, tuple(axes.flat), tuple(artists)).save(out / "through_training")
 
 
@@ -100,7 +101,8 @@ def _crossings(ax, folder, run, prefix, name):
     head = f" head {layer.head}" if layer.head is not None else ""
     ax.set_title(
         f"{name}: {layer.layer}{head}\n(index {index[0, kernels.index(moved)]:.0f} to "
-        f"{index[-1, kernels.index(moved)]:.0f})"
+        f"{index[-1, kernels.index(moved)]:.0f}; inside below the line)",
+        fontsize=8,
     )
     ax.set_xlabel("optimiser step")
     ax.set_ylabel("n log|z| of zeros near the circle")

@@ -14,6 +14,7 @@ from toeplitz_theory.plots.drawing import CURVE, FAINT, INK, INSIDE, OUTSIDE, Dr
 
 if TYPE_CHECKING:
     from toeplitz_theory.operators import ChannelSymbol, MultiHeadSymbol, Symbol, Zeros
+    from toeplitz_theory.reports import Row
 
 _SIZE = (2.5, 2.5)
 # A thousandth of the largest modulus is a tenth of a point on such a panel.
@@ -87,23 +88,23 @@ def _draw_curve(symbol: Symbol, ax: Axes) -> list[Any]:
     return artists
 
 
-def zeros(symbol: Symbol, ax: Any = None) -> Drawing:
-    """Draw the zeros of a symbol, discs inside the unit circle and crosses outside.
+def zeros(a: Symbol | Row, ax: Any = None) -> Drawing:
+    """Draw the zeros of a symbol as n log|z| against their angle: those inside lie below the line.
 
-    The radius is drawn true inside the circle and as 1.5 - 1/(2r) outside, so that abs(z) = 2 lies at 1.25
-    and infinity at 1.5, and no zero falls off the drawing. Squares are zeros whose side is not proved.
+    In this scale a section of size n sees them: within 1 of the line it cannot tell them from the circle. The
+    axis is logarithmic beyond 1. Squares are zeros whose side is not proved; zeros at 0 are counted only.
 
     Parameters
     ----------
-    symbol : Symbol
-        The symbol; minus the number of discs is the Fredholm index of the operator T(a).
+    a : Symbol or Row
+        Minus the number of zeros inside is the Fredholm index of the operator T(a).
     ax : Axes, optional
         Where; a new figure when not given.
 
     Returns
     -------
     Drawing
-        Circles, then the zeros inside, outside and undecided.
+        The zeros outside, undecided and inside.
 
     Raises
     ------
@@ -113,38 +114,114 @@ def zeros(symbol: Symbol, ax: Any = None) -> Drawing:
     Examples
     --------
     >>> from toeplitz_theory.operators import Symbol
-    >>> drawing = zeros(Symbol([1.0, -2.0]))
-    >>> drawing.artists[-3].get_offsets().tolist()
-    [[0.5, 0.0]]
+    >>> inside = zeros(Symbol([1.0, -2.0])).artists[2]
+    >>> inside.get_offsets().round(3).tolist()  # 2 log(1/2) at angle 0
+    [[0.0, -1.386]]
     """
     with look():
         figure, axes = panels(1, ax, 1, _SIZE)
-        return Drawing(figure, axes, tuple(_draw_zeros(symbol.zeros(), axes[0])))
+        return Drawing(figure, axes, tuple(draw_zeros(axes[0], a)))
 
 
-def _draw_zeros(isolated: Zeros, ax: Axes) -> list[Any]:
+def draw_zeros(ax: Axes, a: Any) -> list[Any]:
+    """Draw n log|z| against angle, one of each pair of a real kernel."""
+    # A row of a report keeps the zeros it has isolated.
+    isolated = a.zeros() if callable(a.zeros) else a.zeros
+    n, real = a.kernel.size, not np.iscomplexobj(a.kernel)
+    artists: list[Any] = []
+    reach = 3.0
+    for points, marks in _looks(isolated.outside(), isolated.undecided(), isolated.inside()):
+        points = np.asarray(points, dtype=complex)
+        points = points[(points != 0) & (points.imag >= 0 if real else True)]
+        angle = np.mod(np.angle(points), 2 * np.pi) / np.pi
+        height = n * np.log(np.abs(points))
+        reach = max(reach, 1.3 * float(np.abs(height).max(initial=0.0)))
+        artists.append(ax.scatter(angle, height, zorder=3, **marks))
+    artists.append(ax.axhline(0.0, color=INK, linewidth=0.8))
+    ax.set_yscale("symlog", linthresh=1.0, linscale=0.6)
+    powers = [10**k for k in range(7) if 10**k <= reach]
+    ticks = [*(-p for p in reversed(powers)), 0, *powers]
+    ax.set_yticks(ticks, [str(tick) for tick in ticks])
+    ax.minorticks_off()
+    ax.set_ylim(-reach, reach)
+    ax.set_xlim(-0.03, 1.03 if real else 2.03)
+    ax.set_xlabel("angle / π" + (", upper half" if real else ""))
+    ax.set_ylabel("n log|z|")
+    at_origin = int((isolated.inside() == 0).sum())
+    some = f", {at_origin} at 0" if at_origin else ""
+    for y, where, count in (
+        (0.98, "top", f"{len(isolated.outside())} outside"),
+        (0.02, "bottom", f"{len(isolated.inside())} inside{some}"),
+    ):
+        words = ax.text(0.98, y, count, transform=ax.transAxes, ha="right", va=where, fontsize=6.5, color=INK)
+        words.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.8})
+        artists.append(words)
+    return artists
+
+
+def _looks(outside: Any, undecided: Any, inside: Any) -> list[tuple[np.ndarray, dict[str, Any]]]:
+    """Each kind of zeros with its look; those inside last, on top of the others."""
+    return [
+        (outside, {"marker": "x", "s": 7, "color": OUTSIDE, "linewidths": 0.7}),
+        (undecided, {"marker": "s", "s": 16, "facecolors": "none", "edgecolors": INK}),
+        (inside, {"marker": "o", "s": 10, "color": INSIDE, "linewidths": 0}),
+    ]
+
+
+def pole_zero(a: Symbol | Row, ax: Any = None) -> Drawing:
+    """Draw zeros and poles in the plane, infinity included: discs inside the unit circle, crosses outside.
+
+    The radius is drawn true inside the circle and as 1.5 - 1/(2r) outside, so that abs(z) = 2 lies at 1.25
+    and infinity, the pole of order n - 1 of every kernel, at 1.5. With delays written as 1/z, as engineers
+    do, the plane is turned inside out: the zeros inside make a filter non-minimum-phase.
+
+    Parameters
+    ----------
+    a : Symbol or Row
+        Squares are zeros whose side is not proved.
+    ax : Axes, optional
+        Where; a new figure when not given.
+
+    Returns
+    -------
+    Drawing
+        Circles, then the zeros outside, undecided and inside.
+
+    Raises
+    ------
+    NumericalError
+        The zeros cannot be isolated.
+
+    Examples
+    --------
+    >>> from toeplitz_theory.operators import Symbol
+    >>> pole_zero(Symbol([1.0, -2.0])).artists[-1].get_offsets().tolist()
+    [[0.5, 0.0]]
+    """
+    isolated = a.zeros() if callable(a.zeros) else a.zeros
+    with look():
+        figure, axes = panels(1, ax, 1, _SIZE)
+        return Drawing(figure, axes, tuple(_draw_plane(isolated, a.kernel.size, axes[0])))
+
+
+def _draw_plane(isolated: Zeros, n: int, ax: Axes) -> list[Any]:
     artists: list[Any] = []
     for radius, dashes, colour in ((1.0, "-", INK), (1.25, ":", FAINT), (1.5, ":", FAINT)):
-        artists.append(
-            ax.add_patch(
-                Circle((0, 0), radius, fill=False, linestyle=dashes, edgecolor=colour, linewidth=0.8)
-            )
+        circle = Circle((0, 0), radius, fill=False, linestyle=dashes, edgecolor=colour, linewidth=0.8)
+        artists.append(ax.add_patch(circle))
+    pole = f"∞ (pole of order {n - 1})" if n > 1 else "∞"
+    for radius, name in ((1.0, "1"), (1.25, "2"), (1.5, pole)):
+        spot = radius * np.exp(-0.25j * np.pi)
+        text = ax.annotate(
+            name, (spot.real, spot.imag), fontsize=6.5, color=INK, ha="center", va="center", zorder=5
         )
-    looks: tuple[tuple[np.ndarray, dict[str, Any]], ...] = (
-        (isolated.inside(), {"marker": "o", "s": 9, "color": INSIDE, "linewidths": 0}),
-        (isolated.outside(), {"marker": "x", "s": 9, "color": OUTSIDE, "linewidths": 0.7}),
-        (isolated.undecided(), {"marker": "s", "s": 16, "facecolors": "none", "edgecolors": INK}),
-    )
-    for points, marks in looks:
+        text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.4})
+        artists.append(text)
+    for points, marks in _looks(isolated.outside(), isolated.undecided(), isolated.inside()):
         radius = np.abs(points)
         shown = np.where(radius <= 1, radius, 1.5 - 0.5 / np.maximum(radius, 1))
         where = shown * np.exp(1j * np.angle(points))
         artists.append(ax.scatter(where.real, where.imag, zorder=3, **marks))
-    for radius, label in ((1.0, "1"), (1.25, "2"), (1.5, "∞")):
-        spot = radius * np.exp(-0.25j * np.pi)
-        text = ax.annotate(label, (spot.real, spot.imag), fontsize=6.5, color=INK, ha="center", va="center")
-        text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.4})
-        artists.insert(3, text)
     ax.set_aspect("equal")
     ax.set_xlim(-1.6, 1.6)
     ax.set_ylim(-1.6, 1.6)

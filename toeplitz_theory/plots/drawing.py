@@ -26,8 +26,8 @@ CURVE = "#0072B2"
 INSIDE = "#D55E00"
 OUTSIDE = "#56B4E9"
 
-# Its lightness grows steadily, so that sign and size survive greyscale; diverging maps are dark at both ends.
-HEAT = "cividis"
+# Signed numbers: white at 0. In greyscale its ends are told apart by the signs that stand in the colour bar.
+DIVERGING = "PuOr"
 
 RC: Any = {
     "font.size": 8.0,
@@ -44,7 +44,7 @@ RC: Any = {
     "lines.linewidth": 1.2,
     "lines.markersize": 4.5,
     "figure.dpi": 110,
-    "savefig.dpi": 200,
+    "savefig.dpi": 300,
     "savefig.facecolor": "white",
     "figure.facecolor": "white",
     # Type 42 keeps the text of a PDF searchable and editable.
@@ -135,8 +135,6 @@ def label(text: str, most: int = 60) -> str:
     return shown(text, most).replace("$", r"\$")
 
 
-# Constrained layout measures every label several times: minutes for a hundred panels, which get fixed gaps.
-_MOST_LAID_OUT = 20
 # No dates and no versions: the same numbers give the same bytes. Our name marks what may be drawn anew.
 _METADATA: dict[str, dict[str, Any]] = {
     "png": {"Software": "toeplitz-theory"},
@@ -252,40 +250,14 @@ def panels(count: int, ax: Any, columns: int, size: tuple[float, float]) -> tupl
     columns = min(columns, count)
     rows = -(-count // columns)
     width, height = columns * size[0], rows * size[1]
-    if count <= _MOST_LAID_OUT:
-        figure = Figure(figsize=(width, height), layout="constrained")
-    else:
-        figure = Figure(figsize=(width, height))
-        figure.subplots_adjust(
-            left=0.6 / width, right=1 - 0.1 / width, bottom=0.45 / height, top=1 - 0.4 / height
-        )
-        figure.subplots_adjust(wspace=0.55 / (size[0] - 0.55), hspace=0.6 / (size[1] - 0.6))
+    figure = Figure(figsize=(width, height), layout="constrained")
     return figure, tuple(figure.add_subplot(rows, columns, k + 1) for k in range(count))
 
 
-def headline(figure: Figure, title: str) -> None:
-    """Write a title above all panels, and make room for it where no layout engine does.
-
-    Parameters
-    ----------
-    figure : Figure
-        The figure.
-    title : str
-        One line.
-
-    Examples
-    --------
-    >>> figure, _ = panels(2, None, 2, (2.0, 2.0))
-    >>> headline(figure, "Two kernels")
-    >>> figure.get_suptitle()
-    'Two kernels'
-    """
-    if figure.get_layout_engine() is not None:
-        figure.suptitle(title, fontsize=12)
-        return
-    height = figure.get_figheight()
-    figure.subplots_adjust(top=1 - 0.8 / height)
-    figure.suptitle(title, fontsize=12, y=1 - 0.12 / height, va="top")
+def letter(axes: Iterable[Axes]) -> None:
+    """Letter the panels of a figure, a, b, c and so on, left above each."""
+    for name, ax in zip("abcdefghijklmnopqrstuvwxyz", axes, strict=False):
+        ax.set_title(name, loc="left", fontweight="bold")
 
 
 def _root(figure: Figure | SubFigure) -> Figure:

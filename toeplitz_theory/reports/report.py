@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from toeplitz_theory.plots import Drawing
 
 KINDS = ("symbols", "zeros", "kernels", "by_layer", "recovery")
-# Panels of a larger grid are read one by one in the PDF; at 120 dots an inch their PNG stays under 5 MB.
-_LARGE_GRID = 20
 _MOST_BANDS = 6  # as many as differ in colour, marker and dash
 
 
@@ -182,9 +180,9 @@ class Report:
         Parameters
         ----------
         kind : {"symbols", "zeros", "kernels", "by_layer", "recovery"}
-            Symbol curves around the origin; zeros against the unit circle; the Toeplitz matrices as heat
-            maps; index, Jensen deficit, log10 condition and nullity by layer; the share of the input given
-            back against the delay, a band for each of up to six layers, or one for all.
+            Modulus and phase, or the zeros, of the kernels with highest, median and lowest index; the taps of
+            all kernels in colours; delay, index, Jensen deficit and log10 condition by layer; the share of
+            the input given back against the delay, a band for each of up to six layers, or one for all.
         ax : Axes or sequence of Axes, optional
             Where to draw, one for each panel; a new figure when not given.
 
@@ -208,7 +206,9 @@ class Report:
             return plots.recovery(parts if len(parts) <= _MOST_BANDS else self, ax=ax)
         if kind not in KINDS:
             raise InputError(f"plot({kind!r}): unknown kind; choose one of {', '.join(KINDS)}")
-        return plots.index_grid(self, what=kind, ax=ax)
+        if kind == "kernels":
+            return plots.taps(self, ax=ax)
+        return plots.chosen(self, kind, ax=ax)
 
     def describe(self) -> str:
         """The report in a few lines of text, each saying which "invertible" it means."""
@@ -264,8 +264,7 @@ def save_report_figures(report: Report, folder: str | os.PathLike[str]) -> list[
     >>> len(save_report_figures(report, tempfile.mkdtemp()))
     10
     """
-    dpi = None if len(report.rows) <= _LARGE_GRID else 120
-    return [path for kind in KINDS for path in report.plot(kind).save(Path(folder) / kind, dpi=dpi)]
+    return [path for kind in KINDS for path in report.plot(kind).save(Path(folder) / kind)]
 
 
 def inspect(

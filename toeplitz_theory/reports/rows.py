@@ -29,6 +29,8 @@ from toeplitz_theory.operators import (
 if TYPE_CHECKING:
     import pandas as pd
 
+    from toeplitz_theory.plots import Drawing
+
 
 _MOST_TAPS_ISOLATED = 8192
 
@@ -140,6 +142,12 @@ class Row(Displayed):
         if self.n > _MOST_TAPS_ISOLATED:
             raise NumericalError(f"not isolated above n = {_MOST_TAPS_ISOLATED}; row.symbol.zeros() does it")
         return self.symbol.zeros()
+
+    def plot(self, ax: Any = None) -> Drawing:
+        """Draw the kernel in six panels, or on six ``ax``: taps, recovery, zeros, modulus, phase, delay."""
+        from toeplitz_theory import plots
+
+        return plots.kernel(self, ax=ax)
 
     def cells(self) -> dict[str, Any]:
         """The row of the table: column name to value, None where there is none; nothing unprintable."""
