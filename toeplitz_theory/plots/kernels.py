@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,7 +77,7 @@ def taps(kernels: Symbol | Row | Report | Sequence[Symbol | Row], ax: Any = None
     >>> taps([Symbol([2.0, 1.0]), Symbol([0.0, -3.0])]).artists[0].get_array().tolist()
     [[1.0, 0.5], [0.0, -1.0]]
     """
-    rows = getattr(kernels, "rows", kernels)
+    rows: Any = getattr(kernels, "rows", kernels)
     with look():
         if not isinstance(rows, (list, tuple)):
             figure, axes = panels(1, ax, 1, _SIZE)
@@ -137,7 +138,7 @@ def _draw_many(ax: Axes, rows: Sequence[Any]) -> list[Any]:
         extent=(-0.5, image.shape[1] * step - 0.5, len(rows) - 0.5, -0.5),
     )
     ax.set_xlabel("lag k (tokens back)" + (f", {step} share a place" if step > 1 else ""))
-    artists = [drawn]
+    artists: list[Any] = [drawn]
     names = [getattr(row, "layer", "") for row in rows]
     firsts = [k for k, name in enumerate(names) if k == 0 or name != names[k - 1]]
     artists += [ax.axhline(k - 0.5, color=INK, linewidth=0.5) for k in firsts[1:]]
@@ -241,7 +242,7 @@ def chosen(report: Report, what: str, ax: Any = None, title: str = "") -> Drawin
         artists: list[Any] = []
         for k, row in enumerate(rows):
             column = axes[k :: len(rows)]
-            artists += _attempt(column, lambda column=column, row=row: _draw_row(column, row, what))
+            artists += _attempt(column, partial(_draw_row, column, row, what))
             words = index_words(row.index.value if row.index else None) if row.analysed else "not analysed"
             column[0].set_title(f"{label(row.name, 30)}\n{words}", fontsize=8)
         if title:

@@ -128,7 +128,7 @@ def draw_group_delay(ax: Axes, response: Response, style: Series) -> list[Any]:
 
 
 def _frame_delays(ax: Axes, responses: list[Response]) -> None:
-    ends = []
+    ends: list[float] = []
     for response in responses:
         # Equal steps of the angle, since the points gather where the delay has its peaks.
         even = np.interp(np.linspace(0, response.angle[-1], 512), response.angle, response.group_delay)
