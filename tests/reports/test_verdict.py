@@ -11,6 +11,7 @@ from report_builders import CANCELS, KEY, SHIFT, ZERO, flat, padded, with_zeros
 
 import toeplitz_theory as tt
 from toeplitz_theory.errors import InputError
+from toeplitz_theory.reports import terminal
 from toeplitz_theory.reports.terminal import Choice, print_report
 from toeplitz_theory.reports.verdict import gives_back
 
@@ -200,3 +201,16 @@ def test_a_layer_whose_delays_are_not_all_known_says_so():
     arrays = {HEAD.format(0, h): np.array(kernel)[None] for h, kernel in enumerate(kernels)}
     (words,) = tt.inspect(arrays).summary["gives_back"]
     assert words == "half after 1 token, 90 % after 2 (1 of 2 kernels known)"
+
+
+def test_terminals_name_the_latest_of_many_kernels(monkeypatch):
+    kernels = [padded(*[0.0] * k, 1.0) for k in range(6)]
+    report = tt.inspect(flat(*kernels))
+    few = io.StringIO()
+    print_report(report, few)
+    monkeypatch.setattr(terminal, "MOST_DRAWN", 5)
+    many = io.StringIO()
+    print_report(report, many)
+    assert "the latest of 6 kernels" not in few.getvalue()
+    named = many.getvalue().split("the latest of 6 kernels")[1].splitlines()[1:]
+    assert named[0] == f"  {report.rows[5].name}: 90 % after 5 tokens" and len(named) >= 5

@@ -11,12 +11,12 @@ from importlib.resources import files
 
 from toeplitz_theory.names import shown
 from toeplitz_theory.reports.page_kernel import LEGEND, panel
-from toeplitz_theory.reports.page_layers import MOST_DRAWN, charts, verdict
+from toeplitz_theory.reports.page_layers import charts, verdict
 from toeplitz_theory.reports.progress import watched
 from toeplitz_theory.reports.provenance import Provenance
 from toeplitz_theory.reports.rows import COLUMNS, Column, Row
 from toeplitz_theory.reports.sentences import READING_GUIDE, cell_texts, counted, paragraph, summary_lines
-from toeplitz_theory.reports.verdict import latest
+from toeplitz_theory.reports.verdict import MOST_DRAWN, latest
 
 Skipped = Sequence[tuple[str, str]]
 

@@ -12,9 +12,8 @@ from toeplitz_theory.names import shown
 from toeplitz_theory.reports.rows import Row
 from toeplitz_theory.reports.sentences import median, number, paragraph
 from toeplitz_theory.reports.svg import Chart, Scale, drawn, linear, tokens
-from toeplitz_theory.reports.verdict import VERDICT, stacks, verdict_texts
+from toeplitz_theory.reports.verdict import MOST_DRAWN, VERDICT, stacks, verdict_texts
 
-MOST_DRAWN = 200  # kernels that are drawn one by one
 _GAP = 0.6  # between two stacks of layers, in distances of layers
 _MOST_NUMBERED = 16
 _WIDTH = 0.7  # that a layer's dots take, of the distance of two layers

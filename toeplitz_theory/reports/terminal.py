@@ -16,9 +16,25 @@ from toeplitz_theory.names import shown
 from toeplitz_theory.reports.comparison import EXPLAINED, Comparison
 from toeplitz_theory.reports.report import Report
 from toeplitz_theory.reports.rows import COLUMN_NAMES, Row
-from toeplitz_theory.reports.sentences import cell, cell_texts, counted, number, paragraph, summary_lines
+from toeplitz_theory.reports.sentences import (
+    cell,
+    cell_texts,
+    counted,
+    counts,
+    number,
+    paragraph,
+    summary_lines,
+)
 from toeplitz_theory.reports.tables import FORMS, aligned, rich_table, tabulated
-from toeplitz_theory.reports.verdict import MEDIANS, SUMMARY_NAMES, VERDICT, by_layer, verdict_texts
+from toeplitz_theory.reports.verdict import (
+    MEDIANS,
+    MOST_DRAWN,
+    SUMMARY_NAMES,
+    VERDICT,
+    by_layer,
+    latest,
+    verdict_texts,
+)
 
 if TYPE_CHECKING:
     from toeplitz_theory.reports.shipped import ShippedModel
@@ -137,7 +153,18 @@ def _body(rows: Sequence[Row], choice: Choice, width: int | None) -> str:
         return render(rows, None, width)
     header = [heading for _, heading in VERDICT]
     table = tabulated(header, [[entry[name] for name, _ in VERDICT] for entry in verdict_texts(rows)], width)
-    return "\n".join([table.rstrip(), *_few_notes(rows, width)])
+    return "\n".join([table.rstrip(), *_latest(rows), *_few_notes(rows, width)])
+
+
+def _latest(rows: Sequence[Row]) -> list[str]:
+    """Of more kernels than anyone reads through, those that need a look, by name."""
+    if len(rows) <= MOST_DRAWN:
+        return []
+    lines = []
+    for row in latest(rows, _MOST_NOTES):
+        late = "not known" if row.delay_90 is None else f"90 % after {counts(row.delay_90)} tokens"
+        lines.append(f"  {shown(row.name)}: {late}")
+    return ["", f"the latest of {len(rows)} kernels, those that could not be analysed first:", *lines]
 
 
 def _few_notes(rows: Sequence[Row], width: int | None) -> list[str]:

@@ -29,6 +29,9 @@ MEDIANS = (
 
 SUMMARY_NAMES = ("layer", "kernels", "certified", "index_0", "w0_not_0", "gives_back", *MEDIANS)
 
+MOST_DRAWN = (
+    200  # kernels that are shown one by one; of more, the layers' distributions and the latest by name
+)
 _MOST_STACKS = 4
 
 # What the table of layers shows: name, heading.
