@@ -16,7 +16,8 @@ from threadpoolctl import threadpool_info
 import toeplitz_theory as tt
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators import CausalToeplitz, RowNormalised, Symbol
-from toeplitz_theory.reports import Report, report
+from toeplitz_theory.reports import Report, computing
+from toeplitz_theory.reports.analysis import Asked, analyse
 from toeplitz_theory.reports.terminal import print_comparison, print_report
 
 LAYER = ".mixer_blocks.0.token_mixing_layer.weight"
@@ -83,7 +84,7 @@ def test_an_index_with_residual_that_fails_is_a_note(monkeypatch):
     monkeypatch.setattr(RowNormalised, "residual_winding", fails)
     layer = tt.checkpoints.load(flat(with_zeros(0.5))).layers[0]
     object.__setattr__(layer, "row_normalised", True)
-    row = report.analyse(layer, 0.0, 1e-6)
+    row = analyse(layer, Asked())
     assert row.index_residual is None and row.index.value == -1
     assert "index_residual not computed: OverflowError: too large" in row.note
 
@@ -257,13 +258,13 @@ def test_what_is_no_file_is_no_report(tmp_path, place):
 def test_inspecting_uses_one_thread_and_gives_the_others_back(monkeypatch):
     before = [pool["num_threads"] for pool in threadpool_info()]
     during = []
-    plain = report.analyse
+    plain = computing.analyse
 
     def watch(*args):
         during.extend(pool["num_threads"] for pool in threadpool_info())
         return plain(*args)
 
-    monkeypatch.setattr(report, "analyse", watch)
+    monkeypatch.setattr(computing, "analyse", watch)
     tt.inspect(flat(with_zeros(0.5)))
     assert set(during) == {1}
     assert [pool["num_threads"] for pool in threadpool_info()] == before

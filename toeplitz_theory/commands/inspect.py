@@ -46,6 +46,15 @@ def inspect(
     overwrite: Overwrite = False,
     tol: Tolerance = 0.0,
     nullity_rtol: NullityTolerance = 1e-6,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only index, min |a|, and estimates of Jensen deficit and delays.")
+    ] = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes; interrupted, the same command goes on where it was.", min=1, show_default=False
+        ),
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="Print every kernel instead of every layer.")] = False,
     layers: Annotated[list[str] | None, typer.Option(help="Name or pattern such as 'blocks.1*'.")] = None,
     columns: Annotated[str, typer.Option(help="What to print, as NAME,NAME.", show_default=False)] = "",
@@ -66,7 +75,15 @@ def inspect(
     choice = Choice(every, tuple(layers or ()), tuple(filter(None, columns.split(","))), sort, form)
     outputs = [Output("--json", json, ".json"), Output("--html", html, ".html"), *drawings(figures, KINDS)]
     check_outputs(outputs, [path], overwrite)
-    report = reports.inspect(path, kernels=kernels or None, progress=True, tol=tol, nullity_rtol=nullity_rtol)
+    report = reports.inspect(
+        path,
+        kernels=kernels or None,
+        progress=True,
+        tol=tol,
+        nullity_rtol=nullity_rtol,
+        quick=quick,
+        jobs=jobs,
+    )
     with one_thread():
         if json is not None:
             report.save(json)

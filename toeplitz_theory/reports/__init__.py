@@ -8,7 +8,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "comparison": ["Comparison", "compare"],
         "shipped": ["conditions"],
         "provenance": ["Provenance"],
-        "report": ["Report", "inspect", "save_report_figures"],
+        "inspecting": ["inspect"],
+        "report": ["Report", "save_report_figures"],
         "rows": ["COLUMNS", "COLUMN_NAMES", "Column", "Row"],
     },
 )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -27,50 +28,48 @@ from toeplitz_theory.reports.sentences import degrees, number
 Result = TypeVar("Result")
 
 
-def analyse(layer: ToeplitzLayer, tol: float, nullity_rtol: float) -> Row:
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of every kernel.
+
+    Parameters
+    ----------
+    tol, nullity_rtol : float
+        Tolerances, as of ``inspect``.
+    quick : bool
+        Whether `Symbol.quick_look` is enough.
+
+    Examples
+    --------
+    >>> Asked().quick
+    False
+    """
+
+    tol: float = 0.0
+    nullity_rtol: float = 1e-6
+    quick: bool = False
+
+
+def analyse(layer: ToeplitzLayer, asked: Asked) -> Row:
     """Every number of one kernel; a number that could not be had is None, and the note says why.
 
     Examples
     --------
     >>> from toeplitz_theory.checkpoints import load
     >>> shift = load({"blocks.0.mixer.weight": np.array([0.0, 1.0])}).layers[0]
-    >>> row = analyse(shift, tol=0.0, nullity_rtol=1e-6)
+    >>> row = analyse(shift, Asked())
     >>> row.index.value, row.nullity, row.jensen_deficit.value
     (-1, Nullity(1; n=2, rtol=1e-06), inf)
     """
     kernel, notes = layer.kernel, [layer.note]
     reason = _unusable(kernel)
-    results = {}
+    results: dict[str, Any] = {}
     if reason:
         notes.append(reason)
+    elif asked.quick:
+        results = _quickly(kernel, asked.tol, notes)
     else:
-        section, symbol = CausalToeplitz(kernel), Symbol(kernel)
-        index = attempt("index", lambda: symbol.fredholm_index(tol), notes)
-        notes.append(_why_no_index("T(a)", index, tol))
-        near = attempt("zeros_near_circle", lambda: _near_circle(symbol), notes)
-        notes.append(_leading_zeros(kernel))
-        deficit = attempt("jensen_deficit", lambda: _deficit(symbol, index), notes)
-        condition = attempt("log10_condition", section.log10_condition, notes)
-        nullity = attempt("nullity", lambda: section.nullity(nullity_rtol), notes)
-        recovery = attempt("recovery", lambda: _recovery(symbol, index), notes)
-        with_residual = attempt("index_residual", lambda: _with_residual(layer, tol, notes), notes)
-        notes += [_doubt_of_deficit(deficit), _doubt_of_condition(condition), _doubt_of_nullity(nullity)]
-        results = {
-            "index": index,
-            **_recovered(recovery, notes),
-            "zeros_near_circle": near,
-            "jensen_deficit": deficit,
-            "log10_condition": condition,
-            "nullity": nullity,
-            "min_modulus": attempt("min_modulus", symbol.min_modulus, notes),
-            "bits_bfloat16": attempt(
-                "bits_bfloat16", lambda: section.bits_at("bfloat16", limit=False), notes
-            ),
-            "index_residual": with_residual,
-            "residual_delay_90": attempt(
-                "residual_delay_90", lambda: _delay_with_residual(layer, with_residual), notes
-            ),
-        }
+        results = _all(layer, asked, notes)
     return Row(
         layer=layer.layer,
         head=layer.head,
@@ -84,6 +83,50 @@ def analyse(layer: ToeplitzLayer, tol: float, nullity_rtol: float) -> Row:
         note="; ".join(note for note in notes if note),
         **results,
     )
+
+
+def _all(layer: ToeplitzLayer, asked: Asked, notes: list[str]) -> dict[str, Any]:
+    kernel, tol = layer.kernel, asked.tol
+    section, symbol = CausalToeplitz(kernel), Symbol(kernel)
+    index = attempt("index", lambda: symbol.fredholm_index(tol), notes)
+    notes.append(_why_no_index("T(a)", index, tol))
+    near = attempt("zeros_near_circle", lambda: _near_circle(symbol), notes)
+    notes.append(_leading_zeros(kernel))
+    deficit = attempt("jensen_deficit", lambda: _deficit(symbol, index), notes)
+    condition = attempt("log10_condition", section.log10_condition, notes)
+    nullity = attempt("nullity", lambda: section.nullity(asked.nullity_rtol), notes)
+    recovery = attempt("recovery", lambda: _recovery(symbol, index), notes)
+    with_residual = attempt("index_residual", lambda: _with_residual(layer, tol, notes), notes)
+    notes += [_doubt_of_deficit(deficit), _doubt_of_condition(condition), _doubt_of_nullity(nullity)]
+    return {
+        "index": index,
+        **_recovered(recovery, notes),
+        "zeros_near_circle": near,
+        "jensen_deficit": deficit,
+        "log10_condition": condition,
+        "nullity": nullity,
+        "min_modulus": attempt("min_modulus", symbol.min_modulus, notes),
+        "bits_bfloat16": attempt("bits_bfloat16", lambda: section.bits_at("bfloat16", limit=False), notes),
+        "index_residual": with_residual,
+        "residual_delay_90": attempt(
+            "residual_delay_90", lambda: _delay_with_residual(layer, with_residual), notes
+        ),
+    }
+
+
+def _quickly(kernel: np.ndarray, tol: float, notes: list[str]) -> dict[str, Any]:
+    """What a quick look gives; that it is one, and what is an estimate in it, the report says once."""
+    look = attempt("quick look", lambda: Symbol(kernel).quick_look(tol), notes)
+    notes.append(_leading_zeros(kernel))
+    if look is None:
+        return {}
+    notes.append(_why_no_index("T(a)", look.index, tol))
+    return {
+        "index": look.index,
+        **_recovered(look.recovery, []),
+        "jensen_deficit": look.jensen_deficit,
+        "min_modulus": look.min_modulus,
+    }
 
 
 def attempt(name: str, compute: Callable[[], Result], notes: list[str]) -> Result | None:

@@ -15,7 +15,8 @@ from toeplitz_theory.checkpoints.folders import PICKLE_SUFFIXES
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.files import write_text
 from toeplitz_theory.names import printable, shown
-from toeplitz_theory.reports.report import Report, inspect
+from toeplitz_theory.reports.inspecting import inspect
+from toeplitz_theory.reports.report import Report
 from toeplitz_theory.reports.sentences import csv_cell, number
 from toeplitz_theory.reports.verdict import MEDIANS, medians
 

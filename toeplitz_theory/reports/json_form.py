@@ -25,7 +25,7 @@ from toeplitz_theory.reports.provenance import Provenance
 from toeplitz_theory.reports.rows import Row, first_tap
 
 FORMAT = "toeplitz-theory report"
-FORMAT_VERSION = 3  # raise when a field of Row, of Provenance or of the operators' results changes
+FORMAT_VERSION = 4  # raise when a field of Row, of Provenance or of the operators' results changes
 
 # Types of stored kernels, each with that it is read as.
 _ARRAYS = {"float32": "f8", "float64": "f8", "complex64": "c16", "complex128": "c16"}
@@ -57,6 +57,25 @@ def encode(
         "rows": _plain(rows),
     }
     return json_text(document, indent=1)
+
+
+def plain_row(row: Row) -> dict[str, Any]:
+    """A row as JSON holds it, without its kernel."""
+    return _plain(dataclasses.replace(row, kernel=row.kernel[:0]))
+
+
+def row_of(plain: dict[str, Any], kernel: np.ndarray) -> Row:
+    """What :func:`plain_row` wrote, with the kernel; InputError where it is anything else.
+
+    Examples
+    --------
+    >>> row = Row("blocks.0", None, n=2, dtype="float32", key="w", layout="flat", kernel=np.ones(2), w0=1.0)
+    >>> row_of(plain_row(row), row.kernel) == row
+    True
+    """
+    row = dataclasses.replace(_read(Row, plain, "row"), kernel=kernel)
+    _check(row, "row")
+    return row
 
 
 def decode(text: str) -> Contents:

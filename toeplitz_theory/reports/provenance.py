@@ -37,6 +37,8 @@ class Provenance(Displayed):
         Sign and direction conventions.
     tolerances : dict of str to float
         ``tol`` of the index and ``nullity_rtol`` of the nullity.
+    quick : bool
+        Whether only a quick look was taken: index, least modulus, Jensen deficit and delays.
     versions : dict of str to str
         Python and the packages that computed.
     commit : str or None
@@ -58,6 +60,7 @@ class Provenance(Displayed):
     n: tuple[int, ...]
     convention: str
     tolerances: dict[str, float]
+    quick: bool
     versions: dict[str, str]
     commit: str | None
     time: str
@@ -70,6 +73,7 @@ def collect(
     dtypes: tuple[str, ...],
     n: tuple[int, ...],
     tolerances: dict[str, float],
+    quick: bool = False,
 ) -> Provenance:
     """The whole record: what was read and with which tolerances, and what the process knows about itself.
 
@@ -85,6 +89,7 @@ def collect(
         n=n,
         convention=CONVENTION,
         tolerances=tolerances,
+        quick=quick,
         versions=_versions(),
         commit=own_commit(),
         time=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from toeplitz_theory.checkpoints import load
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.files import write_text
 from toeplitz_theory.names import shown
 from toeplitz_theory.reports import json_form
-from toeplitz_theory.reports.analysis import analyse
-from toeplitz_theory.reports.progress import watched
-from toeplitz_theory.reports.provenance import Provenance, collect
+from toeplitz_theory.reports.provenance import Provenance
 from toeplitz_theory.reports.rows import Row
-from toeplitz_theory.reports.sentences import HEADS_NOTE, paragraph, summary_lines
+from toeplitz_theory.reports.sentences import paragraph, summary_lines
 from toeplitz_theory.reports.verdict import MEDIANS, SUMMARY_NAMES, by_layer
-from toeplitz_theory.threads import one_thread
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from toeplitz_theory.checkpoints.named_kernels import Naming
     from toeplitz_theory.plots import Drawing
 
 KINDS = ("symbols", "zeros", "kernels", "by_layer", "recovery")
@@ -265,83 +259,3 @@ def save_report_figures(report: Report, folder: str | os.PathLike[str]) -> list[
     10
     """
     return [path for kind in KINDS for path in report.plot(kind).save(Path(folder) / kind)]
-
-
-def inspect(
-    source: str | os.PathLike[str] | Mapping[str, Any] | Any,
-    *,
-    kernels: Naming | None = None,
-    probe: str | Sequence[str] | None = None,
-    inputs: Any = None,
-    progress: bool = False,
-    tol: float = 0.0,
-    nullity_rtol: float = 1e-6,
-) -> Report:
-    """Analyse every Toeplitz layer of a model.
-
-    Parameters
-    ----------
-    source : path-like, torch module, mapping, array or list of arrays
-        A ``.safetensors``, ``.bin`` or ``.pt`` file, a folder holding one, ``"hub:OWNER/NAME"``, a live
-        module, a state dict, or kernels at hand: an array, a list of arrays, or a mapping of any names.
-    kernels : str, path, Kernels, sequence, mapping or callable, optional
-        Which tensors are kernels, in a model of any kind: a name or pattern such as ``"blocks.*.filter"``,
-        also with options after a colon (``":axis=0,reversed"``), a mapping from these to
-        :class:`toeplitz_theory.Kernels`, a ``.toml`` file, or a function of name and array; more in
-        ``checkpoints.load``. Then nothing else is read.
-    probe : str or sequence of str, optional
-        Modules of a live model, by name or pattern such as ``"blocks.*.mixer"``: each is asked for its
-        impulse responses where it stands. What is no causal convolution is in ``skipped``, with residuals.
-    inputs : tensor, tuple or dict, optional
-        What to call the model with for that; random ids where its configuration says what ids there are.
-    progress : bool
-        Show a progress bar with an estimate on stderr, once the work has taken a second.
-    tol : float
-        A symbol whose modulus falls to ``tol`` times its root mean square somewhere on the circle counts as
-        not Fredholm. 0: only zeros exactly on the circle do.
-    nullity_rtol : float
-        Singular values at most this fraction of the largest count towards ``nullity``.
-
-    Returns
-    -------
-    Report
-        One row per layer and head; kernels that cannot be used are rows with a note and no numbers.
-
-    Raises
-    ------
-    InputError
-        The source cannot be read, holds no Toeplitz layer, or a tolerance is not a number >= 0.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> kernels = {"blocks.0.mixer.weight": [2.0, 1.0], "blocks.1.mixer.weight": [1.0, 2.0]}
-    >>> report = inspect({key: np.array(kernel) for key, kernel in kernels.items()})
-    >>> [row.index.value for row in report.rows]
-    [0, -1]
-    >>> inspect(np.array([1.0, 2.0])).rows[0].index.value
-    -1
-    """
-    for name, value in (("tol", tol), ("nullity_rtol", nullity_rtol)):
-        if not (isinstance(value, (int, float)) and math.isfinite(value) and value >= 0):
-            raise InputError(f"{name} = {value!r}: give a finite number >= 0")
-    if nullity_rtol >= 1:
-        raise InputError(
-            f"nullity_rtol = {nullity_rtol!r}: every singular value is as small; give one below 1"
-        )
-    checkpoint = load(source, kernels=kernels, probe=probe, inputs=inputs)
-    with one_thread():
-        layers = watched(checkpoint.layers, progress, "kernels")
-        rows = tuple(analyse(layer, tol, nullity_rtol) for layer in layers)
-    return Report(
-        rows=rows,
-        skipped=tuple((entry.name, entry.reason) for entry in checkpoint.skipped),
-        notes=(*checkpoint.notes, *((HEADS_NOTE,) if any("heads" in row.layout for row in rows) else ())),
-        provenance=collect(
-            source=str(checkpoint.source),
-            files=checkpoint.files,
-            dtypes=tuple(sorted({row.dtype for row in rows})),
-            n=tuple(sorted({row.n for row in rows})),
-            tolerances={"tol": float(tol), "nullity_rtol": float(nullity_rtol)},
-        ),
-    )

@@ -28,6 +28,12 @@ HEADS_NOTE = (
     "symbol alone; the input and output projections are not part of them."
 )
 
+QUICK_NOTE = (
+    "A quick look: index and min |a| are proved; recovered at once, delays and Jensen deficit are estimates, "
+    "and the report's rows say how far they may be off. The other columns were not computed: an inspection "
+    "without quick does that."
+)
+
 _LONGEST_NAME = 120
 _LONGEST_PARAGRAPH = 2000
 
@@ -222,7 +228,11 @@ def summary_lines(rows: Sequence[Row], nullity_rtol: float) -> list[str]:
     lines = [
         f"{head}, n = {size}, {types}",
         f"operator T(a) on l2(N): {_index_line(rows, 'index')}",
-        f"with the residual, {' or '.join(operators)}: {_index_line(rows, 'index_residual')}",
+        *(
+            [f"with the residual, {' or '.join(operators)}: {_index_line(rows, 'index_residual')}"]
+            if any(row.index_residual for row in rows)
+            else []
+        ),
         f"Jensen deficit: {spread(deficits)} nats per token",
         _matrix_line(rows, nullity_rtol),
     ]
@@ -245,7 +255,9 @@ def _matrix_line(rows: Sequence[Row], nullity_rtol: float) -> str:
     regular = sum(row.analysed and row.w0 != 0 for row in rows)
     conditions = [row.log10_condition.value for row in rows if row.log10_condition]
     nullities = [row.nullity for row in rows if row.nullity is not None]
-    return (
-        f"n x n matrix: w[0] not 0 (invertible) for {regular} of {len(rows)}; "
-        f"log10 condition {spread(conditions)}; nullity at {nullity_rtol:g} {spread(nullities)}"
-    )
+    parts = [f"n x n matrix: w[0] not 0 (invertible) for {regular} of {len(rows)}"]
+    if conditions:
+        parts.append(f"log10 condition {spread(conditions)}")
+    if nullities:
+        parts.append(f"nullity at {nullity_rtol:g} {spread(nullities)}")
+    return "; ".join(parts)

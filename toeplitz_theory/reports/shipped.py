@@ -11,7 +11,8 @@ from typing import Any
 
 from toeplitz_theory.checkpoints.folders import read_json
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.reports.report import Report, inspect
+from toeplitz_theory.reports.inspecting import inspect
+from toeplitz_theory.reports.report import Report
 
 _LONGEST_LINE = 1 << 20  # characters; a row of a history has some hundred
 _WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
