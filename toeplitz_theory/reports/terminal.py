@@ -151,8 +151,11 @@ def _body(rows: Sequence[Row], choice: Choice, width: int | None) -> str:
         return tabulated(names, [[cell(record[name]) for name in names] for record in records], width)
     if choice.every:
         return render(rows, None, width)
-    header = [heading for _, heading in VERDICT]
-    table = tabulated(header, [[entry[name] for name, _ in VERDICT] for entry in verdict_texts(rows)], width)
+    entries = verdict_texts(rows)
+    # What a quick look leaves out has no column.
+    columns = [(name, heading) for name, heading in VERDICT if any(entry[name] != "NA" for entry in entries)]
+    lines = [[entry[name] for name, _ in columns] for entry in entries]
+    table = tabulated([heading for _, heading in columns], lines, width)
     return "\n".join([table.rstrip(), *_latest(rows), *_few_notes(rows, width)])
 
 
@@ -207,7 +210,7 @@ def render(rows: Sequence[Row], models: Sequence[str] | None, width: int | None)
     for texts, mark in zip(cells, marks, strict=True):
         texts["note"] = mark
     hidden = [name for name in _SAID_ONCE if len({texts[name] for texts in cells}) == 1]
-    hidden += [name for name in ("note", "head") if not any(texts[name] not in ("", "-") for texts in cells)]
+    hidden += [name for name in names if all(texts[name] in ("", "-", "NA") for texts in cells)]
     names = extra + [name for name in names if name not in hidden]
     table = rich_table(names, [[texts[name] for name in names] for texts in cells], width)
     return table + "\n".join(line for note in notes for line in textwrap.wrap(note, width))
