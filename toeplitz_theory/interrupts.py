@@ -15,6 +15,7 @@ from contextlib import suppress
 EXIT_CODE = 130
 _PATIENCE = 5.0  # seconds for everything that is open to be closed
 _interrupts: list[int] = []
+_advice: list[str] = []
 _lines: list[str] = []
 
 
@@ -29,10 +30,15 @@ def interrupted() -> bool:
     return bool(_interrupts)
 
 
+def advise(how_to_go_on: str) -> None:
+    """Have the one line end with what is kept and how to go on."""
+    _advice.append(how_to_go_on)
+
+
 def say() -> None:
     """Print the one line, once."""
     if not _lines:
-        _lines.append("toeplitz-theory: interrupted\n")
+        _lines.append("; ".join(["toeplitz-theory: interrupted", *_advice[-1:]]) + "\n")
         restored = "\r\x1b[K\x1b[?25h" if os.isatty(2) else ""  # a progress bar hides the cursor
         with suppress(OSError):  # nobody to tell: the exit code does
             os.write(2, (restored + _lines[0]).encode())

@@ -45,11 +45,10 @@ def test_a_folder_is_its_files_in_order(place, capsys):
     (folder / "picture.png").write_bytes(b"")
     assert list(open_documents(DataSection(corpus=str(folder)))) == [
         ("a.jsonl:0", "first"),
-        ("b/one.txt:0", "x"),
-        ("b/one.txt:1", "y"),
+        ("b/one.txt:0", "x\n\ny"),
     ]
     assert "1 other files are left out (picture.png" in capsys.readouterr().err
-    for by, count in (("document", 2), ("line", 3)):
+    for by, count in (("document", 2), ("paragraph", 3), ("line", 3)):
         assert len(texts(corpus=str(folder), sample_by=by)) == count
     assert open_documents(DataSection(corpus="many"), place).name == "many"
 

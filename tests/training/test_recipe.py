@@ -20,8 +20,13 @@ def test_reads_what_is_written(recipe_file):
 @pytest.mark.parametrize(
     ("key", "line", "said"),
     [
-        ("hidden_size", "hiden_size = 16", "unknown key 'model.hiden_size'; known here: hidden_size"),
-        ("name", 'nmae = "x"', "'nmae'|'name' is missing"),
+        (
+            "hidden_size",
+            "hiden_size = 16",
+            r"unknown key 'model.hiden_size' \(did you mean 'hidden_size'\?\); known here",
+        ),
+        ("name", 'nmae = "x"', r"unknown key 'nmae' \(did you mean 'name'\?\)"),
+        ("steps", "step = 12", r"unknown key 'training.step' \(did you mean 'steps'\?\)"),
         ("hidden_size", "hidden_size = 0", "model.hidden_size.*greater than or equal to 1, not 0"),
         ("hidden_size", "hidden_size = 15", "model: hidden_size=15 is not divisible by num_heads=2"),
         ("hidden_size", 'hidden_size = "16"', "model.hidden_size.*integer, not '16'"),

@@ -27,9 +27,13 @@ def train(
 
     Example: toeplitz-theory train models/tmm-next-token/recipe.toml --out runs/mine
     """
+    from toeplitz_theory.training.announcement import announcement
     from toeplitz_theory.training.recipe import load_recipe
 
-    load_recipe(recipe)  # a typing error is reported before torch is loaded
+    chosen = load_recipe(recipe)  # a typing error is reported before torch is loaded
+    first = os.environ.get("RANK", "0") == "0"  # one of several processes speaks
+    if first:
+        typer.echo(announcement(chosen, out or Path("runs") / chosen.name, force), err=True)
     import torch
 
     from toeplitz_theory.training import runner
@@ -37,7 +41,7 @@ def train(
     folder = runner.train(recipe, out, force)
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
-    if os.environ.get("RANK", "0") != "0":
-        return  # one of several processes speaks
+    if not first:
+        return
     name = shown(folder, 300)
     typer.echo(f"trained: {name} (see {name}/README.md; then: toeplitz-theory inspect {name})")

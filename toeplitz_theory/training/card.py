@@ -23,6 +23,28 @@ _ONE_TAP = """A string of one length alone always lies the same number of tokens
 solves that, and it says nothing about addressing, for which strings of several lengths ask."""
 
 
+_NO_LICENSE = """**No licence has been chosen.** Before you share this model, write `license: ...` between the dashes
+above (the text it was trained on may have a say). `license = "..."` in a recipe does it the next time.
+
+"""
+
+_USE = """import toeplitz_theory.tmm  # tells transformers what this model is
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+folder = "."  # where this file lies
+model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+ids = tokenizer("def read", return_tensors="pt").input_ids
+print(tokenizer.decode(model.generate(ids, max_new_tokens=20)[0]))"""
+
+_USE_CODES = """import toeplitz_theory as tt
+from transformers import AutoTokenizer
+
+folder = "."  # where this file lies
+model, tokenizer = tt.TMMForAutoencoding.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+ids = tokenizer("def read", return_tensors="pt", padding="max_length").input_ids
+print(tokenizer.decode(model(ids).logits.argmax(-1)[0]))  # what comes back from one hidden vector"""
+
+
 def run_record(
     recipe, data, trainer, weights: str | None, validation_loss: float, history: list[dict]
 ) -> dict:
@@ -61,10 +83,10 @@ def model_card(recipe, record: dict) -> str:
         "A Toeplitz MLP Mixer" if "toeplitz" in model.mixer else f"An MLP mixer with {model.mixer} over time"
     )
     judged, drawn = (_answers, _rows) if recipe.task else (_losses, _text)
+    terms = f"license: {recipe.license}\n" if recipe.license else ""
     return f"""---
 library_name: transformers
-license: apache-2.0
-pipeline_tag: {pipeline}
+{terms}pipeline_tag: {pipeline}
 tags: [toeplitz, mlp-mixer]
 ---
 
@@ -76,6 +98,12 @@ tags: [toeplitz, mlp-mixer]
 {record["vocabulary"]:,}.
 
 It is made for studying what training does to Toeplitz layers, not for writing text.
+
+{"" if recipe.license else _NO_LICENSE}## How to use it
+
+```python
+{_USE_CODES if codes else _USE}
+```
 
 {judged(recipe, record)}
 

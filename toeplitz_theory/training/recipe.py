@@ -1,5 +1,6 @@
 """Recipes: everything that decides what a training run gives, in one TOML file."""
 
+import difflib
 import os
 import tomllib
 from pathlib import Path
@@ -80,13 +81,15 @@ class DataSection(Section):
 
     ``corpus`` is ``stdlib-docs``, a file or folder, or ``hub:OWNER/NAME`` for a data set of the Hub, of
     which ``config``, ``split`` and ``revision`` choose; ``streaming`` reads it without storing it first.
+    ``sample_by`` says what a document of a text file is; by default each file of a folder is one, and a file
+    alone is split at its blank lines, since one document would leave none to hold out.
     ``tokenizer`` is a folder, a ``tokenizer.json``, or ``hub:OWNER/NAME``; without it one is trained, with
     ``vocab_size`` tokens, on all training documents or the first ``tokenizer_documents`` of them.
     """
 
     corpus: str = "stdlib-docs"
     text_column: str = "text"
-    sample_by: Literal["paragraph", "line", "document"] = "paragraph"
+    sample_by: Literal["document", "paragraph", "line"] | None = None
     config: str | None = None
     split: str = "train"
     revision: str | None = None
@@ -169,6 +172,8 @@ class Recipe(Section):
         See the fields of each section.
     task : CopyTask, RecallTask or InductionTask
         The rows of a task, instead of data.
+    license : str, optional
+        Under which the weights may be used, such as ``"apache-2.0"``: for the model card, which asks for one.
 
     Examples
     --------
@@ -184,6 +189,7 @@ class Recipe(Section):
     data: DataSection = DataSection()
     task: Annotated[CopyTask | RecallTask | InductionTask, Field(discriminator="kind")] | None = None
     training: TrainingSection
+    license: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=60)] | None = None
 
     @property
     def sequence_length(self) -> int:
@@ -291,7 +297,9 @@ def recipe_text(path: Path, kind: str = "recipe") -> str:
 
 def first_problem(error: ValidationError, section: type[Section]) -> str:
     """Say in one line what is wrong in a table and, for a key, which there are."""
-    problem = error.errors()[0]
+    problems = error.errors()
+    # A misspelt key first: what seems to be missing is often only spelt otherwise.
+    problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
     kind, loc = None, [str(part) for part in problem["loc"]]
     if loc[:1] == ["task"] and len(loc) > 1:
         kind = loc.pop(1)  # which of the tasks it is, and no key
@@ -300,8 +308,10 @@ def first_problem(error: ValidationError, section: type[Section]) -> str:
     if problem["type"] == "extra_forbidden":
         for part in loc[:-1]:
             section = TASKS[kind] if kind else section.model_fields[part].annotation  # type: ignore[assignment]
-        known = ", ".join(name for name in section.model_fields if name != "kind")
-        return f"unknown key '{key}'; known here: {known}{more}"
+        known = [name for name in section.model_fields if name != "kind"]
+        near = difflib.get_close_matches(loc[-1], known, 1, cutoff=0.75)
+        meant = f" (did you mean '{near[0]}'?)" if near else ""
+        return f"unknown key '{key}'{meant}; known here: {', '.join(known)}{more}"
     if problem["type"] == "missing":
         return f"key '{key}' is missing{more}"
     text = problem["msg"].removeprefix("Value error, ")

@@ -5,13 +5,16 @@ import os
 import shutil
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
-from torch import nn
 
 from toeplitz_theory.cache import SEAL, damage, seal
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.names import shown
+
+if TYPE_CHECKING:
+    from torch import nn  # the first line of a run is said before torch is loaded
 
 HISTORY = "history.jsonl"
 _RUN = "run.json"
@@ -72,7 +75,7 @@ def _checkpoints(work: Path) -> list[Path]:
     return sorted(folders, key=checkpoint_step)
 
 
-def refuse_foreign(folder: Path, model: nn.Module) -> None:
+def refuse_foreign(folder: Path, model: "nn.Module") -> None:
     """Raise when a checkpoint's weights are not those of the model: the Trainer would take what fits."""
     path = folder / "model.safetensors"
     name = shown(path, 300)

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
-from transformers import TrainingArguments
+from transformers import PrinterCallback, TrainingArguments
 from transformers import logging as hf_logging
 
 from toeplitz_theory.cache import file_hash
@@ -26,6 +26,7 @@ from toeplitz_theory.training.callbacks import (
     tensorboard_callback,
 )
 from toeplitz_theory.training.card import model_card, run_record
+from toeplitz_theory.training.progress import ProgressLine
 from toeplitz_theory.training.recipe import (
     Recipe,
     parse_recipe,
@@ -43,6 +44,7 @@ from toeplitz_theory.training.resume import (
     run_of,
     sealed_checkpoints,
 )
+from toeplitz_theory.training.stopping import StopCallback
 from toeplitz_theory.training.task_data import TaskData
 from toeplitz_theory.training.token_cache import TokenCache, cached_tokens
 from toeplitz_theory.training.trained import WEIGHTS, build_model
@@ -97,10 +99,10 @@ def train(recipe_path: str | os.PathLike, out: str | os.PathLike | None = None, 
     copy = None if in_place else placed_text(text, recipe, placed)
     torch.set_num_threads(recipe.training.threads)
     hf_logging.set_verbosity_warning()
+    hf_logging.disable_progress_bar()  # one of a file that takes a moment breaks our line
     arguments = training_arguments(recipe, folder / "work")
     main = arguments.process_index == 0
     if main:
-        print(f"{recipe.name}: {_division(arguments)}", file=sys.stderr)
         _refuse_files_of_others(folder, recipe_path)
     with _disk_errors_named(folder), _only_training(folder) if main else nullcontext():
         # One process decides and prepares; the others wait, and read what it left.
@@ -110,16 +112,25 @@ def train(recipe_path: str | os.PathLike, out: str | os.PathLike | None = None, 
         with arguments.main_process_first(local=True):
             data = TaskData(recipe.task) if recipe.task else cached_tokens(recipe.data, recipe_path.parent)
         trainer, checkpoint = _trainer(recipe, placed, arguments, data, folder)
-        trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+        if main:
+            count = trainer.model.num_parameters()
+            print(f"{recipe.name}: {count:,} parameters; {_division(arguments)}", file=sys.stderr)
+        stop = StopCallback()
+        trainer.add_callback(stop)
+        with stop.listening(folder / "work") if arguments.world_size == 1 else nullcontext():
+            trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
         evaluation = trainer.evaluate()
         _finish(recipe, copy, data, trainer, folder, evaluation["eval_loss"])
     return folder
 
 
 def _division(arguments: TrainingArguments) -> str:
-    """Say how many processes there are: some launchers start one where several were asked for."""
+    """Say on what it runs, in how many processes: some launchers start one where several were meant."""
     size, parts = arguments.per_device_train_batch_size, arguments.gradient_accumulation_steps
-    return f"{arguments.world_size} process(es), each with {parts} pass(es) of {size} sequences a step"
+    device = torch.cuda.get_device_name(arguments.device) if arguments.device.type == "cuda" else "CPU"
+    count = f"{arguments.world_size} processes" if arguments.world_size > 1 else "1 process"
+    passes = f"{parts} passes" if parts > 1 else "1 pass"
+    return f"on {device}; {count}, {passes} of {size} sequences a step"
 
 
 @contextmanager
@@ -254,6 +265,7 @@ def _trainer(
     if main:
         rows = read_history(checkpoint / HISTORY) if checkpoint else []
         callbacks.append(HistoryCallback(history, settings.batch_size * recipe.sequence_length, rows))
+        callbacks.append(ProgressLine(settings.steps))
         if settings.tensorboard:
             callbacks.append(tensorboard_callback(folder / "tensorboard", step))
     train, held_out = data.datasets(recipe)
@@ -270,6 +282,7 @@ def _trainer(
         measure=data.measure if isinstance(data, TaskData) else None,
         penalties=penalties_of(settings),
     )
+    trainer.remove_callback(PrinterCallback)  # ours says it in one line
     return trainer, checkpoint
 
 

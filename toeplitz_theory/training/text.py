@@ -64,7 +64,9 @@ def open_documents(data: DataSection, base: str | os.PathLike = ".") -> Document
     elif data.corpus.startswith(HUB):
         documents = _hub_documents(data)
     else:
-        documents = _local_documents(Path(base, data.corpus), data.sample_by, data.text_column)
+        path = Path(base, data.corpus)
+        sample_by = data.sample_by or ("document" if path.is_dir() else "paragraph")
+        documents = _local_documents(path, sample_by, data.text_column)
     count = data.max_documents
     if count is None:
         return documents

@@ -18,6 +18,7 @@ from toeplitz_theory.names import shown
 from toeplitz_theory.tmm import jensen_deficit, mean_delay
 from toeplitz_theory.training.batches import BatchOrder
 from toeplitz_theory.training.model_kernels import kernels_can_learn, local, mean_over_kernels
+from toeplitz_theory.training.progress import ProgressLine
 from toeplitz_theory.training.recipe import Recipe, TrainingSection
 from toeplitz_theory.training.resume import checkpoint_folder, sealed_checkpoints
 
@@ -90,14 +91,12 @@ class TMMTrainer(Trainer):
 
     def train(self, *arguments, **keywords):
         """Train; whatever stops it, what is said next starts on a line of its own."""
+        line = next((c for c in self.callback_handler.callbacks if isinstance(c, ProgressLine)), None)
         try:
             return super().train(*arguments, **keywords)
-        except BaseException:
-            for callback in self.callback_handler.callbacks:
-                for name in ("prediction_bar", "training_bar"):  # the inner one first
-                    if getattr(callback, name, None) is not None:
-                        getattr(callback, name).close()
-            raise
+        finally:
+            if line is not None:
+                line.close()
 
     def get_train_dataloader(self) -> DataLoader:
         """Return the batches of this process."""
@@ -257,6 +256,7 @@ def training_arguments(recipe: Recipe, work: Path) -> TrainingArguments:
         data_seed=settings.seed,
         use_cpu=not torch.cuda.is_available(),
         report_to="none",
+        disable_tqdm=True,
         remove_unused_columns=False,
         dataloader_pin_memory=False,
         ddp_find_unused_parameters=False,
