@@ -1,4 +1,4 @@
-"""(g) Eight mixers of equal parameters: held-out loss against operations, for two objectives."""
+"""(h) Eight mixers of equal parameters: held-out loss against operations, for two objectives."""
 
 import json
 from pathlib import Path

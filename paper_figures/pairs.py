@@ -1,4 +1,4 @@
-"""(f) Next token and autoencoder at n = 64, with heads and flat, three seeds each."""
+"""(g) Next token and autoencoder at n = 64, with heads and flat, three seeds each."""
 
 import json
 from pathlib import Path

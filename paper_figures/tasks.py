@@ -1,4 +1,4 @@
-"""(h) Copying and recall by eight mixers of equal parameters, five seeds each."""
+"""(i) Copying and recall by eight mixers of equal parameters, five seeds each."""
 
 from pathlib import Path
 
