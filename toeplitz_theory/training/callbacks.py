@@ -4,14 +4,16 @@ import json
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
-from transformers import TrainerCallback
+from transformers import Trainer, TrainerCallback
 from transformers.integrations import TensorBoardCallback
 
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.files import remove_partial, written_whole
 from toeplitz_theory.names import shown
+from toeplitz_theory.training.kernel_log import log_kernels
 from toeplitz_theory.training.model_kernels import kernel_file, save_kernels
 
 _KEPT = {
@@ -105,6 +107,51 @@ class KernelsCallback(TrainerCallback):
     def on_step_end(self, args, state, control, model=None, **kwargs):
         if state.global_step % self.every == 0 or state.global_step == state.max_steps:
             save_kernels(model, self.folder, state.global_step, self.write)
+
+
+class InvertibilityCallback(TrainerCallback):
+    """Log index, delays and Jensen deficit of a model's kernels every so many steps, through the Trainer.
+
+    What `log_kernels` returns goes to `Trainer.log`, and so to everything in ``report_to``, such as
+    TensorBoard and wandb, and into ``log_history``.
+
+    Parameters
+    ----------
+    trainer : transformers.Trainer
+        The Trainer that the callback is added to.
+    every : int
+        Steps between two looks; the first step and the last are looked at too.
+    **options
+        As for `log_kernels`: ``kernels``, ``probe``, ``inputs``, ``condition``, ``per_layer``.
+
+    Raises
+    ------
+    InputError
+        ``every`` is below 1; when training begins: the model holds no such kernels.
+
+    Examples
+    --------
+    >>> from transformers import Trainer
+    >>> trainer = Trainer(model, arguments, train_dataset=rows)  # doctest: +SKIP
+    >>> trainer.add_callback(InvertibilityCallback(trainer, kernels="blocks.*.filter"))  # doctest: +SKIP
+    >>> trainer.train()  # doctest: +SKIP
+    """
+
+    def __init__(self, trainer: Trainer, every: int = 100, **options: Any):
+        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+            raise InputError(f"every = {every!r}: give a number of steps, 1 or more")
+        self.trainer, self.every, self.options = trainer, every, options
+
+    def on_train_begin(self, args, state, control, model=None, **kwargs):
+        self._look(state, model)
+
+    def on_step_end(self, args, state, control, model=None, **kwargs):
+        if state.global_step % self.every == 0 or state.global_step == state.max_steps:
+            self._look(state, model)
+
+    def _look(self, state, model):
+        if state.is_world_process_zero:
+            self.trainer.log(log_kernels(model, **self.options))
 
 
 def tensorboard_callback(folder: Path, resume_step: int) -> TensorBoardCallback:
