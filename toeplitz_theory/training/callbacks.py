@@ -143,9 +143,11 @@ class InvertibilityCallback(TrainerCallback):
         self.trainer, self.every, self.options = trainer, every, options
 
     def on_train_begin(self, args, state, control, model=None, **kwargs):
+        """Look before the first step; `args`, `state`, `control` and `model` come from the Trainer."""
         self._look(state, model)
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
+        """Look when it is time; `args`, `state`, `control` and `model` come from the Trainer."""
         if state.global_step % self.every == 0 or state.global_step == state.max_steps:
             self._look(state, model)
 
