@@ -25,6 +25,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "pseudospectrum",
         ],
         "reports": ["Report", "compare", "inspect"],
+        "retention": ["causal_matrix"],
         "training": ["log_kernels"],
         "tmm": ["TMMConfig", "TMMForAutoencoding", "TMMForCausalLM"],
     },

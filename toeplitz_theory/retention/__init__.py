@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "decoder": ["reconstruction", "untrained_twin"],
         "jacobian": ["JacobianSpectrum", "jacobian_spectrum", "model_jacobian"],
         "measure": ["Measured"],
+        "mixing": ["MixingMatrices", "causal_matrix"],
         "rebuilt": ["exact"],
         "recall": ["recall_curve"],
         "recovered": ["recovery"],

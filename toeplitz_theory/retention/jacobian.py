@@ -195,13 +195,14 @@ def model_jacobian(
     """
     twin = copy.deepcopy(model).double().eval()
     if part is not None:
-        function, x = _of_part(twin, input_ids, part)
+        function, x = of_part(twin, input_ids, part)
     else:
         function, x = _of_model(twin, input_ids, output)
     return jacobian_spectrum(function, x, **options)
 
 
-def _of_part(model: nn.Module, input_ids: Tensor, name: str) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+def of_part(model: nn.Module, input_ids: Tensor, name: str) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+    """Return a part of a model as a function of what enters it, and what enters it at these tokens."""
     try:
         module = model.get_submodule(name)
     except AttributeError:
@@ -212,13 +213,16 @@ def _of_part(model: nn.Module, input_ids: Tensor, name: str) -> tuple[Callable[[
     )
     try:
         with torch.no_grad():
-            model(input_ids, **_without_cache(model))
+            model(input_ids, **without_cache(model))
     finally:
         handle.remove()
-    if not calls or not calls[0][0] or not _is_floats(calls[0][0][0]):
+    args, keywords = calls[0] if calls else ((), {})
+    named = next((key for key, value in keywords.items() if _is_floats(value)), None)
+    if args and _is_floats(args[0]):
+        return lambda entering: _first_tensor(module(entering, *args[1:], **keywords), name), args[0]
+    if args or named is None:
         raise InputError(f"{name} is not called with a tensor of floats first: choose a block or a layer")
-    (x, *others), keywords = calls[0]
-    return lambda entering: _first_tensor(module(entering, *others, **keywords), name), x
+    return lambda entering: _first_tensor(module(**(keywords | {named: entering})), name), keywords[named]
 
 
 def _of_model(
@@ -234,7 +238,7 @@ def _of_model(
     def function(embedded: Tensor) -> Tensor:
         handle = embedding.register_forward_hook(lambda *_: embedded)
         try:
-            values = getattr(whole(input_ids, **_without_cache(model)), field, None)
+            values = getattr(whole(input_ids, **without_cache(model)), field, None)
         finally:
             handle.remove()
         if not _is_floats(values):
@@ -245,7 +249,8 @@ def _of_model(
     return function, x
 
 
-def _without_cache(model: nn.Module) -> dict[str, bool]:
+def without_cache(model: nn.Module) -> dict[str, bool]:
+    """Return the keywords by which a model keeps no cache."""
     return {"use_cache": False} if hasattr(getattr(model, "config", None), "use_cache") else {}
 
 
