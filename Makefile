@@ -10,15 +10,32 @@ export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: report test test-versions lint figures bench clean setup
+NOTEBOOKS := $(patsubst notebooks/%.py,reports/notebooks/%.ipynb,$(wildcard notebooks/*.py))
 
-report: $(READY)
+.PHONY: report notebooks test test-versions lint figures bench docs clean setup
+
+report: $(READY) $(NOTEBOOKS)
 	@for model in $(MODELS); do \
 	  echo; echo "== $$model"; \
 	  $(BIN)/toeplitz-theory inspect models/$$model --json reports/$$model/report.json \
 	    --html reports/$$model/report.html --figures reports/$$model/figures --overwrite || exit $$?; \
 	done
 	@echo; echo "Written: $(foreach model,$(MODELS),reports/$(model)/report.html)"
+	@echo "Notebooks to open: reports/notebooks/ (make notebooks starts JupyterLab there)"
+
+# The text in notebooks/ is the source; these copies are for Jupyter. Newer ones, such as yours, stay.
+reports/notebooks/%.ipynb: notebooks/%.py | $(READY)
+	@mkdir -p $(@D)
+	@$(BIN)/jupytext --quiet --to ipynb --output $@ $<
+
+notebooks: $(READY) $(NOTEBOOKS)
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[notebooks]'
+	$(BIN)/jupyter lab reports/notebooks
+
+# The site, into site/: readable from the disk, without network.
+docs: $(READY)
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[docs]'
+	$(BIN)/mkdocs build --strict
 
 test: $(READY)
 	$(BIN)/python -m pytest
@@ -47,4 +64,4 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) reports build dist
+	rm -rf $(VENV) reports site build dist

@@ -19,6 +19,7 @@
 # and the pseudospectrum answer; at the end the same questions go to a trained layer.
 
 # %%
+from base64 import b64encode
 from io import BytesIO
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from matplotlib.ticker import MaxNLocator
 import toeplitz_theory as tt
 from toeplitz_theory import plots
 
-ROOT = Path.cwd() if Path("models").is_dir() else Path.cwd().parent
+ROOT = next(place for place in (Path.cwd(), *Path.cwd().parents) if (place / "models").is_dir())
 
 
 def with_zeros(*zeros):
@@ -105,6 +106,14 @@ look(0.8, 60, 48)
 
 
 # %%
+class WithPicture(VBox):
+    """Sliders above a picture; where nothing can be dragged, as in a printed page, the picture alone."""
+
+    def _repr_mimebundle_(self, **kwargs):
+        picture = b64encode(self.children[-1].value).decode()
+        return super()._repr_mimebundle_(**kwargs) | {"image/png": picture}
+
+
 def dragged(draw, **sliders):
     """Show the sliders and, below, what ``draw`` makes of their values."""
     picture = Image(format="png")
@@ -117,7 +126,7 @@ def dragged(draw, **sliders):
     for slider in sliders.values():
         slider.observe(redraw, "value")
     redraw()
-    return VBox([*sliders.values(), picture])
+    return WithPicture([*sliders.values(), picture])
 
 
 dragged(

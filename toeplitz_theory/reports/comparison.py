@@ -135,7 +135,7 @@ class Comparison:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        return f"<div><p>{escape(EXPLAINED)}</p>{self.summary.to_html()}</div>"
+        return f'<div style="overflow-x:auto"><p>{escape(EXPLAINED)}</p>{self.summary.to_html()}</div>'
 
 
 def short_name(source: str) -> str:

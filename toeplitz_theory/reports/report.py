@@ -228,7 +228,8 @@ class Report:
     def _repr_html_(self) -> str:
         from toeplitz_theory.reports.html import fragment
 
-        return fragment(self.rows, self.skipped, self.notes, self.provenance)
+        page = fragment(self.rows, self.skipped, self.notes, self.provenance)
+        return f'<div style="overflow-x:auto">{page}</div>'
 
 
 def save_report_figures(report: Report, folder: str | os.PathLike[str]) -> list[Path]:

@@ -23,8 +23,8 @@ _ONE_TAP = """A string of one length alone always lies the same number of tokens
 solves that, and it says nothing about addressing, for which strings of several lengths ask."""
 
 
-_NO_LICENSE = """**No licence has been chosen.** Before you share this model, write `license: ...` between the dashes
-above (the text it was trained on may have a say). `license = "..."` in a recipe does it the next time.
+_NO_LICENSE = """**No licence has been chosen.** Before you share this model, write `license: ...` between
+the dashes above (the text it was trained on may have a say). `license = "..."` in a recipe does it for you.
 
 """
 

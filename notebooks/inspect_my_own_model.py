@@ -11,20 +11,60 @@
 # ---
 
 # %% [markdown]
-# # Inspect a checkpoint
+# # Inspect my own model
 #
-# What the token-mixing layers of a trained Toeplitz MLP Mixer are, as operators: their Fredholm index, how far
-# they are from having a causal inverse, and how badly conditioned the n x n matrices are. Change `MODEL` to a
-# path of your own: a folder, a `.safetensors`, `.bin` or `.pt` file, or a live module.
+# Any layer that mixes tokens by a causal convolution can be asked: how much of its input does it give back, how many
+# tokens late, and can it be inverted at all? This notebook asks a small module of its own first, then a trained model.
+# Put yours in the place of either.
 
 # %%
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import nn
 
 import toeplitz_theory as tt
 
-ROOT = Path.cwd() if Path("models").is_dir() else Path.cwd().parent
+
+class LongConvolution(nn.Module):
+    """Your own module: each of the channels is convolved with a kernel of its own."""
+
+    def __init__(self, channels, length):
+        super().__init__()
+        decay = torch.exp(-torch.arange(length) / 4)
+        self.filter = nn.Parameter(torch.randn(channels, length) * decay)
+
+    def forward(self, x):  # (batch, time, channels)
+        n = x.shape[1]
+        spectrum = torch.fft.rfft(self.filter[:, :n], 2 * n) * torch.fft.rfft(x.transpose(1, 2), 2 * n)
+        return torch.fft.irfft(spectrum, 2 * n)[..., :n].transpose(1, 2)
+
+
+torch.manual_seed(0)
+mine = LongConvolution(channels=4, length=64)
+
+# %% [markdown]
+# Say which parameter holds the kernels; a pattern such as `"blocks.*.filter"` names those of all layers.
+
+# %%
+tt.inspect(mine, kernels="filter")
+
+# %% [markdown]
+# Where no parameter holds them (they are computed, or lie in a way of their own), let the module be asked: it is run
+# on impulses, and the answer says how far it is from linear, causal and the same at all times.
+
+# %%
+tt.probe(mine, n=64, channels=4)
+
+# %% [markdown]
+# ## A trained model
+#
+# Change `MODEL` to a folder, a `.safetensors`, `.bin` or `.pt` file, `"hub:OWNER/NAME"`, or a live module. Layers of
+# Toeplitz MLP Mixers are known by their names: nothing else need be said.
+
+# %%
+ROOT = next(place for place in (Path.cwd(), *Path.cwd().parents) if (place / "models").is_dir())
 MODEL = ROOT / "models" / "tmm-next-token"
 
 report = tt.inspect(MODEL)
