@@ -252,7 +252,7 @@ plt.show()
 # ## 5. A layer that learned
 #
 # The same questions for a kernel of the shipped language model. Most of its zeros sit within 1/n of the circle,
-# where they cost nothing; the few that sit deep cost everything.
+# where they cost nothing; the few zeros near the centre cost everything.
 
 # %%
 report = tt.inspect(ROOT / "models" / "tmm-next-token")

@@ -77,11 +77,11 @@ def find_models(root: str | os.PathLike[str]) -> list[ShippedModel]:
     >>> find_models("/nowhere")
     Traceback (most recent call last):
         ...
-    toeplitz_theory.errors.InputError: /nowhere: is no folder; name the one holding the models with --root
+    toeplitz_theory.errors.InputError: /nowhere: no such folder; name the one holding the models with --root
     """
     folder = Path(root)
     if not folder.is_dir():
-        raise InputError(f"{folder}: is no folder; name the one holding the models with --root")
+        raise InputError(f"{folder}: no such folder; name the one holding the models with --root")
     models = [
         _read(path)
         for path in sorted(folder.iterdir())
