@@ -147,7 +147,7 @@ def test_lines_by_layer_hold_the_numbers(report):
     assert [panel.get_title(loc="left") for panel in drawing.axes] == list("abcd")
 
 
-def test_heads_are_a_bar_and_a_median_and_two_stacks_stand_apart():
+def test_heads_are_a_bar_and_a_median_and_two_stacks_stand_apart(monkeypatch):
     kernel = np.array([[[1.0, -2.0]], [[1.0, 0.0]], [[0.0, 1.0]], [[1.0, -4.0]], [[2.0, 1.0]]])
     report = tt.inspect(
         {
@@ -165,6 +165,10 @@ def test_heads_are_a_bar_and_a_median_and_two_stacks_stand_apart():
     median, bar, dots = heads.plot("by_layer").axes[1].lines[:3]
     assert median.get_ydata().tolist() == [-1] and bar.get_ydata().tolist() == [-1, 0]
     assert sorted(dots.get_ydata()) == [-1, -1, -1, 0, 0]
+    monkeypatch.setattr("toeplitz_theory.plots.layers._MOST_DOTS", 4)
+    drawing = heads.plot("by_layer")
+    assert [line.get_ydata().tolist() for line in drawing.axes[1].lines[1:]] == [[-1, 0], [-1, 0]]
+    assert "thin" in drawing.figure.get_supxlabel()
 
 
 def test_models_differ_in_colour_marker_and_dash():

@@ -27,7 +27,7 @@ _SPREAD = 0.75  # of the distance between two layers, what the markers of all mo
 _GAP = 0.7  # between two stacks of layers, in distances of layers
 _MOST_TICKS = 16
 _MOST_DOTS = 200  # kernels of a model that are drawn one by one
-_EXPLAINED = "line: median of a layer's kernels; bar: their middle half; small: single kernels"
+_EXPLAINED = "line: median of a layer's kernels; bar: their middle half; "
 
 
 def by_layer(reports: Mapping[str, Report], ax: Any = None) -> Drawing:
@@ -83,7 +83,9 @@ def by_layer(reports: Mapping[str, Report], ax: Any = None) -> Drawing:
                 panel.set_ylim(bottom=0.0)
         letter(axes)
         if ax is None:
-            figure.supxlabel(_EXPLAINED, fontsize=7, color=INK)
+            most = max(len(report.rows) for report in reports.values())
+            rest = "small: single kernels" if most <= _MOST_DOTS else "thin: from the least to the largest"
+            figure.supxlabel(_EXPLAINED + rest, fontsize=7, color=INK)
         if any(reports):
             lines, names = axes[0].get_legend_handles_labels()
             if ax is None:  # above the panels, where it hides no kernel
@@ -163,15 +165,12 @@ def _draw_model(ax: Axes, place: np.ndarray, value: np.ndarray, look_of: Series,
     if layers.size < place.size:
         for layer, group in zip(layers, groups, strict=True):
             if group.size > 1:
-                ends_of = np.percentile(group, [25, 75])
-                artists += ax.plot(
-                    [layer, layer],
-                    ends_of,
-                    color=look_of.color,
-                    linewidth=5,
-                    alpha=0.3,
-                    solid_capstyle="butt",
-                )
+                half = np.percentile(group, [25, 75])
+                wide: Any = {"color": look_of.color, "linewidth": 5, "alpha": 0.3, "solid_capstyle": "butt"}
+                artists += ax.plot([layer, layer], half, **wide)
+            if group.size and place.size > _MOST_DOTS:
+                ends_of = [group.min(), group.max()]
+                artists += ax.plot([layer, layer], ends_of, color=look_of.color, linewidth=0.7)
         if place.size <= _MOST_DOTS:
             artists += ax.plot(
                 place[finite],

@@ -21,7 +21,7 @@ from toeplitz_theory.reports.verdict import MOST_DRAWN, latest
 Skipped = Sequence[tuple[str, str]]
 
 _WORDS = frozenset({"layer", "dtype", "note"})
-# Columns left out of sight where they say the same of every kernel; the CSV has them.
+# Columns left out of sight where they say the same of every kernel, or nothing of any; the CSV has them.
 _SAID_ONCE = ("n", "dtype", "note")
 # Of a model with more kernels than are drawn, those that need a look are in the table and have panels.
 _LATEST = 24
@@ -131,6 +131,7 @@ def table(rows: Sequence[Row], places: Sequence[int] | None = None) -> str:
         body = "".join(_plain_row(text) for text in texts)
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     hidden = {name for name in _SAID_ONCE if len({text[name] for text in texts}) == 1}
+    hidden |= {c.name for c in COLUMNS if texts and all(text[c.name] in ("NA", "-") for text in texts)}
     head = "".join(_heading(column, True, column.name in hidden) for column in COLUMNS)
     numbered = zip(places, rows, texts, strict=True)
     body = "".join(_sortable_row(place, row, text, hidden) for place, row, text in numbered)

@@ -55,24 +55,28 @@ def verdict(rows: Sequence[Row]) -> str:
 
 
 def charts(rows: Sequence[Row], linked: frozenset[int]) -> str:
-    """Four charts of all kernels by layer; a kernel whose place is in ``linked`` is a link to its panel.
+    """Up to four charts of all kernels by layer; a kernel whose place is in ``linked`` is a link to its panel.
 
     Examples
     --------
     >>> row = Row("blocks.0", None, 1, "float32", "w", "flat", np.ones(1))
-    >>> charts([row], frozenset()).count("<svg")
-    4
+    >>> charts([row], frozenset()).count("not known")  # one chart, with nothing in it
+    1
     """
     each = len(rows) <= MOST_DRAWN
     about = "Line: median of a layer's kernels. Bar: their middle half."
     if each:
         about += " Dot: one kernel; hover for its name, click for its drawings."
+    else:
+        about += " Thin line: from the least to the largest."
     groups = stacks(list(dict.fromkeys(row.layer for row in rows)))
     if len(groups) > 1:
         about += " Groups from left to right: " + ", ".join(
             shown(g[0]) if len(g) == 1 else f"{shown(g[0])} to {shown(g[-1])}" for g in groups
         )
-    pictures = "".join(_chart(rows, groups, chart, linked, each) for chart in _CHARTS)
+    # What a quick look left out has no chart.
+    there = [chart for chart in _CHARTS if any(chart[1](row) is not None for row in rows)] or _CHARTS[:1]
+    pictures = "".join(_chart(rows, groups, chart, linked, each) for chart in there)
     return f'<div class="charts layers">{pictures}</div><p class="hint">{escape(paragraph(about))}</p>'
 
 
@@ -111,7 +115,7 @@ def _chart(
     dots = []
     for layer, place in places.items():
         inside = [k for k, row in enumerate(rows) if row.layer == layer]
-        _summarise(canvas, place, [v for k in inside if (v := values[k]) is not None])
+        _summarise(canvas, place, [v for k in inside if (v := values[k]) is not None], not each)
         if each:
             for order, k in enumerate(inside):
                 beside = _WIDTH * ((order + 0.5) / len(inside) - 0.5)
@@ -123,14 +127,18 @@ def _chart(
     return drawn(f"{heading}, by layer", canvas)
 
 
-def _summarise(canvas: Chart, place: float, values: list[float]) -> None:
-    """The median of a layer, and its middle half; infinities lie at the upper edge."""
+def _summarise(canvas: Chart, place: float, values: list[float], whole: bool) -> None:
+    """The median of a layer, its middle half and its ``whole`` range; infinities lie at the upper edge."""
     if not values:
         return
     low, high = np.quantile(values, (0.25, 0.75), method="nearest")
     middle = median(sorted(values))
     at = canvas.along(place)
     half = max(6, (canvas.along(0.35) - canvas.along(0.0)))
+    if whole:
+        canvas.body.append(
+            f'<path class="edge" d="M{at} {canvas.up(max(values))}V{canvas.up(min(values))}"/>'
+        )
     top, bottom = canvas.up(float(high)), canvas.up(float(low))
     if bottom > top:
         canvas.body.append(f'<path class="half" d="M{at} {top}V{bottom}"/>')
