@@ -55,7 +55,7 @@ def verdict(rows: Sequence[Row]) -> str:
 
 
 def charts(rows: Sequence[Row], linked: frozenset[int]) -> str:
-    """Up to four charts of all kernels by layer; a kernel whose place is in ``linked`` is a link to its panel.
+    """Up to four charts of kernels by layer; one whose place is in ``linked`` is a link to its panel.
 
     Examples
     --------
