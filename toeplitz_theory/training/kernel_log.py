@@ -70,7 +70,7 @@ def log_kernels(
     Examples
     --------
     >>> import numpy as np
-    >>> kernels = {"blocks.0.mixer.weight": np.array([[1.0, -2.0], [2.0, -1.0], [1.0, -4.0]])}
+    >>> kernels = {"blocks.0.mixer.weight": np.array([[1.0, -2.0, 0.0], [1.0, -4.0, 0.0]])}
     >>> numbers = log_kernels(kernels, step=100, log=lambda numbers, step: print(step, len(numbers)))
     100 12
     >>> numbers["toeplitz/blocks.0/index_median"], numbers["toeplitz/index_median"]
