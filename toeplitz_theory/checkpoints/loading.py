@@ -47,8 +47,8 @@ _NAMED_NOTE = "which tensors are kernels, and how they lie, is as the caller sai
 CONFIG_KEY = "tmm_config"
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _REPEAT_NOTE = (
-    "kernels were recognised by the names and shapes of their tensors; layers of the kind 'repeat' of the public "
-    "code look alike in a file: make sure that yours are Toeplitz layers"
+    "kernels were recognised by the names and shapes of their tensors; layers of the kind 'repeat' of the "
+    "public code look alike in a file: make sure that yours are Toeplitz layers"
 )
 
 
