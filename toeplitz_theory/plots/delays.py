@@ -164,11 +164,16 @@ def _draw_groups(ax: Axes, groups: Mapping[str, list[Curve]], missing: int) -> l
         low, middle, high = np.percentile([curve[:longest] for curve in curves], [25, 50, 75], axis=0)
         delays = np.arange(longest)
         if len(curves) > 1:
-            artists.append(ax.fill_between(delays, low, high, color=look_of.color, alpha=0.15, linewidth=0))
+            band = ax.fill_between(
+                delays, low, high, step="post", color=look_of.color, alpha=0.15, linewidth=0
+            )
+            artists.append(band)
         marks = sorted({round(10**x) for x in np.linspace(0, np.log10(max(longest - 1, 1)), 7)} | {0})
-        artists += ax.plot(
+        # Between two tokens nothing comes back: the share keeps its value until the next.
+        artists += ax.step(
             delays,
             middle,
+            where="post",
             color=look_of.color,
             linestyle=look_of.linestyle,
             marker=look_of.marker,
