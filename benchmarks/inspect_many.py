@@ -8,8 +8,8 @@ Floors, a kernel of n taps:
 - A quick look makes some twenty transforms of 8 n points for what is proved and four of 32 n for the
   estimates: with 5 N log2 N flops each about 7 Mflop at n = 512, a millisecond or two.
 - Every column: condition, nullity and bits run Schur's algorithm four times, 4 to 6 n^2 flops each in n steps
-  of a few microseconds: 84 Mflop and 40 ms at n = 2,048, 86 Gflop and some 6 s at 65,536. The series 1/a(z) in
-  128 bits is one Newton inverse, about three products of n numbers.
+  of a few microseconds: 84 Mflop and 40 ms at n = 2,048, 86 Gflop and some 6 s at 65,536. The series 1/a(z)
+  in 128 bits is one Newton inverse, about three products of n numbers.
 - Memory: 8 n bytes of kernel, and a row of numbers of a few kB.
 
 Targets: 5 ms for a quick look at n = 512; every column in 0.26 s at 2,048 (9,216 kernels in 20 minutes on two
@@ -70,7 +70,7 @@ def main() -> None:
     many = {"layer": np.stack([kaiming(512, k) for k in range(2000)])}
     tt.inspect({"layer": many["layer"][:20]}, kernels="layer:axis=1", quick=True)
     before = resident_mb()
-    tt.inspect(many, kernels="layer", quick=True)
+    tt.inspect(many, kernels="layer:axis=1", quick=True)
     print(f"2,000 kernels of 512 taps, quick: {resident_mb() - before:.0f} MB more, of which kernels 8")
     print(f"CPU seconds a kernel, kaiming-normal; load {os.getloadavg()[0]:.1f}")
     print(f"{'n':>7}{'quick':>10}{'target':>8}{'all':>10}{'target':>8}")

@@ -317,9 +317,12 @@ def test_mixers_are_asked_where_they_stand():
     torch.manual_seed(0)
     model = Model().train()
     report = tt.inspect(model, probe="blocks.*.mixer", inputs=torch.randn(2, N, 3))
-    assert {row.layer for row in report} == {f"blocks.{i}.mixer" for i in range(3)} and len(report) == 3 * D
-    reasons = dict(report.skipped)
-    assert "mixes channels" in reasons["blocks.3.mixer"] and "not linear" in reasons["blocks.4.mixer"]
+    assert {row.layer for row in report} == {f"blocks.{i}.mixer" for i in range(4)} and len(
+        report
+    ) == 3 * D + 1
+    mixing = report["blocks.3.mixer"]
+    assert mixing.channels == D and f"mixes {D} channels" in mixing.note
+    assert "not linear" in dict(report.skipped)["blocks.4.mixer"]
     wanted = tt.probe(model.blocks[0]["mixer"], N, D).symbols
     for channel in range(D):
         row = report["blocks.0.mixer", channel]

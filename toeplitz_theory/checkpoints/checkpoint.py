@@ -103,6 +103,37 @@ class ToeplitzLayer(Displayed):
         return f"stored as {self.dtype}, and the checkpoint does not give the scale"
 
 
+@dataclass(frozen=True, eq=False)
+class MixingLayer:
+    """A causal convolution that mixes channels: ``y[t] = sum_k taps[k] @ x[t - k]``.
+
+    Parameters
+    ----------
+    layer : str
+        Position in the model.
+    taps : ndarray, shape (n, d, d)
+        A square matrix for each lag.
+    dtype : str
+        What the module computes in.
+    note : str
+        How the taps were come by.
+    residual : bool
+        Whether the layer stands in a residual connection.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> MixingLayer("blocks.0.mixer", np.zeros((8, 2, 2)), "float32").taps.shape
+    (8, 2, 2)
+    """
+
+    layer: str
+    taps: np.ndarray
+    dtype: str
+    note: str = ""
+    residual: bool = True
+
+
 @dataclass(frozen=True, repr=False)
 class Skipped(Displayed):
     """Something that was seen and not analysed, and why.
@@ -170,6 +201,8 @@ class Checkpoint(Displayed):
         How many tensors are no token mixers (embeddings, norms, MLPs, projections, biases).
     notes : tuple of str
         What concerns the checkpoint as a whole, such as the wrapper the weights were found in.
+    mixing : tuple of MixingLayer
+        Of modules that were asked, those that mix channels: their symbol is a matrix.
 
     Examples
     --------
@@ -187,6 +220,7 @@ class Checkpoint(Displayed):
     config: dict[str, Any] = field(default_factory=dict)
     ignored: int = 0
     notes: tuple[str, ...] = ()
+    mixing: tuple[MixingLayer, ...] = ()
 
     def multihead(self, layer: str) -> MultiHeadSymbol:
         """Return the matrix-valued symbol of a whole layer: its heads with their projections.

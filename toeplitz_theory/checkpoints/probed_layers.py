@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from toeplitz_theory.checkpoints.checkpoint import Checkpoint, Skipped, ToeplitzLayer
+from toeplitz_theory.checkpoints.checkpoint import Checkpoint, MixingLayer, Skipped, ToeplitzLayer
 from toeplitz_theory.checkpoints.probing import Probe, checked, evaluating, first_of, measure
 from toeplitz_theory.checkpoints.stores import is_torch
 from toeplitz_theory.errors import InputError, reason_of
@@ -50,7 +50,7 @@ def probed_layers(model: Any, patterns: str | Sequence[str], inputs: Any = None)
     -------
     Checkpoint
         One layer a channel, or one for all where they agree to rounding. Modules that are no causal
-        convolution, or mix channels, are skipped with the numbers that say so.
+        convolution are skipped with the numbers that say so; those that mix channels are in ``mixing``.
 
     Raises
     ------
@@ -73,6 +73,7 @@ def probed_layers(model: Any, patterns: str | Sequence[str], inputs: Any = None)
     if not chosen:
         raise InputError(f"probe={patterns!r}: no module is named so; there are {_names(modules)}")
     layers: list[ToeplitzLayer] = []
+    mixing: list[MixingLayer] = []
     skipped: list[Skipped] = []
     with evaluating(model), torch.no_grad():
         calls = _recorded(model, {name: modules[name] for name in chosen}, inputs)
@@ -82,11 +83,14 @@ def probed_layers(model: Any, patterns: str | Sequence[str], inputs: Any = None)
             except InputError as reason:
                 skipped.append(Skipped(name, str(reason)))
             else:
-                layers += _layers(name, answer)
-    if not layers:
+                if answer.mixes:
+                    mixing.append(MixingLayer(name, answer.taps, answer.dtype, answer.note))
+                else:
+                    layers += _layers(name, answer)
+    if not layers and not mixing:
         raise InputError(f"probe={patterns!r}: {'; '.join(f'{s.name}: {s.reason}' for s in skipped[:3])}")
     source = shown(type(model).__name__)
-    return Checkpoint(source, (), tuple(layers), tuple(skipped), notes=(_NOTE,))
+    return Checkpoint(source, (), tuple(layers), tuple(skipped), notes=(_NOTE,), mixing=tuple(mixing))
 
 
 def _names(modules: dict[str, Any]) -> str:
@@ -181,10 +185,9 @@ def _ask(module: Any, call: _Call | None) -> Probe:
     found = measure(checked(respond, n), n, channels, kind, torch.finfo(example.dtype).eps / 2)
     if found.why_not:
         raise InputError(f"{found.why_not}; {_ADVICE}")
-    if found.mixes:
+    if found.mixes and found.taps.shape[1] != found.taps.shape[2]:
         raise InputError(
-            f"it mixes channels (relative residual {found.depthwise:.2g}): its symbol is a matrix, which "
-            "tt.probe(module, n, channels).matrix_symbol returns"
+            f"it makes {found.taps.shape[1]} channels of {found.taps.shape[2]}: an index needs as many"
         )
     return found
 

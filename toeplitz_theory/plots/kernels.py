@@ -263,7 +263,7 @@ def _extremes(report: Report) -> list[Row]:
 
 
 def _draw_row(axes: Sequence[Axes], row: Row, what: str) -> list[Any]:
-    if not row.analysed:
+    if not row.drawable:
         return [_say(axes[0], row.note)]
     if what == "zeros":
         return draw_zeros(axes[0], row)

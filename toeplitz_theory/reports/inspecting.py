@@ -11,9 +11,11 @@ from toeplitz_theory.checkpoints import load
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.reports.analysis import Asked
 from toeplitz_theory.reports.computing import rows_of
+from toeplitz_theory.reports.mixing import analyse_mixing
 from toeplitz_theory.reports.provenance import collect
 from toeplitz_theory.reports.report import Report
 from toeplitz_theory.reports.sentences import HEADS_NOTE, QUICK_NOTE
+from toeplitz_theory.threads import one_thread
 
 if TYPE_CHECKING:
     from toeplitz_theory.checkpoints.named_kernels import Naming
@@ -45,7 +47,8 @@ def inspect(
         ``checkpoints.load``. Then nothing else is read.
     probe : str or sequence of str, optional
         Modules of a live model, by name or pattern such as ``"blocks.*.mixer"``: each is asked for its
-        impulse responses where it stands. What is no causal convolution is in ``skipped``, with residuals.
+        impulse responses where it stands. What is no causal convolution is in ``skipped``, with residuals;
+        a layer that mixes channels is one row, of its matrix-valued symbol.
     inputs : tensor, tuple or dict, optional
         What to call the model with for that; random ids where its configuration says what ids there are.
     progress : bool
@@ -94,7 +97,11 @@ def inspect(
     if jobs is not None and (isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1):
         raise InputError(f"jobs = {jobs!r}: give the number of processes, 1 or more")
     checkpoint = load(source, kernels=kernels, probe=probe, inputs=inputs)
-    rows = rows_of(checkpoint.layers, Asked(float(tol), float(nullity_rtol), bool(quick)), jobs, progress)
+    asked = Asked(float(tol), float(nullity_rtol), bool(quick))
+    rows = rows_of(checkpoint.layers, asked, jobs, progress)
+    if checkpoint.mixing:
+        with one_thread():
+            rows += tuple(analyse_mixing(layer, asked) for layer in checkpoint.mixing)
     heads = (HEADS_NOTE,) if any("heads" in row.layout for row in rows) else ()
     return Report(
         rows=rows,

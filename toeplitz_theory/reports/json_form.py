@@ -205,15 +205,15 @@ def _read_array(value: Any, place: str) -> np.ndarray:
 
 def _check(row: Row, place: str) -> None:
     """What the types do not say and drawing relies on."""
-    if row.n != row.kernel.size:
+    if row.channels < 1 or (row.n if row.channels == 1 else 0) != row.kernel.size:
         _refuse(f"{place}.n", f"the length {row.kernel.size} of the kernel")
     if repr(row.w0) != repr(first_tap(row.kernel)):  # as text, so that nan is nan
         _refuse(f"{place}.w0", "the first tap of the kernel")
-    if row.analysed and not (np.isfinite(row.kernel).all() and row.kernel.any()):
+    if row.analysed and row.channels == 1 and not (np.isfinite(row.kernel).all() and row.kernel.any()):
         _refuse(f"{place}.kernel", "finite and not all 0, though there are numbers of it")
     for name in ("index", "index_residual"):
         index = getattr(row, name)
-        if index is not None and index.value is not None and not -row.n < index.value <= 0:
+        if index is not None and index.value is not None and not -row.n * row.channels < index.value <= 0:
             _refuse(f"{place}.{name}", "minus a count of the kernel's zeros")
 
 

@@ -38,7 +38,7 @@ def panel(place: int, row: Row) -> str:
     """
     name = shown(row.name)
     note = f"<p>{escape(paragraph(row.note))}</p>" if row.note else ""
-    if not row.analysed:
+    if not row.drawable:
         return f'<section class="panel" id="k{place}"><h3>{escape(name)}</h3>{note}</section>'
     words = index_words(row.index.value if row.index else None)
     entries = "".join(f"<dt>{escape(a)}</dt><dd>{escape(paragraph(b))}</dd>" for a, b in _evidence(row))

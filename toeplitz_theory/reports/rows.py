@@ -76,6 +76,9 @@ class Row(Displayed):
         The kernel itself, float64, so that a saved report can be drawn and checked.
     row_normalised : bool or None
         Whether the layer is D T(a), each row divided by its sum; None where the checkpoint does not say.
+    channels : int
+        Above 1 for a layer that mixes channels: its symbol is a square matrix, ``n`` counts its taps, and
+        ``kernel`` is empty.
 
     Examples
     --------
@@ -106,6 +109,19 @@ class Row(Displayed):
     bits_bfloat16: StorageBits | None = None
     note: str = ""
     row_normalised: bool | None = False
+    channels: int = 1
+
+    @property
+    def mean_delay(self) -> float | None:
+        """Tokens after which the input is given back, in the mean: minus the index, over the channels."""
+        if self.index is None or self.index.value is None:
+            return None
+        return -self.index.value / self.channels
+
+    @property
+    def drawable(self) -> bool:
+        """Whether there are numbers, and a kernel to draw: taps of layers that mix channels are not kept."""
+        return self.analysed and self.kernel.size > 0
 
     @property
     def analysed(self) -> bool:

@@ -252,10 +252,12 @@ def _index_line(rows: Sequence[Row], name: str) -> str:
 
 
 def _matrix_line(rows: Sequence[Row], nullity_rtol: float) -> str:
-    regular = sum(row.analysed and row.w0 != 0 for row in rows)
+    regular = sum(row.analysed and bool(row.w0) for row in rows)
     conditions = [row.log10_condition.value for row in rows if row.log10_condition]
     nullities = [row.nullity for row in rows if row.nullity is not None]
-    parts = [f"n x n matrix: w[0] not 0 (invertible) for {regular} of {len(rows)}"]
+    parts = [
+        f"n x n matrix: w[0] not 0 (invertible) for {regular} of {sum(row.channels == 1 for row in rows)}"
+    ]
     if conditions:
         parts.append(f"log10 condition {spread(conditions)}")
     if nullities:

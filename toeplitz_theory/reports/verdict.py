@@ -63,7 +63,7 @@ def medians(rows: Sequence[Row]) -> dict[str, Any]:
         "kernels": len(cells),
         "certified": sum(cell["certified"] is True for cell in cells),
         "index_0": sum(cell["index"] == 0 for cell in cells),
-        "w0_not_0": sum(row.analysed and row.w0 != 0 for row in rows),
+        "w0_not_0": sum(row.analysed and bool(row.w0) for row in rows),
         **{name: median(values) if values else None for name, values in known.items()},
     }
 
