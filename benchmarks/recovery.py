@@ -75,6 +75,10 @@ def main() -> None:
             row(f"n = {n}, snr {snr:g}", lambda a=a, snr=snr: a.recovery(snr), repeat)
     a = Symbol(kaiming(512))
     row("n = 512, snr 10, limit too", lambda: with_both(a.recovery(10.0)), 9)
+    for step in (8, 64):
+        w = np.zeros(63 * step + 1)
+        w[::step] = kaiming(64)
+        row(f"64 taps, {step} apart, no noise", Symbol(w).recovery, 5)
     if options.long:
         a = Symbol(kaiming(65_536))
         for snr in (1.0, 10.0):

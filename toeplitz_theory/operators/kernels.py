@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -222,6 +223,19 @@ class Taps:
         """Whether the polynomial vanishes identically."""
         return self.low == ZERO and not self.values.any()
 
+    def comb(self) -> Comb | None:
+        """Return these taps as a comb, if they stand two or more places apart; None otherwise."""
+        present = np.flatnonzero(self.values)
+        if self.low != ZERO:
+            present = np.union1d(0, present)
+        step = int(np.gcd.reduce(np.diff(present))) if present.size > 1 else 1
+        if step == 1:
+            return None
+        lead = int(present[0])
+        core: Kernel = self.values[lead : present[-1] + 1 : step].copy()
+        core.flags.writeable = False
+        return Comb(lead, step, Taps(core, self.low))
+
     def scaled(self) -> Scaled:
         """Strip zero taps at both ends and divide by a power of two so that nothing over- or underflows."""
         values = self.values
@@ -238,6 +252,40 @@ class Taps:
         if exponent > 0:  # taps below 2^-1022 after scaling down may have lost bits
             error += core.size * 2.0**-1073
         return Scaled(small, exponent, lead, error, Taps(core, self.low))
+
+
+@dataclass(frozen=True)
+class Comb:
+    """``a(z) = z^lead core(z^step)``: taps only every ``step`` tokens, as dilated and strided kernels have.
+
+    On the circle a takes the values of its core, ``step`` times over, turned by ``z^lead``. So the least
+    modulus, the mean of log|a| and the outer factor are the core's, and T(a) is a delay by ``lead`` and
+    ``step`` interleaved copies of T(core): what is asked of a is asked of the shorter core.
+    """
+
+    lead: int
+    step: int
+    core: Taps
+
+    def count(self, inside: int | None) -> int | None:
+        """Return the number of zeros inside from that of the core; None if that is."""
+        return None if inside is None else self.lead + self.step * inside
+
+    def angles(self, angles: Iterable[float]) -> tuple[float, ...]:
+        """Return the angles in (-pi, pi] at which ``z^step`` has these angles, ascending."""
+        turns = np.arange(self.step)[:, None] * (2.0 * math.pi)
+        spread = (np.asarray(tuple(angles)) + turns).ravel() / self.step
+        return tuple(np.sort(np.where(spread > math.pi, spread - 2.0 * math.pi, spread)).tolist())
+
+    def spread(self, taps: Kernel, size: int) -> Kernel:
+        """Return ``taps`` of a polynomial in ``z^step`` as ``size`` taps in z."""
+        out: Kernel = np.zeros(size, taps.dtype)  # type: ignore[assignment]
+        out[: self.step * taps.size : self.step] = taps
+        return out
+
+    def note(self, method: str) -> str:
+        """Return ``method`` with the word that it was used on the core."""
+        return f"taps {self.step} apart: {method}"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ covered by their number; the others are found, each in a proved disc, with a pro
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -37,6 +38,10 @@ def jensen_deficit(taps: Taps) -> JensenDeficit:
     scaled = taps.scaled()
     if scaled.lead:
         return JensenDeficit(math.inf, math.inf, math.inf, True, "the first tap is 0: a zero at the origin")
+    comb = taps.comb()
+    if comb is not None:
+        of_core = jensen_deficit(comb.core)
+        return replace(of_core, method=comb.note(of_core.method))
     if scaled.values.size == 1:
         return JensenDeficit(0.0, 0.0, 0.0, True, "a constant has no zeros")
     for oversample in _OVERSAMPLE:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -33,6 +34,10 @@ def min_modulus(taps: Taps) -> MinModulus:
     """
     if taps.is_zero:
         return MinModulus(0.0, 0.0, 0.0, True, "the symbol is identically 0")
+    comb = taps.comb()
+    if comb is not None:
+        least = min_modulus(comb.core)
+        return replace(least, angle=least.angle / comb.step, method=comb.note(least.method))
     scaled = taps.scaled()
     grid = ArcGrid(scaled.values, scaled.error)
     lower, upper, angle = _search(grid)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import cmath
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -45,6 +45,11 @@ def wind(taps: Taps, tol: float = 0.0, radius: float = 1.0) -> Winding:
         raise InputError(f"tol is {tol}: pass a number >= 0, such as 1e-6")
     if taps.is_zero:
         return Winding(None, False, 0.0, (), 0, "undefined: the symbol is identically 0")
+    comb = taps.comb() if radius == 1.0 else None
+    if comb is not None:
+        proof = wind(comb.core, tol)
+        angles = comb.angles(proof.on_circle)
+        return replace(proof, count=comb.count(proof.count), on_circle=angles, method=comb.note(proof.method))
     scaled = taps.scaled()
     values, error = scaled.at_radius(radius)
     floor = tol * float(np.linalg.norm(values))
@@ -64,8 +69,19 @@ def wind(taps: Taps, tol: float = 0.0, radius: float = 1.0) -> Winding:
 
 def count_between(taps: Taps, inner: float, outer: float) -> int | None:
     """Return the proved number of zeros with inner < |z| < outer, None if a winding number fails."""
-    counts = [wind(taps, radius=r).count for r in (outer, inner)]
+    counts = [_count_inside(taps, radius) for radius in (outer, inner)]
     return None if counts[0] is None or counts[1] is None else counts[0] - counts[1]
+
+
+def _count_inside(taps: Taps, radius: float) -> int | None:
+    """Return the proved number of zeros with |z| < radius, or None."""
+    comb = taps.comb()
+    power = radius**comb.step if comb is not None else 0.0
+    if comb is None or not 1e-300 < power < 1e300:
+        return wind(taps, radius=radius).count
+    # The power is rounded: the core must have as many zeros inside what is surely below it and above it.
+    below, above = (wind(comb.core, radius=power * (1.0 + slip)).count for slip in (-(2.0**-49), 2.0**-49))
+    return comb.count(below) if below == above else None
 
 
 def _count(grid: ArcGrid, turn: float) -> int:

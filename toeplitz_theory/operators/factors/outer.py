@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +83,12 @@ def outer_factor(taps: Taps, wrap: Callable[[Kernel], Symbol], zeros: Zeros | No
     """
     if taps.is_zero:
         raise InputError("the symbol is identically 0: it has no outer factor")
+    comb = taps.comb()
+    if comb is not None:
+        factor = outer_factor(comb.core, wrap)
+        symbol = wrap(comb.spread(factor.symbol.kernel, taps.values.size))
+        index = None if factor.index is None else comb.step * factor.index
+        return replace(factor, symbol=symbol, index=index, method=comb.note(factor.method))
     scaled = taps.scaled()
     roots = Roots(scaled, zeros)
     own = without_zeros_inside(scaled, roots)

@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -51,7 +51,7 @@ from toeplitz_theory.operators.factors.outer import (
     modulus_gap,
     without_zeros_inside,
 )
-from toeplitz_theory.operators.kernels import Kernel, Scaled, Taps
+from toeplitz_theory.operators.kernels import Comb, Kernel, Scaled, Taps
 from toeplitz_theory.operators.matrix.information_limit import check_snr
 from toeplitz_theory.operators.matrix.solve import substitute
 from toeplitz_theory.operators.product import CausalProduct, fast_length
@@ -107,10 +107,23 @@ def recovery(taps: Taps, snr: float = math.inf, horizon: int | None = None) -> R
     count = _HORIZON * taps.values.size if horizon is None else horizon
     if isinstance(count, (bool, np.bool_)) or not isinstance(count, (int, np.integer)) or count < 0:
         raise InputError(f"horizon is {horizon!r}: a number of tokens, 0 or more")
+    size, comb = int(count) + 1, taps.comb()
+    if comb is not None:
+        return _spread(comb, recovery(comb.core, snr, max(0, size - 1 - comb.lead) // comb.step), size)
     scaled = taps.scaled()
-    if snr == math.inf:
-        return _without_noise(scaled, int(count) + 1)
-    return _with_noise(scaled, float(snr), int(count) + 1)
+    return _without_noise(scaled, size) if snr == math.inf else _with_noise(scaled, float(snr), size)
+
+
+def _spread(comb: Comb, core: Recovery, size: int) -> Recovery:
+    """Return the curve of a comb, ``R(lead + step L + r) = R_core(L)``: c is ``z^lead`` times the core's."""
+    places = np.arange(size) - comb.lead
+    curve = np.where(places < 0, 0.0, core.curve[np.maximum(places, 0) // comb.step])
+    curve.flags.writeable = False
+
+    def mean_delay() -> float | None:
+        return None if core.mean_delay is None else comb.lead + comb.step * core.mean_delay
+
+    return replace(core, curve=curve, _mean_delay=mean_delay, method=comb.note(core.method))
 
 
 def _without_noise(scaled: Scaled, size: int) -> Recovery:
