@@ -104,6 +104,8 @@ def test_layers_that_may_be_normalised_have_the_index_that_holds_either_way(taps
     row = analyse(dataclasses.replace(layer, row_normalised=None), Asked())
     assert (row.index_residual.value if row.index_residual else None) == index
     assert ("does not say which" in row.note) == (index is None)
+    assert "is that of I + D T(a), index" not in row.note and "D from" in row.note
+    assert ("are the same for both" in row.note) == (index is not None)
 
 
 def test_rows_that_cannot_be_normalised_have_no_index_with_residual(tmp_path):

@@ -205,11 +205,23 @@ def _with_residual(layer: ToeplitzLayer, tol: float, notes: list[str]) -> Fredho
     if layer.scale_unknown:
         notes.append(f"no index with residual: {layer.scale_unknown}")
         return None
-    if layer.row_normalised is not None:
-        return (_normalised if layer.row_normalised else _plain)(layer.kernel, tol, notes)
+    if layer.row_normalised:
+        index = _normalised(layer.kernel, tol, notes)
+        if index is not None:
+            notes.append(
+                "index with residual is that of I + D T(a), index that of D T(a) and of T(a), the other "
+                "numbers are those of T(a)"
+            )
+        return index
+    if layer.row_normalised is False:
+        return _plain(layer.kernel, tol, notes)
     indices = [_plain(layer.kernel, tol, notes), _normalised(layer.kernel, tol, notes)]
     values = [index and index.value for index in indices]
     if values[0] is not None and values[0] == values[1]:
+        notes.append(
+            "T(a) or D T(a), the checkpoint does not say; index and index with residual are the same for "
+            "both, the other numbers are those of T(a)"
+        )
         return indices[0]
     notes.append(
         f"no index with residual: that of I + T(a) is {number(values[0])}, that of I + D T(a) "
@@ -236,10 +248,7 @@ def _normalised(kernel: np.ndarray, tol: float, notes: list[str]) -> FredholmInd
         notes.append(f"no index with residual: {error}")
         return None
     first, last = (f"{layer.scales[i]:.3g}" for i in (0, -1))
-    notes.append(
-        f"D from {first} in the first row to {last} in the last; index with residual is that of I + D T(a), "
-        "index that of D T(a) and of T(a), the other numbers are those of T(a)"
-    )
+    notes.append(f"D from {first} in the first row to {last} in the last")
     winding = layer.residual_winding(tol)
     index = FredholmIndex(None if winding.count is None else -winding.count, winding)
     notes.append(_why_no_index("I + D T(a)", index, tol))
