@@ -214,3 +214,9 @@ def test_terminals_name_the_latest_of_many_kernels(monkeypatch):
     assert "the latest of 6 kernels" not in few.getvalue()
     named = many.getvalue().split("the latest of 6 kernels")[1].splitlines()[1:]
     assert named[0] == f"  {report.rows[5].name}: 90 % after 5 tokens" and len(named) >= 5
+
+
+def test_a_verdict_on_estimates_says_so():
+    kernel = np.random.default_rng(0).normal(size=64)
+    quick, whole = (tt.inspect([kernel], quick=quick).summary["gives_back"][0] for quick in (True, False))
+    assert quick == f"{whole}, an estimate"

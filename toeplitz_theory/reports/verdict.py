@@ -78,6 +78,8 @@ def by_layer(rows: Sequence[Row]) -> list[dict[str, Any]]:
         entry = {"layer": layer, **medians(group)}
         known = sum(row.delay_90 is not None for row in group)
         some = f" ({known} of {len(group)} kernels known)" if 0 < known < len(group) else ""
+        if any(row.delay_90 is not None and not row.delay_90.certified for row in group):
+            some += ", an estimate"
         entries.append(entry | {"gives_back": gives_back(entry) + some})
     return entries
 
