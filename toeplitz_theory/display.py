@@ -73,18 +73,22 @@ class Displayed:
     Point(x=1.0, path=<list of 1000>)
     """
 
-    def _entries(self) -> dict[str, str]:
+    def _fields(self) -> dict[str, Any]:
         fields: Any = dataclasses.fields(self)  # type: ignore[arg-type]
-        return {f.name: brief(getattr(self, f.name)) for f in fields if f.repr}
+        return {f.name: getattr(self, f.name) for f in fields if f.repr}
 
     def __repr__(self) -> str:
-        entries = ", ".join(f"{name}={value}" for name, value in self._entries().items())
+        entries = ", ".join(f"{name}={brief(value)}" for name, value in self._fields().items())
         return shown(f"{type(self).__name__}({entries})", _LONGEST)
 
     def _repr_html_(self) -> str:
+        texts = {
+            name: f"{value:.6g}" if isinstance(value, float) else brief(value)
+            for name, value in self._fields().items()
+        }
         rows = "".join(
             f"<tr><th {_LEFT}>{escape(name)}</th><td {_LEFT}>{escape(text)}</td></tr>"
-            for name, text in self._entries().items()
+            for name, text in texts.items()
         )
         says = f": {escape(shown(self, _LONGEST))}" if _speaks(self) else ""
         return f"<div><b>{type(self).__name__}</b>{says}<table>{rows}</table></div>"

@@ -95,6 +95,9 @@ def page(
     return "".join(parts)
 
 
+_FEW_KERNELS = 12  # that a notebook shows without being asked
+
+
 def fragment(rows: Sequence[Row], skipped: Skipped, notes: Sequence[str], provenance: Provenance) -> str:
     """What a notebook shows: summary, table, notes, without style or script, so that its own apply.
 
@@ -105,11 +108,13 @@ def fragment(rows: Sequence[Row], skipped: Skipped, notes: Sequence[str], proven
     True
     """
     lines = summary_lines(rows, provenance.tolerances["nullity_rtol"])
+    opened = " open" if len(rows) <= _FEW_KERNELS else ""
     parts = [
         f"<p><b>{_text(provenance.source)}</b></p>",
         verdict(rows),
         f"<p>{'<br>'.join(map(_text, lines))}</p>",
-        table(rows),
+        f"<details{opened}><summary>Every kernel</summary>",
+        f'<div style="overflow-x:auto">{table(rows)}</div></details>',
         *(f"<p>{_text(note)}</p>" for note in notes),
         _skipped_list(skipped) if skipped else "",
         f"<details><summary>How to read this</summary><p>{escape(READING_GUIDE)}</p></details>",
@@ -147,7 +152,10 @@ def _heading(column: Column, sortable: bool, hidden: bool) -> str:
     label = escape(column.heading)
     unit = f"<small>{escape(column.unit)}</small>" if column.unit else ""
     if not sortable:
-        return f'<th scope="col"{_kind(column, "")} title="{about}">{label}</th>'
+        room = (
+            ' style="min-width:24em"' if column.name == "note" else ""
+        )  # or a note of a line makes a tall row
+        return f'<th scope="col"{_kind(column, "")}{room} title="{about}">{label}</th>'
     return (
         f'<th scope="col"{_kind(column, "same" if hidden else "")} aria-sort="none" '
         f'data-name="{column.name}" title="{column.name}: {about}">'

@@ -228,8 +228,7 @@ class Report:
     def _repr_html_(self) -> str:
         from toeplitz_theory.reports.html import fragment
 
-        page = fragment(self.rows, self.skipped, self.notes, self.provenance)
-        return f'<div style="overflow-x:auto">{page}</div>'
+        return fragment(self.rows, self.skipped, self.notes, self.provenance)
 
 
 def save_report_figures(report: Report, folder: str | os.PathLike[str]) -> list[Path]:

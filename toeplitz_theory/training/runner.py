@@ -113,7 +113,7 @@ def train(recipe_path: str | os.PathLike, out: str | os.PathLike | None = None, 
             data = TaskData(recipe.task) if recipe.task else cached_tokens(recipe.data, recipe_path.parent)
         trainer, checkpoint = _trainer(recipe, placed, arguments, data, folder)
         if main:
-            count = trainer.model.num_parameters()
+            count = sum(weight.numel() for weight in trainer.model.parameters())
             print(f"{recipe.name}: {count:,} parameters; {_division(arguments)}", file=sys.stderr)
         stop = StopCallback()
         trainer.add_callback(stop)
