@@ -9,6 +9,14 @@ from toeplitz_theory.training.recipe import Recipe
 from toeplitz_theory.training.resume import checkpoint_step, sealed_checkpoints
 
 
+def _last_step(folder: Path) -> int:
+    try:
+        checkpoints = sealed_checkpoints(folder / "work")
+    except OSError:  # a place that cannot be: the run refuses it in words of its own
+        return 0
+    return checkpoint_step(checkpoints[-1]) if checkpoints else 0
+
+
 def announcement(recipe: Recipe, folder: Path, force: bool) -> str:
     """Return a line: how much is trained on what, where it goes, and whether a run goes on.
 
@@ -21,8 +29,7 @@ def announcement(recipe: Recipe, folder: Path, force: bool) -> str:
     settings, n = recipe.training, recipe.sequence_length
     tokens = settings.steps * settings.batch_size * n
     kind = f"the task {recipe.objective}" if recipe.task else shown(recipe.data.corpus)
-    checkpoints = [] if force else sealed_checkpoints(folder / "work")
-    step = checkpoint_step(checkpoints[-1]) if checkpoints else 0
+    step = 0 if force else _last_step(folder)
     return (
         f"{recipe.name}: {settings.steps:,} steps of {settings.batch_size} x {n} tokens "
         f"({tokens / 1e6:,.1f} million) of {kind}; writes to {shown(folder, 300)}; "
