@@ -19,6 +19,10 @@ def retention(
         Path, typer.Argument(help="A folder that train or transformers has written.", show_default=False)
     ],
     json: Annotated[Path | None, typer.Option(help="Write all measures here.")] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Write a page with figures, tables and words here; it needs no network."),
+    ] = None,
     figures: Annotated[Path | None, typer.Option(help="Draw PNG and PDF figures into this folder.")] = None,
     against: Annotated[
         str, typer.Option(help="What it is compared with: untrained, nothing, or another model folder.")
@@ -31,17 +35,21 @@ def retention(
 ) -> None:
     """Measure how much of its input a model's hidden states keep: capacity, recall, recovery.
 
-    Example: toeplitz-theory retention models/tmm-next-token --json retention.json
+    Example: toeplitz-theory retention models/tmm-next-token --html retention.html
     """
     from dataclasses import replace
 
     from rich.console import Console
     from rich.table import Table
 
-    from toeplitz_theory.files import write_json
+    from toeplitz_theory.files import write_json, write_text
     from toeplitz_theory.retention.asking import ask, comparison, opened
 
-    outputs = [Output("--json", json, ".json"), *drawings(figures, ("capacity", "recall", "recovery"))]
+    outputs = [
+        Output("--json", json, ".json"),
+        Output("--html", html, ".html"),
+        *drawings(figures, ("capacity", "recall", "recovery")),
+    ]
     others = [Path(against)] if against not in ("untrained", "nothing") else []
     check_outputs(outputs, [model, *others], overwrite)
 
@@ -61,6 +69,10 @@ def retention(
             name: {key: one.content() for key, one in found.items()} for name, found in results.items()
         }
         write_json(json, {"format": "toeplitz-theory retention", "version": 1, "models": content})
+    if html is not None:
+        from toeplitz_theory.reports.retention_page import retention_page
+
+        write_text(html, retention_page(results, str(model)))
     if figures is not None:
         from toeplitz_theory.plots import retention_curves
 

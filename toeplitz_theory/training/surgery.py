@@ -100,11 +100,11 @@ def make_invertible(model: nn.Module, keep: Keep = "nothing", near: float = 2.0)
         raise InputError(f"keep={shown(repr(keep))} is none of {', '.join(get_args(Keep))}")
     if not near > 0:
         raise InputError(f"near={near!r} must be positive")
-    kernels = list(_replaceable(model))
+    kernels = list(replaceable(model))
     if not kernels:
         raise InputError("the model has no Toeplitz kernel to replace")
     # All new kernels first: one that cannot be replaced must leave the model as it was.
-    pairs = [_replacement(key, taps, keep, near) for key, taps in kernels]
+    pairs = [replacement(key, taps, keep, near) for key, taps in kernels]
     replaced = []
     for (key, taps), (old, new) in zip(kernels, pairs, strict=True):
         taps.copy_(torch.from_numpy(new))
@@ -115,7 +115,7 @@ def make_invertible(model: nn.Module, keep: Keep = "nothing", near: float = 2.0)
     return replaced
 
 
-def _replaceable(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+def replaceable(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Yield key and taps (n,) of the kernels that decide about invertibility, as views of the parameters."""
     for name, module in model.named_modules():
         if isinstance(module, ToeplitzKernel) and not module.positive:
@@ -125,7 +125,7 @@ def _replaceable(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
             raise InputError(f"{name}: kernels that are {kind} cannot be replaced by their outer factors")
 
 
-def _replacement(key: str, taps: Tensor, keep: Keep, near: float) -> tuple[np.ndarray, np.ndarray]:
+def replacement(key: str, taps: Tensor, keep: Keep, near: float) -> tuple[np.ndarray, np.ndarray]:
     """Return a kernel and what takes its place, with the sign that is closer."""
     old = taps.double().cpu().numpy().copy()
     if not np.isfinite(old).all() or not old.any():
