@@ -2,15 +2,60 @@
 
 ``toeplitz-theory figures theory_behaviour`` measures what is new in ``models/`` (minutes a model) and writes
 ``theory_behaviour.md``; ``python paper_figures/theory_behaviour.py FOLDER ...`` adds folders elsewhere.
-"""Return all numbers of a trained folder, from ``kept`` where they are of the same weights."""
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+import toeplitz_theory as tt
+from toeplitz_theory.cache import file_hash
+from toeplitz_theory.checkpoints.folders import read_json
+from toeplitz_theory.files import write_json, write_text
+from toeplitz_theory.retention import (
+    kernel_costs,
+    rank_correlation,
+    recall_curve,
+    states,
+    token_capacity,
+)
+from toeplitz_theory.threads import one_thread
+from toeplitz_theory.training import open_trained
+
+HERE = Path(__file__).parent
+SEQUENCES = 32
+THEORY = {
+    "index": "index",
+    "half_after": "half after",
+    "after_90": "90 % after",
+    "at_once": "at once",
+    "jensen": "J",
+    "condition": "log10 condition",
+    "bits": "bits",
+}
+# Of single kernels; the costs are in nats of the held-out loss.
+USE = {
+    "mean_lag": "mean tap lag",
+    "far": "output from more than 8 back",
+    "silenced": "cost of silencing it",
+    "delay_cost": "cost of taking its delay",
+}
+BANDS = {"0": (0, 0), "1-7": (1, 7), "8-31": (8, 31), "32 on": (32, 10**9)}
+RECALL = (1, 8, 32, 120)
+LONGEST = 1 << 26
+
+
+def measured(folder: Path, kept: Path) -> dict:
+    """Return all numbers of a trained folder, from ``kept`` where they are of the same weights."""
     weights = file_hash(folder / "model.safetensors")
-    if kept.exists() and (known := read_json(kept, 1 << 26)).get("weights") == weights:
+    if kept.exists() and (known := read_json(kept, LONGEST)).get("weights") == weights:
         return known
     print(f"measuring {folder} ...", file=sys.stderr, flush=True)
     trained, report = open_trained(folder), tt.inspect(folder)
     model, n = trained.model, trained.recipe.sequence_length
-    if not report.rows:
-        return {}
     text = np.array([trained.held_out[i]["input_ids"] for i in range(min(SEQUENCES, len(trained.held_out)))])
     costs = {cost.key: cost for cost in kernel_costs(model, text)}
     kernels = []
@@ -18,7 +63,7 @@
         memory, cost = row.symbol.memory(), costs[row.key]
         kernels.append(
             {
-                "part": re.match(r"[a-z]*?(?=_?blocks)", row.layer)[0].strip("_") or "model",
+                "part": next((p for p in ("encoder", "decoder") if row.layer.startswith(p)), "model"),
                 "block": int(row.layer.rpartition(".")[2]),
                 "head": row.head,
                 "index": row.index and row.index.value,
@@ -203,12 +248,12 @@ def _over_models(kernels: pd.DataFrame, layers: pd.DataFrame) -> str:
 def draw(models: Path, out: Path, more: tuple[Path, ...] = ()) -> list[Path]:
     """Measure what is new in ``models`` and ``more``, and write ``theory_behaviour.md``."""
     kept = out / "data" / "theory-behaviour"
-    folders = [model.path for model in find_models(models) if (model.path / "recipe.toml").is_file()] + list(
-        more
-    )
-    for folder in folders:
-        measured(folder, kept / f"{folder.resolve().name}.json")
-    contents = {path.stem: read_json(path, 1 << 26) for path in sorted(kept.glob("*.json"))}
+    folders = [path.parent for path in models.rglob("recipe.toml")]
+    names = {folder: "-".join(folder.relative_to(models).parts) for folder in folders}
+    names |= {folder: folder.resolve().name for folder in more}
+    for folder, name in sorted(names.items()):
+        measured(folder, kept / f"{name}.json")
+    contents = {path.stem: read_json(path, LONGEST) for path in sorted(kept.glob("*.json"))}
     write_text(out / "theory_behaviour.md", text_of(contents))
     return [out / "theory_behaviour.md"]
 

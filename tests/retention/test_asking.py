@@ -1,12 +1,14 @@
 """All measures of a model in one call, from Python and from the command line."""
 
 import json
+import re
 
 import pytest
 
 import toeplitz_theory as tt
 from toeplitz_theory.cli import run
 from toeplitz_theory.plots import retention_curves
+from toeplitz_theory.reports.retention_page import retention_page
 from toeplitz_theory.retention import Measured, ask, opened
 
 
@@ -41,6 +43,8 @@ def test_command_line(folder, tmp_path, capsys):
                 str(tmp_path / "kept.json"),
                 "--figures",
                 str(tmp_path / "f"),
+                "--html",
+                str(tmp_path / "kept.html"),
             ]
         )
         == 0
@@ -50,6 +54,9 @@ def test_command_line(folder, tmp_path, capsys):
     content = json.loads((tmp_path / "kept.json").read_text())
     assert set(content["models"]) == {"tiny", "untrained"}
     assert sorted(p.name for p in (tmp_path / "f").iterdir())[:2] == ["capacity.pdf", "capacity.png"]
+    page = (tmp_path / "kept.html").read_text()
+    assert "What <code>tiny</code> keeps" in page and page.count("<img") == 4
+    assert not re.search(r'(src|href)="(?!data:)', page)  # it fetches nothing
     assert run(["retention", str(folder), "--against", "nothing"]) == 0
     assert "untrained" not in capsys.readouterr().out
 
@@ -68,3 +75,33 @@ def test_curves_of_one_kind_only():
     assert retention_curves(capacity).axes[0].lines[0].get_ydata().tolist() == [2.0, 3.0]
     with pytest.raises(tt.errors.InputError, match="one kind"):
         retention_curves({"a": recall, "b": capacity})
+
+
+def test_the_page_says_what_was_measured_and_escapes_names():
+    columns = {"lag": [0, 1, 9], "value": [4.0, 3.0, 1.0], "lower": [3.9, 2.9, 0.9], "upper": [4.1, 3.1, 1.1]}
+    settings = {"total": {1: (8.0, 7.9, 8.1)}, "rank": {1: 12}, "seed": 0}
+    capacity = Measured(
+        "token capacity",
+        "dimensions",
+        8.0,
+        (7.9, 8.1),
+        9,
+        {"rank": 12.0},
+        0.1,
+        {"layer": [1, 1, 1], **columns},
+        settings,
+    )
+    recall = Measured("recall", "bits", 3.0, (2.9, 3.1), 9, {"all": 5.0}, 0.1, columns)
+    found = {"capacity": capacity, "recall": recall, "recall on text": recall}
+    page = retention_page({"<i>a": found, "b&": {"capacity": capacity}}, "models/<i>a")
+    assert "<i>" not in page and "b&amp;" in page and "b& " not in page
+    assert "8 [7.9, 8.1] of the 12 dimensions of the last hidden vector" in page
+    assert "half of that the token itself, 1.0 those 8 and more steps back" in page
+    assert "Of the 5 bits of a token one vector tells 3 (1 back), 1 (9 back)." in page
+    assert page.count("<img") == 3 and "guessed from the topic" in page
+
+
+def test_a_page_of_somebody_elses_is_not_replaced(folder, tmp_path, capsys):
+    (tmp_path / "mine.html").write_text("<html>my own</html>")
+    assert run(["retention", str(folder), "--html", str(tmp_path / "mine.html")]) == 2
+    assert "--overwrite" in capsys.readouterr().err

@@ -63,6 +63,13 @@ _ON_TEXT = (
     "and “embedding” what the last token alone tells.",
 )
 
+_GUIDE = (
+    "Four questions, each with a measure of its own: how many dimensions of <em>one</em> hidden vector a "
+    "token decides (capacity, effect); what can be read of it there (recall); when the input comes back from "
+    "<em>all</em> vectors (recovery); and, where it was asked for, what a trained decoder gives back "
+    "(reconstruction). All are estimates, with 95 % intervals in square brackets."
+)
+
 
 def retention_page(results: Mapping[str, Mapping[str, Measured]], source: str) -> str:
     """Return the whole page.
@@ -101,12 +108,7 @@ def retention_page(results: Mapping[str, Mapping[str, Measured]], source: str) -
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>What {_text(first)} keeps of its input</title><style>{style}</style></head><body><main>",
         f"<h1>What <code>{_text(first)}</code> keeps of its input</h1>",
-        f'<ul class="summary">{lines}</ul>',
-        '<p class="guide">Four questions, each with a measure of its own: how many dimensions of <em>one</em> '
-        "hidden vector a token decides (capacity, effect); what can be read of it there (recall); when the input "
-        "comes back from <em>all</em> vectors (recovery); and, where it was asked for, what a trained "
-        "decoder gives back (reconstruction). All are estimates, with 95 % intervals in square "
-        "brackets.</p>",
+        f'<ul class="summary">{lines}</ul><p class="guide">{_GUIDE}</p>',
         f'<h2 id="table">All measures</h2><div class="scroll">{_all_measures(results)}</div>',
         *sections,
         f"<h2>Provenance</h2>{_provenance(results, source)}",
@@ -153,7 +155,11 @@ def _of_capacity(one: Measured) -> str:
 def _of_recall(one: Measured) -> str:
     lag, value = _last(one, "lag")
     known = one.baselines.get("all", np.nan)
-    told = ", ".join(f"{bits:.3g} ({k:.0f} back)" for k, bits in zip(lag, value, strict=True) if k)
+    told = ", ".join(
+        f"{bits:.3g} ({k:.0f} back)"
+        for k, bits in zip(lag, value, strict=True)
+        if k in (1, 8) or k == max(lag)
+    )
     return f"Of the {known:.3g} bits of a token one vector tells {told}."
 
 

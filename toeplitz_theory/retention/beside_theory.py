@@ -26,15 +26,15 @@ Array = NDArray[np.float64]
 class KernelCost:
     """What a model's loss rises by when one of its kernels is changed, in nats per token.
 
-    Attributes
+    Parameters
     ----------
     key : str
         The kernel's name in the state dict.
-    silenced, at_once : float
-        When its taps are set to zero; when it is replaced by its outer factor, which amplifies every
-        frequency as it does and gives its input back at once.
-    silenced_error, at_once_error : float
-        Standard errors over sequences.
+    silenced, silenced_error : float
+        When its taps are set to zero; standard error over sequences.
+    at_once, at_once_error : float
+        When it is replaced by its outer factor, which amplifies every frequency as it does and gives its
+        input back at once.
 
     Examples
     --------
@@ -129,7 +129,16 @@ def _losses(model: nn.Module, text: Tensor) -> Array:
 
 @dataclass(frozen=True)
 class Correlation:
-    """Spearman's rank correlation with its 95 % bootstrap interval, and the number of pairs behind it.
+    """Spearman's rank correlation with its bootstrap interval.
+
+    Parameters
+    ----------
+    value : float
+        The correlation; nan where there is none.
+    lower, upper : float
+        Ends of the 95 % interval.
+    count : int
+        Pairs behind it.
 
     Examples
     --------
