@@ -15,7 +15,8 @@ TASKS = {
     "recall": "(c) name the value of\neach of 3 keys",
 }
 MIXERS = {
-    ("attention", 4): "attention",
+    ("attention", 1): "attention, 1 head",
+    ("attention", 4): "attention, 4 heads",
     ("linear_attention", 4): "linear attention",
     ("masked", 1): "masked",
     ("toeplitz", 4): "Toeplitz, 4 heads",
@@ -33,7 +34,7 @@ def draw(models: Path, out: Path) -> list[Path]:
         figure = Figure(figsize=(7.6, 2.9), layout="constrained")
         axes = figure.subplots(1, 3, sharey=True)
         for ax, (task, title) in zip(axes, TASKS.items(), strict=True):
-            of_task = runs[runs["name"] == task]
+            of_task = runs[runs["name"].str.startswith(task)]
             for row, (mixer, heads) in enumerate(MIXERS):
                 chosen = of_task[(of_task["model.mixer"] == mixer) & (of_task["model.num_heads"] == heads)]
                 right = chosen["token_accuracy"].to_numpy()
@@ -44,7 +45,7 @@ def draw(models: Path, out: Path) -> list[Path]:
             guess = of_task["baseline.among_seen"].mean()
             ax.axvline(guess, color="0.6", lw=0.7, ls=(0, (3, 2)))
             ax.text(guess, -0.72, " guessing", color="0.45", size=6.5, va="center")
-            ax.set(xlim=(-0.02, 1.04), ylim=(7.6, -1.05), xlabel="share of answers given")
+            ax.set(xlim=(-0.02, 1.04), ylim=(8.6, -1.05), xlabel="share of answers given")
             ax.set_title(title, loc="left")
             ax.tick_params(axis="y", length=0)
         axes[0].set_yticks(range(len(MIXERS)), list(MIXERS.values()))
