@@ -199,31 +199,29 @@ def rank_correlation(
     members = [np.flatnonzero(cluster == c) for c in np.unique(cluster)]
     if first.size < _FEWEST or (clusters is not None and len(members) < 4):
         return Correlation(np.nan, np.nan, np.nan, int(first.size))
-    value = _spearman(first, second, group)
+    groups = [np.flatnonzero(group == g) for g in np.unique(group)]
+    value = float(_spearman(first, second, [pairs[None] for pairs in groups])[0])
     generator = np.random.default_rng([seed, 8])
-    others = []
-    for _ in range(draws):
-        if clusters is not None:
+    if clusters is None:  # as many of each group as there are
+        drawn = [generator.choice(pairs, (draws, pairs.size)) for pairs in groups]
+        others = _spearman(first, second, drawn)
+    else:
+        others = np.empty(draws)
+        for k in range(draws):
             picks = np.concatenate([members[c] for c in generator.integers(0, len(members), len(members))])
-        else:  # as many of each group as there are
-            picks = np.concatenate(
-                [
-                    generator.choice(np.flatnonzero(group == g), np.count_nonzero(group == g))
-                    for g in set(group)
-                ]
-            )
-        others.append(_spearman(first[picks], second[picks], group[picks]))
+            drawn = [picks[None, group[picks] == g] for g in np.unique(group[picks])]
+            others[k] = _spearman(first, second, drawn)[0]
     low, high = np.nanquantile(others, (0.025, 0.975)) if np.isfinite(others).any() else (np.nan, np.nan)
     return Correlation(value, float(low), float(high), int(first.size))
 
 
-def _spearman(x: Array, y: Array, group: Array) -> float:
-    ranks = []
-    for side in (x, y):
-        rank = np.empty(side.size)
-        for g in set(group.tolist()):
-            rank[group == g] = rankdata(side[group == g])
-            rank[group == g] -= rank[group == g].mean()
-        ranks.append(rank)
-    scale = np.sqrt(np.square(ranks[0]).sum() * np.square(ranks[1]).sum())
-    return float(ranks[0] @ ranks[1] / scale) if scale else float("nan")
+def _spearman(x: Array, y: Array, picks: list[NDArray[np.int64]]) -> Array:
+    """Return (draws,) correlations of the ranks in each group, from pairs (draws, size) picked in each."""
+    products = np.zeros((3, len(picks[0])))
+    for group in picks:
+        ranks = [rankdata(side[group], axis=1) for side in (x, y)]
+        one, other = (rank - rank.mean(axis=1, keepdims=True) for rank in ranks)
+        for total, (left, right) in zip(products, ((one, other), (one, one), (other, other)), strict=True):
+            total += np.einsum("ij,ij->i", left, right)
+    with np.errstate(invalid="ignore"):  # nothing varies: nan
+        return products[0] / np.sqrt(products[1] * products[2])
