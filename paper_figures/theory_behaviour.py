@@ -156,8 +156,8 @@ def text_of(contents: dict[str, dict]) -> str:
         )
         parts.append(_layer_table(kernels[kernels.model == model], layers[layers.model == model]))
     parts.append(
-        "# Rank correlations over kernels\n\nSpearman, with 95 % bootstrap intervals over kernels. *All*: all "
-        "kernels of a part of a model; *within*: ranks taken in each layer, so that depth plays no part. "
+        "# Rank correlations over kernels\n\nSpearman, with 95 % bootstrap intervals over kernels. *All*: "
+        "all kernels of a part of a model; *within*: ranks taken in each layer, so that depth plays no part. "
         "Bold: the interval leaves 0 out; of the 56 in a table some three would if all were truly 0. Parts "
         "with fewer than 8 kernels have none."
     )
