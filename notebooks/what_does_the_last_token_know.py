@@ -22,6 +22,7 @@ from pathlib import Path
 
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
+from transformers.utils import logging
 
 import toeplitz_theory as tt
 from toeplitz_theory import retention
@@ -29,6 +30,7 @@ from toeplitz_theory.training import open_trained
 
 ROOT = next(place for place in (Path.cwd(), *Path.cwd().parents) if (place / "models").is_dir())
 torch.set_num_threads(1)
+logging.disable_progress_bar()
 
 # %% [markdown]
 # ## Your own model

@@ -67,7 +67,8 @@ def test_commands_that_are_shown_run(tmp_path, monkeypatch):
     model = "model = {hidden_size = 16, num_hidden_layers = 1}\n"
     Path("recipe.toml").write_text(model + recipe.replace("steps = 2000\n", f"steps = 4\n{SMALL}"))
     Path("texts").mkdir()
-    Path("texts/all.txt").write_text(small_text(300))
+    for number in range(20):  # each file is a document
+        Path(f"texts/{number}.txt").write_text(small_text(30))
     ran = set()
     for program, *arguments in commands:
         ran.add(program)

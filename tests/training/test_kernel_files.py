@@ -35,7 +35,7 @@ def test_a_kernel_file_is_read_as_the_model_it_is_of(name, tmp_path):
 def test_files_that_do_not_say_it_keep_the_note(metadata, tmp_path):
     _, path = _saved("flat", tmp_path)
     save_file(load_file(path), path, metadata=metadata)
-    assert "cannot be told apart" in load(path).notes[0]
+    assert "look alike in a file" in load(path).notes[0]
 
 
 @pytest.mark.parametrize("told", ["{", "[1]", "[" * 200_000, "1" * 5000])
@@ -43,7 +43,7 @@ def test_what_cannot_be_read_of_it_is_said(told, tmp_path):
     _, path = _saved("flat", tmp_path)
     save_file(load_file(path), path, metadata={"tmm_config": told})
     found = load(path)
-    assert found.layers and "cannot be told apart" in found.notes[0]
+    assert found.layers and "look alike in a file" in found.notes[0]
     assert [(one.name, "not a JSON object" in one.reason) for one in found.skipped] == [("tmm_config", True)]
 
 
@@ -57,4 +57,4 @@ def test_kernels_of_a_module_without_a_configuration_are_saved(tmp_path):
     model = TMMForCausalLM(config_of("flat"))
     bare = torch.nn.ModuleDict({"mixer_blocks": model.model.mixer_blocks})
     save_kernels(bare, tmp_path, 3)
-    assert "cannot be told apart" in load(kernel_file(tmp_path, 3)).notes[0]
+    assert "look alike in a file" in load(kernel_file(tmp_path, 3)).notes[0]
