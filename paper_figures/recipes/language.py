@@ -1,7 +1,8 @@
 """Measure the runs of `language-sweep.toml`: ``python paper_figures/recipes/language.py FOLDER``.
 
-Writes each run's curve, held-out loss and accuracy, parameters, and what a training step costs to
-`paper_figures/data/language.json`, and prints means over the seeds with 95 % intervals (Student's t).
+Writes each run's curve, held-out loss and accuracy, parameters, what a training step costs, and what the
+last state holds to `paper_figures/data/language.json`, and prints means over the seeds with 95 % intervals
+(Student's t).
 """
 
 from __future__ import annotations
@@ -13,16 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import scipy.stats
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from toeplitz_theory.files import write_json
+from toeplitz_theory.retention import recall_curve, token_capacity
 from toeplitz_theory.tmm import TMMConfig, TMMForAutoencoding, TMMForCausalLM
-from toeplitz_theory.training import Recipe, load_recipe, open_trained
+from toeplitz_theory.training import Recipe, TrainedModel, load_recipe, open_trained
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "language.json"
+LAGS = (0, 1, 2, 4, 8, 16, 32)
+BANDS = {"0": slice(0, 1), "1-7": slice(1, 8), "8-31": slice(8, 32), "32 on": slice(32, None)}
 LABELS = {"toeplitz": "Toeplitz", "frozen_toeplitz": "frozen Toeplitz", "ssm": "state space"}
 
 
@@ -32,7 +37,8 @@ def measure(folder: Path) -> dict[str, Any]:
     record = json.loads((folder / "training.json").read_text())
     history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
     curve = {row["step"]: row["validation_loss"] for row in history if "validation_loss" in row}
-    by_position = accuracy(folder)
+    trained = open_trained(folder)
+    by_position = accuracy(trained)
     return {
         "mixer": label(recipe),
         "objective": recipe.objective,
@@ -44,7 +50,33 @@ def measure(folder: Path) -> dict[str, Any]:
         "accuracy": float(np.mean(by_position)),
         "accuracy_by_position": [round(share, 4) for share in by_position],
         **cost(label(recipe), recipe.objective, recipe.model_dump_json(exclude_unset=True)),
+        "held": held(trained.model.eval()),
     }
+
+
+def held(model: torch.nn.Module) -> dict[str, Any]:
+    """Return what states hold of random strings of 64 different tokens.
+
+    Capacity of the last position's state by lag, in dimensions, with the half-width of its 95 % interval; the
+    same of the sum over all lags; bits that a closed-form probe reads from states of the second half.
+    """
+    capacity = token_capacity(model, positions="last", samples=2048, alphabet=64)
+    last = capacity.table.query("layer == layer.max()").sort_values("lag")
+    lags = [lag for lag in LAGS if lag <= len(last) // 2]
+    recall = recall_curve(model, lags=lags, alphabet=64).table
+    return {
+        "capacity": last["value"].round(3).tolist(),
+        "capacity_error": half_width(last),
+        "total": [round(x, 2) for x in (capacity.value, *capacity.interval)],
+        "recall_lags": recall["lag"].tolist(),
+        "recall": recall["value"].round(3).tolist(),
+        "recall_error": half_width(recall),
+    }
+
+
+def half_width(table: pd.DataFrame) -> list[float]:
+    """Return half of each row's interval."""
+    return ((table["upper"] - table["lower"]) / 2).round(3).tolist()
 
 
 def label(recipe: Recipe) -> str:
@@ -53,11 +85,10 @@ def label(recipe: Recipe) -> str:
     return name + (", heads" if name == "Toeplitz" and recipe.model.num_heads > 1 else "")
 
 
-def accuracy(folder: Path) -> list[float]:
+def accuracy(trained: TrainedModel) -> list[float]:
     """Return the share of held-out tokens with the largest logit, by position (next token: from 1)."""
-    trained = open_trained(folder)
     tokens = torch.as_tensor(np.array(trained.held_out.sequences, dtype=np.int64))
-    later = int(load_recipe(folder / "recipe.toml").objective == "next_token")
+    later = int(trained.recipe.objective == "next_token")
     right = torch.zeros(tokens.shape[1] - later)
     with torch.no_grad():
         for part in tokens.split(64):
@@ -96,30 +127,31 @@ def cost(mixer: str, objective: str, recipe_json: str) -> dict[str, float]:
 
 
 def show(runs: list[dict]) -> None:
-    """Print a line for each mixer and objective."""
+    """Print a line for each mixer and objective: costs, loss, and what the last state holds."""
     for objective in ("next_token", "autoencode"):
-        heads = (
-            ("rate", 7),
-            ("parameters", 12),
-            ("MFLOP/token", 13),
-            ("MiB kept", 10),
-            ("loss", 20),
-            ("accuracy", 18),
-        )
-        print(f"{objective:<18}" + "".join(f"{name:>{width}}" for name, width in heads))
+        print(f"{objective:<18}{'rate':>7}{'parameters':>12}{'MFLOP/token':>13}{'MiB kept':>10}", end="")
+        print(f"{'loss':>18}{'accuracy':>18}  dimensions at lags {', '.join(BANDS)}; bits at {LAGS}")
         for mixer in dict.fromkeys(run["mixer"] for run in runs):
             chosen = [run for run in runs if (run["mixer"], run["objective"]) == (mixer, objective)]
             one = chosen[0]
-            cost = f"{one['flops_per_token'] / 1e6:>13.2f}{one['activation_bytes'] / 2**20:>10.0f}"
+            print(f"{mixer:<18}{one['learning_rate']:>7g}{one['parameters']:>12}", end="")
+            print(f"{one['flops_per_token'] / 1e6:>13.2f}{one['activation_bytes'] / 2**20:>10.0f}", end="")
             loss = interval([run["losses"][-1] for run in chosen])
             right = interval([run["accuracy"] for run in chosen])
-            print(f"{mixer:<18}{one['learning_rate']:>7g}{one['parameters']:>12}{cost}{loss:>20}{right:>18}")
+            print(f"{loss:>18}{right:>18}  {', '.join(held_by_band(chosen))};", end=" ")
+            print(np.mean([run["held"]["recall"] for run in chosen], axis=0).round(2).tolist())
 
 
-def interval(values: list[float]) -> str:
+def held_by_band(runs: list[dict], key: str = "held") -> list[str]:
+    """Return the dimensions at each band of lags, as mean and 95 % interval over runs."""
+    by_lag = np.array([run[key]["capacity"] for run in runs])
+    return [interval(by_lag[:, lags].sum(axis=1).tolist(), 1) for lags in BANDS.values()]
+
+
+def interval(values: list[float], digits: int = 3) -> str:
     """Return mean and half of its 95 % interval over seeds."""
     half = scipy.stats.t.ppf(0.975, len(values) - 1) * scipy.stats.sem(values) if len(values) > 1 else np.nan
-    return f"{np.mean(values):.3f} +- {half:.3f}"
+    return f"{np.mean(values):.{digits}f} +- {half:.{digits}f}"
 
 
 def main() -> None:

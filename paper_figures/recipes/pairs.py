@@ -1,8 +1,8 @@
 """Measure the runs of `pairs-sweep.toml`: ``python paper_figures/recipes/pairs.py FOLDER``.
 
 Writes to `paper_figures/data/pairs.json`, for each run: curve, held-out accuracy by position, medians and
-quartiles over the kernels at every saved step, and the last state's capacity by lag beside that of the
-untrained model. Prints means over the seeds with 95 % intervals (Student's t).
+quartiles over the kernels at every saved step, and what the last state holds beside that of the untrained
+model. Prints means over the seeds with 95 % intervals (Student's t).
 """
 
 from __future__ import annotations
@@ -14,17 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from language import accuracy, interval
+from language import BANDS, accuracy, held, held_by_band, interval
 
 from toeplitz_theory.files import write_json
 from toeplitz_theory.reports.trajectory import Trajectory, kernel_trajectory
-from toeplitz_theory.retention import token_capacity, untrained_twin
 from toeplitz_theory.training import load_recipe, open_trained
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "pairs.json"
 NUMBERS = ("index", "delay_50", "delay_90", "jensen_deficit", "log10_condition")
-BANDS = {"0": slice(0, 1), "1-7": slice(1, 8), "8-31": slice(8, 32), "32-63": slice(32, 64)}
 
 
 def measure(folder: Path) -> dict[str, Any]:
@@ -32,17 +29,17 @@ def measure(folder: Path) -> dict[str, Any]:
     recipe = load_recipe(folder / "recipe.toml")
     history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
     curve = {row["step"]: row["validation_loss"] for row in history if "validation_loss" in row}
-    model = open_trained(folder).model.eval()
+    trained = open_trained(folder)
     return {
         "objective": recipe.objective,
         "heads": recipe.model.num_heads,
         "seed": recipe.training.seed,
         "steps": list(curve),
         "losses": list(curve.values()),
-        "accuracy_by_position": [round(share, 4) for share in accuracy(folder)],
+        "accuracy_by_position": [round(share, 4) for share in accuracy(trained)],
         "kernels": through_training(kernel_trajectory(folder / "kernels")),
-        "capacity": capacity(model),
-        "untrained_capacity": capacity(untrained_twin(model, recipe.training.seed)),
+        "held": held(trained.model.eval()),
+        "held_untrained": held(trained.untrained()),
     }
 
 
@@ -59,14 +56,6 @@ def through_training(run: Trajectory) -> dict[str, Any]:
     return found
 
 
-def capacity(model: torch.nn.Module) -> dict[str, list[float]]:
-    """Return dimensions of the last state by bands of lags, with the interval of their sum over all lags."""
-    measured = token_capacity(model, positions="last", samples=2048, alphabet=64)
-    last = measured.table.query("layer == layer.max()").sort_values("lag")["value"].to_numpy()
-    bands = {name: [round(float(last[lags].sum()), 2)] for name, lags in BANDS.items()}
-    return bands | {"all": [round(x, 2) for x in (measured.value, *measured.interval)]}
-
-
 def show(runs: list[dict]) -> None:
     """Print a line for each kind of run."""
     for kind in dict.fromkeys((run["objective"], run["heads"]) for run in runs):
@@ -77,11 +66,8 @@ def show(runs: list[dict]) -> None:
         for name in (name for name in chosen[0]["kernels"] if name != "steps"):
             first, last = ([run["kernels"][name][at][1] for run in chosen] for at in (0, -1))
             print(f"  {name}: {interval(first)} -> {interval(last)}")
-        for name in (*BANDS, "all"):
-            before, after = (
-                [run[key][name][0] for run in chosen] for key in ("untrained_capacity", "capacity")
-            )
-            print(f"  dimensions at lag {name}: {interval(before)} -> {interval(after)}")
+        for when in ("held_untrained", "held"):
+            print(f"  {when}: dimensions at lags {', '.join(BANDS)}: {'; '.join(held_by_band(chosen, when))}")
 
 
 def main() -> None:
