@@ -7,26 +7,4 @@ import lazy_loader
 
 __version__ = "0.1.0"
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submodules=["checkpoints", "errors", "operators", "plots", "reports", "retention", "tmm", "training"],
-    submod_attrs={
-        "checkpoints": ["Kernels", "Probe", "probe"],
-        "operators": [
-            "CausalMatrix",
-            "CausalToeplitz",
-            "Condition",
-            "FredholmIndex",
-            "MatrixSymbol",
-            "MultiHeadSymbol",
-            "Symbol",
-            "Winding",
-            "index_map",
-            "pseudospectrum",
-        ],
-        "reports": ["Report", "compare", "inspect"],
-        "retention": ["causal_matrix"],
-        "training": ["log_kernels"],
-        "tmm": ["TMMConfig", "TMMForAutoencoding", "TMMForCausalLM"],
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

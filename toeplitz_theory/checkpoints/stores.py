@@ -37,9 +37,11 @@ class TensorStore(Protocol):
     @property
     def infos(self) -> Mapping[str, TensorInfo]:
         """Shape and dtype by tensor name."""
+        ...
 
     def values(self, name: str) -> np.ndarray:
         """Return one tensor as float64, in its own shape; as complex128 where it is complex."""
+        ...
 
 
 class MemoryStore:

@@ -75,8 +75,10 @@ class CausalProduct:
         self.is_complex = bool(np.iscomplexobj(taps))
         self._dense = dense_causal(taps) if self.n <= _DENSE_UP_TO else None
         self.length = fast_length(2 * self.n - 1)
-        transform = scipy.fft.fft if self.is_complex else scipy.fft.rfft
-        self._spectrum = transform(taps, self.length)
+        if self.is_complex:
+            self._spectrum = scipy.fft.fft(taps, self.length)
+        else:
+            self._spectrum = scipy.fft.rfft(taps, self.length)
         self.error = self._error_bound()
 
     def _error_bound(self) -> float:
@@ -102,9 +104,8 @@ class CausalProduct:
             spectrum *= self._spectrum
             return scipy.fft.ifft(spectrum, overwrite_x=True)[..., : self.n]
         if np.iscomplexobj(x):
-            return self.forward(np.ascontiguousarray(x.real)) + 1j * self.forward(
-                np.ascontiguousarray(x.imag)
-            )
+            real, imag = (np.ascontiguousarray(part(x)) for part in (np.real, np.imag))
+            return self.forward(real) + 1j * self.forward(imag)
         spectrum = scipy.fft.rfft(x, self.length)
         spectrum *= self._spectrum
         return scipy.fft.irfft(spectrum, self.length, overwrite_x=True)[..., : self.n]

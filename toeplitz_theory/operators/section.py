@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, overload
+from typing import Any, Literal, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from toeplitz_theory.operators.results import Bracket
 from toeplitz_theory.operators.rounding import shift_exponent, split_scale
 
 
-class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
+class CausalToeplitz(LinearOperator[Any]):
     """The n x n lower-triangular Toeplitz matrix with first column ``kernel``: a causal layer on n tokens.
 
     ``(T x)[t] = sum_{k <= t} kernel[k] x[t - k]``. A `scipy.sparse.linalg.LinearOperator`: ``T @ x`` for
@@ -62,6 +62,9 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
     array([1., 0., 0., 0.])
     """
 
+    def __new__(cls, kernel: Any, n: int | None = None) -> Self:
+        return object.__new__(cls)  # that of SciPy makes operators of functions
+
     def __init__(self, kernel: Any, n: int | None = None) -> None:
         taps = as_kernel(kernel)
         size = taps.size if n is None else _size(n)
@@ -70,7 +73,8 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
         self._made: tuple[CausalProduct, int] | None = None
         self._norm: Bracket | None = None
         self._values: NDArray[np.float64] | None = None
-        super().__init__(dtype=taps.dtype, shape=(size, size))
+        initialise: Any = super().__init__  # its types know the public constructor alone
+        initialise(dtype=taps.dtype, shape=(size, size))
 
     def information_rate(self, snr: float) -> information.InformationRate:
         """Return the bits per token through ``y = T x + noise``, with Szego's limit for long sequences.
@@ -223,7 +227,7 @@ class CausalToeplitz(LinearOperator):  # type: ignore[misc, unused-ignore]
     def __rmul__(self, x: Any) -> Any:
         return self.dot(x) if scalar(x) is not None else super().__rmul__(x)
 
-    def __neg__(self) -> CausalToeplitz:
+    def __neg__(self) -> Any:
         return self.dot(-1)
 
     def __add__(self, x: Any) -> Any:

@@ -143,7 +143,7 @@ def _number(value: Any) -> Exact:
                 f"coefficient {str(value)[:60]} is not a rational or Gaussian rational number: "
                 "fix symbols with .subs, round others with .evalf or sympy.nsimplify"
             )
-        parts.append(Fraction(int(part.p), int(part.q)))
+        parts.append(Fraction(*map(int, part.as_numer_denom())))
     return parts[0], parts[1]
 
 

@@ -8,12 +8,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Circle, PathPatch
 from matplotlib.path import Path as Curve
+from numpy.typing import NDArray
 
+from toeplitz_theory.operators import Symbol
 from toeplitz_theory.operators.circle.curve import cubic_pieces
 from toeplitz_theory.plots.drawing import CURVE, FAINT, INK, INSIDE, OUTSIDE, Drawing, look, panels, series
 
 if TYPE_CHECKING:
-    from toeplitz_theory.operators import ChannelSymbol, MultiHeadSymbol, Symbol, Zeros
+    from toeplitz_theory.operators import ChannelSymbol, MultiHeadSymbol, Zeros
     from toeplitz_theory.reports import Row
 
 _SIZE = (2.5, 2.5)
@@ -52,10 +54,10 @@ def _draw_curve(symbol: Symbol, ax: Axes) -> list[Any]:
     size = float(np.abs(symbol.kernel).max())
     exponent = int(np.floor(np.log10(size))) if size else 0
     unit = "" if -3 <= exponent <= 3 else f" / 1e{exponent}"
-    shown = symbol.kernel if not unit else symbol.kernel / size * 10 ** (np.log10(size) - exponent)
+    shown: Any = symbol.kernel if not unit else symbol.kernel / size * 10 ** (np.log10(size) - exponent)
     angles, values, slopes = cubic_pieces(shown, _TOLERANCE)
     third = np.diff(angles) / 3
-    points = np.empty(3 * third.size + 1, dtype=complex)
+    points: NDArray[np.complex128] = np.empty(3 * third.size + 1, dtype=complex)
     points[0::3] = values
     points[1::3] = values[:-1] + third * slopes[:-1]
     points[2::3] = values[1:] - third * slopes[1:]
@@ -123,16 +125,14 @@ def zeros(a: Symbol | Row, ax: Any = None) -> Drawing:
         return Drawing(figure, axes, tuple(draw_zeros(axes[0], a)))
 
 
-def draw_zeros(ax: Axes, a: Any) -> list[Any]:
+def draw_zeros(ax: Axes, a: Symbol | Row) -> list[Any]:
     """Draw n log|z| against angle, one of each pair of a real kernel."""
-    # A row of a report keeps the zeros it has isolated.
-    isolated = a.zeros() if callable(a.zeros) else a.zeros
+    isolated = _zeros_of(a)
     n, real = a.kernel.size, not np.iscomplexobj(a.kernel)
     artists: list[Any] = []
     reach = 3.0
     for points, marks in _looks(isolated.outside(), isolated.undecided(), isolated.inside()):
-        points = np.asarray(points, dtype=complex)
-        points = points[(points != 0) & (points.imag >= 0 if real else True)]
+        points = points[(points != 0) & (np.imag(points) >= 0 if real else True)]
         angle = np.mod(np.angle(points), 2 * np.pi) / np.pi
         height = n * np.log(np.abs(points))
         reach = max(reach, 1.3 * float(np.abs(height).max(initial=0.0)))
@@ -157,6 +157,11 @@ def draw_zeros(ax: Axes, a: Any) -> list[Any]:
         words.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.8})
         artists.append(words)
     return artists
+
+
+def _zeros_of(a: Symbol | Row) -> Zeros:
+    """Return the zeros of a symbol; a row of a report keeps those it has isolated."""
+    return a.zeros() if isinstance(a, Symbol) else a.zeros
 
 
 def _looks(outside: Any, undecided: Any, inside: Any) -> list[tuple[np.ndarray, dict[str, Any]]]:
@@ -198,7 +203,7 @@ def pole_zero(a: Symbol | Row, ax: Any = None) -> Drawing:
     >>> pole_zero(Symbol([1.0, -2.0])).artists[-1].get_offsets().tolist()
     [[0.5, 0.0]]
     """
-    isolated = a.zeros() if callable(a.zeros) else a.zeros
+    isolated = _zeros_of(a)
     with look():
         figure, axes = panels(1, ax, 1, _SIZE)
         return Drawing(figure, axes, tuple(_draw_plane(isolated, a.kernel.size, axes[0])))
@@ -220,7 +225,7 @@ def _draw_plane(isolated: Zeros, n: int, ax: Axes) -> list[Any]:
     for points, marks in _looks(isolated.outside(), isolated.undecided(), isolated.inside()):
         radius = np.abs(points)
         shown = np.where(radius <= 1, radius, 1.5 - 0.5 / np.maximum(radius, 1))
-        where = shown * np.exp(1j * np.angle(points))
+        where: NDArray[np.complex128] = shown * np.exp(1j * np.angle(points))
         artists.append(ax.scatter(where.real, where.imag, zorder=3, **marks))
     ax.set_aspect("equal")
     ax.set_xlim(-1.6, 1.6)
@@ -267,7 +272,7 @@ def _draw_eigenvalues(layer: MultiHeadSymbol | ChannelSymbol, ax: Axes, points: 
     count = points or max(128, 4 * max(len(a) for a in parts))
     circle = np.exp(2j * np.pi * np.arange(count) / count)
     values = np.concatenate([np.linalg.eigvals(layer(z)) for z in circle])
-    artists: list[Any] = ax.plot(values.real, values.imag, ".", markersize=1.5, color=series(0).color)
+    artists: list[Any] = ax.plot(np.real(values), np.imag(values), ".", markersize=1.5, color=series(0).color)
     artists += ax.plot([0.0], [0.0], "+", color=INK, label="0: the index")
     artists += ax.plot([-1.0], [0.0], "x", color=INK, label="−1: with the residual connection")
     ax.axhline(0.0, color=FAINT, linewidth=0.6, zorder=0)

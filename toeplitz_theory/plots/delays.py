@@ -140,10 +140,10 @@ def _curves(kernels: Any, curve_of: Callable[[Any], Curve]) -> tuple[dict[str, l
 
 
 def _recovered(kernel: Any) -> Curve:
-    if hasattr(kernel, "curve"):
-        return kernel.curve
-    # A symbol computes its curve; a row of a report keeps the one it computed.
-    return (kernel.recovery() if callable(kernel.recovery) else kernel.recovery).curve
+    if not hasattr(kernel, "curve"):
+        # A symbol computes its curve; a row of a report keeps the one it computed.
+        kernel = kernel.recovery() if callable(kernel.recovery) else kernel.recovery
+    return kernel.curve
 
 
 def _remembered(kernel: Any) -> Curve:

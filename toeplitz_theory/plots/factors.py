@@ -8,10 +8,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from toeplitz_theory.operators import Symbol
 from toeplitz_theory.plots.drawing import FAINT, INK, Drawing, look, panels, series
 
 if TYPE_CHECKING:
-    from toeplitz_theory.operators import EnergyDelay, InnerOuter, Symbol
+    from toeplitz_theory.operators import EnergyDelay, InnerOuter
 
 _SIZE = (3.4, 2.5)
 _KERNEL, _OUTER = series(0), series(2)
@@ -47,7 +48,7 @@ def energy_delay(a: Symbol | EnergyDelay, ax: Any = None) -> Drawing:
     >>> energy_delay(Symbol([1.0, -2.0])).axes[0].get_xlabel()
     'lag m (tokens)'
     """
-    delay = a if hasattr(a, "mean_delay") else a.energy_delay()
+    delay = a.energy_delay() if isinstance(a, Symbol) else a
     with look():
         figure, axes = panels(1, ax, 1, _SIZE)
         return Drawing(figure, axes, tuple(_draw_delay(delay, axes[0])))

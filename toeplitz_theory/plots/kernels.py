@@ -13,6 +13,7 @@ from matplotlib.colors import AsinhNorm
 from matplotlib.ticker import MaxNLocator
 
 from toeplitz_theory.errors import InputError, reason_of
+from toeplitz_theory.operators import Symbol
 from toeplitz_theory.plots import delays
 from toeplitz_theory.plots.circle import draw_zeros
 from toeplitz_theory.plots.drawing import (
@@ -36,7 +37,6 @@ from toeplitz_theory.plots.response import (
 from toeplitz_theory.reports.sentences import counted, index_words
 
 if TYPE_CHECKING:
-    from toeplitz_theory.operators import Symbol
     from toeplitz_theory.reports import Report, Row
 
 _SIZE = (3.0, 2.2)
@@ -191,15 +191,14 @@ def kernel(a: Symbol | Row, ax: Any = None) -> Drawing:
         artists += _attempt(axes[2:3], lambda: draw_zeros(axes[2], a))
         artists += _attempt(axes[3:], lambda: bode(a, ax=axes[3:]).artists)
         letter(axes)
-        name = getattr(a, "name", "")
-        if name and ax is None:
-            figure.suptitle(f"{label(name)}: {index_words(a.index.value if a.index else None)}", fontsize=9)
+        if not isinstance(a, Symbol) and ax is None:
+            figure.suptitle(f"{label(a.name)}: {index_words(a.index.value if a.index else None)}", fontsize=9)
         return Drawing(figure, axes, tuple(artists))
 
 
 def _recovery(a: Any) -> Any:
     """What a row of a report keeps, a symbol itself."""
-    return a if callable(a.recovery) else a.recovery
+    return a if isinstance(a, Symbol) else a.recovery
 
 
 def chosen(report: Report, what: str, ax: Any = None, title: str = "") -> Drawing:
@@ -254,12 +253,13 @@ def _extremes(report: Report) -> list[Row]:
     """Kernels of the highest, median and lowest index; where none is known, the first ones."""
     if not report.rows:
         raise InputError("the report has no rows to draw")
-    known = [row for row in report.rows if row.index is not None and row.index.value is not None]
-    known.sort(key=lambda row: -row.index.value)
+    indices = [row.index.value if row.index else None for row in report.rows]
+    known = [(-index, number) for number, index in enumerate(indices) if index is not None]
     if not known:
         return list(report.rows[:_CHOSEN])
+    known.sort()
     places = dict.fromkeys((0, (len(known) - 1) // 2, len(known) - 1))
-    return [known[k] for k in places]
+    return [report.rows[known[k][1]] for k in places]
 
 
 def _draw_row(axes: Sequence[Axes], row: Row, what: str) -> list[Any]:

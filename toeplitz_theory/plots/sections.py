@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from toeplitz_theory.operators import CausalToeplitz
 from toeplitz_theory.plots.drawing import CURVE, FAINT, INK, INSIDE, Drawing, look, panels, series
 
 if TYPE_CHECKING:
-    from toeplitz_theory.operators import CausalToeplitz, InformationCurve
+    from toeplitz_theory.operators import InformationCurve
     from toeplitz_theory.operators.matrix.nullity import Splitting
     from toeplitz_theory.retention.jacobian import JacobianSpectrum
 
@@ -139,7 +140,7 @@ def information(T: CausalToeplitz | InformationCurve, ax: Any = None) -> Drawing
     >>> information(CausalToeplitz([1.0, 0.5], n=16)).axes[0].get_ylabel()
     'information (bits per token)'
     """
-    curve = T if hasattr(T, "limit") else T.information_curve(10 ** (_DECIBELS / 10))
+    curve = T.information_curve(10 ** (_DECIBELS / 10)) if isinstance(T, CausalToeplitz) else T
     with look():
         figure, axes = panels(1, ax, 1, _SIZE)
         return Drawing(figure, axes, tuple(_draw_information(curve, axes[0])))

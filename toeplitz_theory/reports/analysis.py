@@ -216,7 +216,7 @@ def _with_residual(layer: ToeplitzLayer, tol: float, notes: list[str]) -> Fredho
     if layer.row_normalised is False:
         return _plain(layer.kernel, tol, notes)
     indices = [_plain(layer.kernel, tol, notes), _normalised(layer.kernel, tol, notes)]
-    values = [index and index.value for index in indices]
+    values = [None if index is None else index.value for index in indices]
     if values[0] is not None and values[0] == values[1]:
         notes.append(
             "T(a) or D T(a), the checkpoint does not say; index and index with residual are the same for "

@@ -138,7 +138,7 @@ def _plain_array(values: np.ndarray) -> dict[str, str]:
 
 
 @cache
-def _fields(kind: type) -> dict[str, Any]:
+def _fields(kind: Any) -> dict[str, Any]:
     """Field names and types of a dataclass, or of a result that is a number with attributes."""
     return get_type_hints(kind)
 
@@ -166,7 +166,7 @@ def _read(hint: Any, value: Any, place: str) -> Any:
     return _read_fields(hint, value, place)
 
 
-def _read_fields(kind: type, value: Any, place: str) -> Any:
+def _read_fields(kind: Any, value: Any, place: str) -> Any:
     hints = {"value": int, **_fields(kind)} if issubclass(kind, Count) else _fields(kind)
     if not isinstance(value, dict) or set(value) != set(hints):
         _refuse(place, f"an object of {', '.join(hints)}")

@@ -174,7 +174,7 @@ def _last(one: Measured, along: str) -> tuple[np.ndarray, np.ndarray]:
     table = one.table
     if "layer" in table:
         table = table[table["layer"] == table["layer"].max()]
-    return table[along].to_numpy(float), table["value"].to_numpy(float)
+    return np.asarray(table[along], float), np.asarray(table["value"], float)
 
 
 def _interval(one: Measured) -> str:

@@ -299,7 +299,6 @@ def zeros_svg(zeros: Zeros, n: int, real: bool, title: str) -> str:
     groups = {"outside": zeros.outside(), "undecided": zeros.undecided(), "inside": zeros.inside()}
     places, finite = {}, [1.0]
     for kind, points in groups.items():
-        points = np.asarray(points, dtype=complex)
         # A real kernel's zeros come in pairs: one of each is enough.
         points = points[(points != 0) & (points.imag >= 0 if real else True)]
         places[kind] = np.mod(np.angle(points), 2 * math.pi) / math.pi, n * np.log(np.abs(points))

@@ -58,7 +58,7 @@ def medians(rows: Sequence[Row]) -> dict[str, Any]:
     (0, None)
     """
     cells = [row.cells() | {"delay_50": row.delay_50} for row in rows]
-    known = {name: sorted(float(c[name]) for c in cells if c[name] is not None) for name in MEDIANS}
+    known = {name: sorted(float(v) for c in cells if (v := c[name]) is not None) for name in MEDIANS}
     return {
         "kernels": len(cells),
         "certified": sum(cell["certified"] is True for cell in cells),

@@ -87,7 +87,8 @@ def opened(path: str | Path) -> Asked:
         from toeplitz_theory.training import open_trained
 
         trained = open_trained(folder)
-        text = np.array([row["input_ids"] for row in trained.held_out])
+        held_out = trained.held_out
+        text = np.array([held_out[i]["input_ids"] for i in range(len(held_out))])
         return Asked(name, trained.model, text, trained.untrained)
     from transformers import AutoModelForCausalLM
 

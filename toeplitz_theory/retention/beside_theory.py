@@ -195,7 +195,7 @@ def rank_correlation(
     if not first.shape == second.shape == group.shape == cluster.shape or first.ndim != 1:
         raise InputError("rank_correlation: pass one number, and one label, for each pair")
     keep = np.isfinite(first) & np.isfinite(second)
-    first, second, group, cluster = (a[keep] for a in (first, second, group, cluster))
+    first, second, group, cluster = first[keep], second[keep], group[keep], cluster[keep]
     members = [np.flatnonzero(cluster == c) for c in np.unique(cluster)]
     if first.size < _FEWEST or (clusters is not None and len(members) < 4):
         return Correlation(np.nan, np.nan, np.nan, int(first.size))

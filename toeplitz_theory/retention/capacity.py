@@ -291,7 +291,7 @@ def _capacity(white: Array, classes: Tokens, p: Array, shifts: Array) -> Array:
     one_hot = scipy.sparse.csr_array(
         (np.ones(index.size), index, np.arange(index.size + 1)), shape=(index.size, _GROUPS * p.size)
     )
-    sums = (one_hot.T @ white.reshape(index.size, rank)).reshape(_GROUPS, p.size, rank)
+    sums = np.asarray(one_hot.T @ white.reshape(index.size, rank)).reshape(_GROUPS, p.size, rank)
     counts = np.bincount(index, minlength=_GROUPS * p.size).reshape(_GROUPS, p.size).astype(float)
     freedom = (sequences - 1) * positions
     factor = (1 - (rank + 1) / freedom) / (1 - 2 / sequences)

@@ -144,34 +144,34 @@ def reconstruction(
         raise InputError(f"controls={controls!r}: choose from {', '.join(CONTROLS)}")
     (number,) = chosen_layers(model, [layer])
     text = text_of(model, ids, samples, length or 32, alphabet, seed, 5)
-    samples, length = text.shape
-    if samples < _FEWEST:
-        raise InputError(f"{samples} sequences are too few to train a decoder: pass at least {_FEWEST}")
-    if not -length <= position < length:
-        raise InputError(f"position is {position}: sequences have {length} tokens")
+    count, n = text.shape
+    if count < _FEWEST:
+        raise InputError(f"{count} sequences are too few to train a decoder: pass at least {_FEWEST}")
+    if not -n <= position < n:
+        raise InputError(f"position is {position}: sequences have {n} tokens")
     say = progress or (lambda line: None)
     codes = {"model": _codes(model, text, number, position)}
     width = codes["model"].shape[1]
-    if length > width:
+    if n > width:
         raise InputError(
-            f"{length} tokens from a vector of {width} numbers: windows of the vector repeat after {width} "
+            f"{n} tokens from a vector of {width} numbers: windows of the vector repeat after {width} "
             f"positions, so ask for at most {width}"
         )
     if "untrained" in controls:
         codes["untrained"] = _codes(untrained_twin(model, seed), text, number, position)
     if "constant" in controls:
         codes["constant"] = np.zeros_like(codes["model"])
-    split = [int((0.95 - _TEST) * samples), int((1 - _TEST) * samples)]
-    parts = np.split(np.random.default_rng([seed, 6]).permutation(samples), split)
-    losses, accuracy = {}, np.zeros(length)
+    split = [int((0.95 - _TEST) * count), int((1 - _TEST) * count)]
+    parts = np.split(np.random.default_rng([seed, 6]).permutation(count), split)
+    losses, accuracy = {}, np.zeros(n)
     for name, code in codes.items():
         say(f"decoder on {name} codes")
         losses[name], right = _decoded(code, text, parts, steps, learning_rate, seed, vocabulary(model))
         accuracy = right if name == "model" else accuracy
     say("closed formula")
-    closed = np.stack([_closed(codes["model"], text[:, j], parts, seed) for j in range(length)], axis=1)
+    closed = np.stack([_closed(codes["model"], text[:, j], parts, seed) for j in range(n)], axis=1)
     counts = np.bincount(text[parts[0]].ravel(), minlength=vocabulary(model)) + 0.5
-    unigram = -np.log(counts / counts.sum())[text[parts[2]]]  # (test, length)
+    unigram = -np.log(counts / counts.sum())[text[parts[2]]]  # (test, n)
     entropy = float(unigram.mean())
     skill = {name: 1 - float(loss.mean()) / entropy for name, loss in losses.items()}
     return Measured(
@@ -190,7 +190,7 @@ def reconstruction(
             "position": position,
             "steps": steps,
             "learning_rate": learning_rate,
-            "length": length,
+            "length": n,
             "entropy": entropy,
             "seed": seed,
         },

@@ -95,19 +95,17 @@ def recall_curve(
     begun = time.perf_counter()
     letters = min(64, vocabulary(model)) if alphabet is None else alphabet
     text = text_of(model, ids, samples, length, letters, seed, 3)
-    samples, length = text.shape
+    count, n = text.shape
     choice = alphabet_of(model, letters, seed) if ids is None else np.unique(text)
-    farthest = length // 2
+    farthest = n // 2
     steps = sorted({k for k in _LAGS if k <= farthest} if lags is None else {int(k) for k in lags})
     if not steps or steps[0] < 0 or steps[-1] > farthest:
-        raise InputError(f"lags={lags!r}: sequences of {length} tokens reach 0 to {farthest} steps back")
-    first, last = farthest, length
-    parts = np.split(np.arange(samples), [int(0.6 * samples), int(0.7 * samples)])
+        raise InputError(f"lags={lags!r}: sequences of {n} tokens reach 0 to {farthest} steps back")
+    first, last = farthest, n
+    parts = np.split(np.arange(count), [int(0.6 * count), int(0.7 * count)])
     if len(parts[0]) * (last - first) < _FEWEST * choice.size or min(map(len, parts)) < 8:
         needed = int(np.ceil(max(_FEWEST * choice.size / (last - first) / 0.6, 80)))
-        raise InputError(
-            f"{samples} sequences are too few for {choice.size} tokens: ask for at least {needed}"
-        )
+        raise InputError(f"{count} sequences are too few for {choice.size} tokens: ask for at least {needed}")
     classes = np.searchsorted(choice, text)
     controls = () if ids is None else ("future", "embedding")
     rows: dict[str, list[Any]] = {name: [] for name in ("layer", "lag", "value", "lower", "upper", *controls)}
@@ -146,7 +144,7 @@ def recall_curve(
             "interval": "95 %, bootstrap over test sequences",
             "text": "random strings" if ids is None else "given",
             "lag of the headline": shown,
-            "length": length,
+            "length": n,
             "alphabet": choice.size,
             "seed": seed,
         },

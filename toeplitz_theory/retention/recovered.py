@@ -82,20 +82,20 @@ def recovery(
     """
     begun = time.perf_counter()
     text = text_of(model, ids, samples, length, alphabet, seed, 4)
-    samples, length = text.shape
-    reach = length // 2 - earlier
+    count, n = text.shape
+    reach = n // 2 - earlier
     steps = sorted({k for k in _DELAYS if k < reach} if delays is None else {int(k) for k in delays})
-    if not steps or steps[0] < 0 or earlier < 0 or steps[-1] + earlier >= length // 2:
+    if not steps or steps[0] < 0 or earlier < 0 or steps[-1] + earlier >= n // 2:
         raise InputError(
             f"delays={delays!r}, earlier={earlier}: the states round a token, from {earlier} before it to "
-            f"the largest delay after it, must fit into half of the {length} positions"
+            f"the largest delay after it, must fit into half of the {n} positions"
         )
-    targets = slice(max(earlier, length // 4), length - steps[-1])  # away from the beginning
+    targets = slice(max(earlier, n // 4), n - steps[-1])  # away from the beginning
     chosen = chosen_layers(model, [-1] if layers is None else layers)
-    embedded, passes = embedding_and_passes(model, text, chosen, slice(0, length))
+    embedded, passes = embedding_and_passes(model, text, chosen, slice(0, n))
     wanted = embedded[:, targets].astype(np.float64)
     wanted -= wanted.mean(axis=(0, 1))
-    parts = np.split(np.arange(samples), [int(0.6 * samples), int(0.75 * samples)])
+    parts = np.split(np.arange(count), [int(0.6 * count), int(0.75 * count)])
     rows: dict[str, list[Any]] = {
         name: [] for name in ("layer", "delay", "value", "lower", "upper", "tokens")
     }
@@ -105,7 +105,7 @@ def recovery(
         if known < 4 * width or min(map(len, parts)) < 8:
             needed = int(np.ceil(max(4 * width / features.shape[1] / 0.6, 54)))
             raise InputError(
-                f"{samples} sequences are too few for {width} features: ask for at least {needed}, or for "
+                f"{count} sequences are too few for {width} features: ask for at least {needed}, or for "
                 "smaller delays"
             )
         test = parts[2]
@@ -129,7 +129,7 @@ def recovery(
             "interval": "95 %, bootstrap over test sequences",
             "text": "random tokens" if ids is None else "given",
             "earlier": earlier,
-            "length": length,
+            "length": n,
             "seed": seed,
         },
     )

@@ -101,7 +101,7 @@ def claim(cache: Cache, index: int, kind: type[Layer]) -> Layer:
     layer = layers[index]
     if isinstance(layer, kind):
         return layer
-    if not hasattr(layer, "get_seq_length") or layer.get_seq_length() > 0:
+    if getattr(layer, "get_seq_length", lambda: 1)() > 0:
         raise InputError(FOREIGN)
     fresh = layers[index] = kind()
     return fresh

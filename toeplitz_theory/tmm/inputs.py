@@ -130,7 +130,7 @@ def check_keywords(keywords: dict[str, Any], place: Place, n: int, not_given: tu
             raise TypeError(f"forward() got an unexpected keyword argument {name!r}")
 
 
-def _start_again(positions: Tensor, place: Place, n: int) -> bool:
+def _start_again(positions: Any, place: Place, n: int) -> bool:
     """Say whether positions differ, at a token, from those counted from each row's first token."""
     if not _comparable(positions):
         return False

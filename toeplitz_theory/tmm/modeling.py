@@ -7,7 +7,8 @@ from transformers.activations import ACT2FN
 from transformers.cache_utils import Cache, DynamicCache
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
-from transformers.utils import can_return_tuple, logging
+from transformers.utils import logging
+from transformers.utils.generic import can_return_tuple
 
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.tmm.cache import MixerHistory
@@ -188,7 +189,7 @@ class TMMModel(TMMPreTrainedModel):
         return BaseModelOutputWithPast(
             last_hidden_state=x,
             hidden_states=(*states[:-1], x) if keep else None,
-            **{CACHE_NAME: cache},
+            **{CACHE_NAME: cache},  # pyright: ignore[reportArgumentType]
         )
 
     def _cache_of_pass(self, given, use_cache: bool | None) -> Cache | None:

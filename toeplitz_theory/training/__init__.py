@@ -2,15 +2,4 @@
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__,
-    submod_attrs={
-        "callbacks": ["InvertibilityCallback"],
-        "kernel_log": ["log_kernels"],
-        "recipe": ["Recipe", "load_recipe"],
-        "runner": ["train"],
-        "sweep": ["Run", "planned_runs", "run_sweep"],
-        "trained": ["TrainedModel", "open_trained"],
-        "surgery": ["Replaced", "SurgeryMeasured", "make_invertible", "measure_surgery"],
-    },
-)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

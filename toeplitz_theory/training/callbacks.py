@@ -8,7 +8,7 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 from transformers import Trainer, TrainerCallback
-from transformers.integrations import TensorBoardCallback
+from transformers.integrations.integration_utils import TensorBoardCallback
 
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.files import remove_partial, written_whole
@@ -100,13 +100,13 @@ class KernelsCallback(TrainerCallback):
                     path.unlink()
             remove_partial(folder)
 
-    def on_train_begin(self, args, state, control, model=None, **kwargs):
+    def on_train_begin(self, args, state, control, **kwargs):
         if state.global_step == 0:
-            save_kernels(model, self.folder, 0, self.write)
+            save_kernels(kwargs["model"], self.folder, 0, self.write)
 
-    def on_step_end(self, args, state, control, model=None, **kwargs):
+    def on_step_end(self, args, state, control, **kwargs):
         if state.global_step % self.every == 0 or state.global_step == state.max_steps:
-            save_kernels(model, self.folder, state.global_step, self.write)
+            save_kernels(kwargs["model"], self.folder, state.global_step, self.write)
 
 
 class InvertibilityCallback(TrainerCallback):

@@ -37,8 +37,7 @@ def build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> TMMForCau
     config = TMMConfig(
         vocab_size=vocabulary_size(tokenizer),
         max_position_embeddings=recipe.sequence_length,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
+        **{name: getattr(tokenizer, name) for name in ("bos_token_id", "eos_token_id")},
         **recipe.model.model_dump(),
     )
     try:

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -133,12 +134,13 @@ class TMMTrainer(Trainer):
         model = self.model
         model.eval()
         losses, counts = [], []
-        loader = self.callback_handler.eval_dataloader = self._loader(dataset, order)
+        loader = self._loader(dataset, order)
+        self.callback_handler.eval_dataloader = loader  # pyright: ignore[reportAttributeAccessIssue]
         for inputs in loader:
             inputs = self._prepare_inputs(inputs)
             items = self._counted(inputs["labels"])
             loss = model(**inputs, num_items_in_batch=items).loss
-            losses.append(float(self.accelerator.reduce(loss.float(), "sum")))
+            losses.append(float(self._summed(loss.float())))
             counts.append(int(items))
             self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
         mean = float(np.average(losses, weights=counts))
@@ -150,7 +152,12 @@ class TMMTrainer(Trainer):
     def _counted(self, labels: Tensor) -> Tensor:
         """Return the number of labels that count in this pass, over all processes."""
         shifted = labels[..., 1:] if self._loss_shifts_labels else labels
-        return self.accelerator.reduce(shifted.ne(-100).sum(), "sum")
+        return self._summed(shifted.ne(-100).sum())
+
+    def _summed(self, value: Tensor) -> Tensor:
+        """Return the sum over all processes."""
+        summed: Any = self.accelerator.reduce(value, "sum")
+        return summed
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log, after refusing what is not finite; what is penalised goes with the loss."""

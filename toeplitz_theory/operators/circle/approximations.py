@@ -50,7 +50,7 @@ def _newton(
 ) -> tuple[Complexes, NDArray[np.intp]]:
     """Return approximate zeros (in u = 2 m + t) in the band, each once, and the column of their arc."""
     which = np.tile(np.arange(index.size), _STARTS.size)
-    t = np.repeat(_STARTS, index.size)
+    t: Complexes = np.repeat(_STARTS, index.size)
     columns = poly[:, which]
     for _ in range(_STEPS):
         value, slope = horner(columns, t)
@@ -61,7 +61,8 @@ def _newton(
         t[np.abs(t) > 3.0] = 3.0  # lost: outside every arc
     size = np.abs(step)
     good = (size < 1e-3) & (np.abs(t.real) <= 1.0 + 1e-6) & (np.abs(t.imag) <= 1.05 * height + 1e-6)
-    u, which, size = 2.0 * index[which[good]] + t[good], which[good], size[good]
+    u: Complexes = 2.0 * index[which[good]] + t[good]
+    which, size = which[good], size[good]
     if grid.real:
         u, keep = _upper_half(u, grid.count)
         u, which, size = u[keep], which[keep], size[keep]

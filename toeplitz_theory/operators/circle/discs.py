@@ -176,7 +176,7 @@ def near_discs(scaled: Scaled, grid: ArcGrid, width: float, count: int) -> list[
         return None
     with precision(2200):  # the low part of the first tap is exact too
         exact = to_acb(scaled.exact)
-    points = np.exp(1j * grid.half_width * u)
+    points: Complexes = np.exp(1j * grid.half_width * u)
     points[~twice & grid.real] = points[~twice & grid.real].real
     tried = _newton_discs([flint.acb(z) for z in points.tolist()], exact, 128)
     # Next to a double zero Newton's method only halves the distance, until the two come apart.
@@ -267,7 +267,7 @@ def _meeting(values: Complexes, radii: Floats) -> NDArray[np.intp]:
 
 def _close(values: Complexes, reach: float) -> NDArray[np.intp]:
     """Return the pairs of places whose values differ by at most ``reach`` times their modulus, or more."""
-    logs = np.log(values.astype(np.complex128))
+    logs: Complexes = np.log(values.astype(np.complex128))
     # Angles wrap round: points on a circle of radius 1 beside the logarithm of the modulus.
     plane = np.column_stack([np.cos(logs.imag), np.sin(logs.imag), logs.real])
     return np.asarray(cKDTree(plane).query_pairs(1.01 * reach + 1e-15, output_type="ndarray"))

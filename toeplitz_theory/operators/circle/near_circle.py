@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,7 +68,7 @@ def _recentre(poly: Complexes, t: Complexes) -> Complexes:
     return out
 
 
-def _pellet(grid: ArcGrid, poly: Complexes, t: Complexes, most: int) -> tuple[NDArray[np.intp], Floats]:
+def _pellet(grid: ArcGrid, poly: Complexes, t: NDArray[Any], most: int) -> tuple[NDArray[np.intp], Floats]:
     """Return, per column, the multiplicity and the radius of a proved disc; multiplicity 0 if none."""
     d = np.abs(_recentre(poly, t))
     p = len(d)
@@ -92,8 +93,7 @@ def _certify(
     grid: ArcGrid, index: NDArray[np.intp], poly: Complexes, u: Complexes, which: NDArray[np.intp]
 ) -> Band | None:
     """Put every approximation in a proved disc; those that fail alone are tried as clusters."""
-    t = u - 2.0 * index[which]
-    mult, radius = _pellet(grid, poly[:, which], t, 1)
+    mult, radius = _pellet(grid, poly[:, which], u - 2.0 * index[which], 1)
     alone = mult == 1
     # A single disc that holds another approximation is a cluster's: handled below with the rest.
     parts = [(u[alone], radius[alone], mult[alone])]
@@ -104,13 +104,13 @@ def _certify(
         if grid.real and left_u[0].real in (0.0, float(grid.count)):
             centre = complex(left_u[0].real, centre.imag)
         w = left_w[:1]
-        m, r = _pellet(grid, poly[:, w], np.array([centre]) - 2.0 * index[w], _MAX_CLUSTER)
+        m, r = _pellet(grid, poly[:, w], centre - 2.0 * index[w], _MAX_CLUSTER)
         if m[0] == 0:
             return None
         parts.append((np.array([centre]), r, m))
         gone = near | (np.abs(left_u - centre) <= r[0])
         left_u, left_w = left_u[~gone], left_w[~gone]
-    band_u, band_r, band_m = (np.concatenate([part[i] for part in parts]) for i in range(3))
+    band_u, band_r, band_m = map(np.concatenate, zip(*parts, strict=True))
     if grid.real:  # mirror what is not on the real axis
         off = mirrored(grid, band_u)
         band_u = np.append(band_u, -np.conj(band_u[off]))

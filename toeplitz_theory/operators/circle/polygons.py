@@ -85,7 +85,7 @@ def spectrum_index(taps: Taps, lam: Any) -> SpectrumIndex:
     scaled = taps.scaled() if not taps.is_zero else None
     if scaled is not None and flat.size > _FEW:
         # On the kernel's own scale. Farther away than 1e150 squares overflow, and a nearer point stands in.
-        kernel = np.concatenate([np.zeros(scaled.lead), scaled.values])
+        kernel: Any = np.concatenate([np.zeros(scaled.lead), scaled.values])
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             near = np.ldexp(flat.view(np.float64), -scaled.exponent)
         near = np.clip(near, -1e150, 1e150).view(np.complex128)

@@ -35,7 +35,7 @@ def all_zeros(taps: Taps) -> Zeros:
     if isolated is None:
         near = float_zeros(scaled.values)
         near = np.full(core.values.size - 1, complex(np.nan, np.nan)) if near is None else near
-        values = np.concatenate([np.zeros(lead), near])
+        values = np.concatenate([np.zeros(lead, complex), near])
         outside = np.arange(values.size) >= lead
         return Zeros(values, np.where(outside, np.inf, 0.0), outside.astype(np.int8) - 1)
     values, radii, sides = stored_zeros(origin + isolated.discs)

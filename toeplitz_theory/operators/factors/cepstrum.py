@@ -114,7 +114,7 @@ def _aliases(
     return np.asarray(out / (-2.0 * points), dtype=complex)
 
 
-def exponential(coefficients: NDArray[np.complex128], is_complex: bool) -> Kernel:
+def exponential(coefficients: Kernel, is_complex: bool) -> Kernel:
     """Return exp(c_0 + 2 sum c_k z^k) mod z^n by transforms.
 
     Recurrences in float64 lose digits here. On the circle of radius r with r^(points - n) = e^-40 the terms
@@ -123,12 +123,12 @@ def exponential(coefficients: NDArray[np.complex128], is_complex: bool) -> Kerne
     n = coefficients.size
     points = fast_length(_FOLD * n)
     radius = np.exp(-_DECAY / (points - n) * np.arange(n))
-    series = 2.0 * radius * (coefficients if is_complex else coefficients.real)
+    series = 2.0 * radius * coefficients
     series[0] = coefficients[0].real
     if is_complex:
         values = np.exp(scipy.fft.fft(series, points))
         return np.asarray(scipy.fft.ifft(values)[:n] / radius)
-    values = np.exp(scipy.fft.rfft(series, points))
+    values = np.exp(scipy.fft.rfft(series.real, points))
     return np.asarray(scipy.fft.irfft(values, points)[:n] / radius)
 
 

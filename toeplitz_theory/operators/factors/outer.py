@@ -19,7 +19,7 @@ from toeplitz_theory.operators.bits import precision, to_acb
 from toeplitz_theory.operators.circle.winding import wind
 from toeplitz_theory.operators.circle.zeros import ISOLATED_UP_TO, all_zeros
 from toeplitz_theory.operators.factors.cepstrum import by_cepstrum
-from toeplitz_theory.operators.kernels import Kernel, Scaled, Taps
+from toeplitz_theory.operators.kernels import Kernel, Scaled, Taps, resized
 from toeplitz_theory.operators.product import fast_length
 from toeplitz_theory.operators.results import Zeros
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, fft_error, shift_exponent
@@ -116,7 +116,7 @@ def _finished(
     kept = shift_exponent(stored, -scaled.exponent)
     if not np.array_equal(kept, core):  # subnormal taps were rounded
         error = modulus_error(scaled, kept)
-    outer = wrap(np.concatenate([stored, np.zeros(taps.values.size - core.size, core.dtype)]))
+    outer = wrap(resized(stored, taps.values.size))
     count = wind(Taps(outer.kernel)).count
     certified = count == 0 or (own and error == 0)
     return OuterFactor(outer, error, None if count is None else -count, certified, method)

@@ -37,7 +37,7 @@ class ResidualWinding:
 
     def __init__(self, taps: Matrix, w_in: Matrix, w_out: Matrix, channels: int) -> None:
         self.arcs = Arcs(taps, w_in, w_out, channels)
-        self.real = not taps.imag.any()
+        self.real = not np.imag(taps).any()
         self._angles: dict[float, float] = {}
 
     @np.errstate(over="ignore", invalid="ignore")  # what is not finite proves nothing

@@ -75,7 +75,7 @@ class ScaledSeries(Displayed):
             If one is too large for float64.
         """
         values = self.at(0)
-        if not np.isfinite(values).all():
+        if not np.all(np.isfinite(values)):
             raise NumericalError(
                 f"entries of the inverse reach 2**{self.exponents.max()}, beyond float64 (2**1024): "
                 "use inverse_series(), which keeps an exponent for each"
@@ -85,7 +85,7 @@ class ScaledSeries(Displayed):
     def log10_abs(self) -> NDArray[np.float64]:
         """Return log10 of each coefficient's modulus; -inf for a zero."""
         with np.errstate(divide="ignore"):
-            return np.log10(np.abs(self.mantissas)) + self.exponents * math.log10(2.0)
+            return np.asarray(np.log10(np.abs(self.mantissas)) + self.exponents * math.log10(2.0), float)
 
 
 def inverse_series(kernel: Any, n: int | None = None) -> ScaledSeries:

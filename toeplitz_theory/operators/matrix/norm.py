@@ -52,8 +52,8 @@ def circle_bound(taps: Vector, oversampling: int = 16) -> float:
     True
     """
     length = spectrum_length(taps.size - 1, oversampling)
-    transform = scipy.fft.fft if np.iscomplexobj(taps) else scipy.fft.rfft
-    grid = float(np.max(np.abs(transform(taps, length))))
+    transformed = scipy.fft.fft(taps, length) if np.iscomplexobj(taps) else scipy.fft.rfft(taps, length)
+    grid = float(np.max(np.abs(transformed)))
     # One value is off by at most the 2-norm error of the whole transform.
     delta = fft_error(length) * math.sqrt(length) * float(np.linalg.norm(taps))
     return (grid + delta) / math.cos(math.pi * (taps.size - 1) / (2 * length)) * (1 + 16 * UNIT_ROUNDOFF)
@@ -97,7 +97,7 @@ def norm_bracket(product: CausalProduct, tight: bool | None = None) -> Bracket:
 
 @dataclass
 class _Ritz:
-    values: NDArray[np.float64]  # descending, of the operator
+    values: NDArray[Any]  # descending, of the operator
     vectors: Vector  # rows
     residuals: NDArray[np.float64]
     converged: bool
@@ -112,7 +112,8 @@ def _start(product: CausalProduct) -> Vector:
     noise = np.random.default_rng(0).standard_normal(n)
     t = np.arange(n)
     grid = np.abs(scipy.fft.fft(product.taps, 4 * n))
-    wave = np.exp(-2j * np.pi * int(np.argmax(grid)) / (4 * n) * t) * np.sin(np.pi * (t + 0.5) / n)
+    angle = 2 * np.pi * int(np.argmax(grid)) / (4 * n)
+    wave: NDArray[np.complex128] = np.exp(-1j * angle * t) * np.sin(np.pi * (t + 0.5) / n)
     start = wave if product.is_complex else wave.real
     start = start / np.linalg.norm(start) + 0.1 * noise / np.linalg.norm(noise)
     return start / np.linalg.norm(start)

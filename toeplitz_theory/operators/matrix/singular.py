@@ -290,7 +290,8 @@ def proved_values(taps: Kernel) -> tuple[NDArray[np.float64], float]:
     scaled, exponent = split_scale(taps)
     hankel = dense_causal(scaled)[:, ::-1]
     if np.iscomplexobj(scaled):
-        hankel = np.block([[hankel.real, hankel.imag], [hankel.imag, -hankel.real]])
+        real, imag = np.real(hankel), np.imag(hankel)
+        hankel = np.block([[real, imag], [imag, -real]])
     values, vectors = np.linalg.eigh(hankel)
     size, u = hankel.shape[0], UNIT_ROUNDOFF
     gamma = (size + 4) * u * 1.01

@@ -104,7 +104,7 @@ def _waves(product: CausalProduct, angles: list[float], modes: int) -> Rows:
     shifts = np.pi / product.n * np.arange(-modes, modes + 1)
     waves = np.exp(1j * np.concatenate([angle + shifts for angle in angles])[:, None] * j)
     if not product.is_complex:
-        waves = np.concatenate([waves.real, waves.imag])
+        waves = np.concatenate([np.real(waves), np.imag(waves)])
     return _orthonormal(waves, np.zeros((0, product.n), product.taps.dtype))
 
 

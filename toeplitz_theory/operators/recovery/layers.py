@@ -230,7 +230,11 @@ class _Circle:
         return np.asarray(symbol + np.eye(self.layer.width) if self.residual else symbol, dtype=complex)
 
     def _lags(self, values: NDArray[Any], points: int) -> NDArray[Any]:
-        return np.asarray((scipy.fft.ifft if self.complex else scipy.fft.irfft)(values, points, axis=0))
+        if self.complex:
+            return np.asarray(scipy.fft.ifft(values, points, axis=0))
+        return np.asarray(scipy.fft.irfft(values, points, axis=0))
 
     def _nodes(self, lags: NDArray[Any], points: int) -> NDArray[Any]:
-        return np.asarray((scipy.fft.fft if self.complex else scipy.fft.rfft)(lags, points, axis=0))
+        if self.complex:
+            return np.asarray(scipy.fft.fft(lags, points, axis=0))
+        return np.asarray(scipy.fft.rfft(lags, points, axis=0))

@@ -130,7 +130,7 @@ def on_circle(taps: Kernel, points: int) -> tuple[NDArray[np.complex128], NDArra
     """Return values on the circle and their weights in a mean: of half the circle for real taps."""
     if np.iscomplexobj(taps):
         return scipy.fft.ifft(taps, points, norm="forward"), np.ones(points)
-    half = np.conj(scipy.fft.rfft(taps, points))
+    half = np.conj(scipy.fft.rfft(taps.real, points))
     weights = np.full(half.size, 2.0 * half.size / points)
     weights[0] = weights[-1] = half.size / points
     return half, weights

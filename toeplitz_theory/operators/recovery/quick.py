@@ -87,7 +87,7 @@ def _sampled(scaled: Scaled, zeros_inside: int | None) -> tuple[JensenDeficit, R
     if is_complex:
         values = scipy.fft.ifft(scaled.values, points, norm="forward")
     else:
-        values = np.conj(scipy.fft.rfft(scaled.values, points))
+        values = np.conj(scipy.fft.rfft(scaled.values.real, points))
     size = np.abs(values)
     unit = np.divide(values, size, out=np.ones_like(values), where=size > 0)
     logs = np.log(np.maximum(size, np.finfo(float).tiny))
@@ -99,7 +99,7 @@ def _sampled(scaled: Scaled, zeros_inside: int | None) -> tuple[JensenDeficit, R
         phase = 2.0 * scipy.fft.ifft(lags, norm="forward").imag
         inner = scipy.fft.fft(unit * np.exp(-1j * phase)) / points
     else:
-        phase = -2.0 * scipy.fft.rfft(lags).imag
+        phase = -2.0 * scipy.fft.rfft(lags.real).imag
         inner = scipy.fft.irfft(np.conj(unit) * np.exp(1j * phase), points)
     energy = np.abs(inner) ** 2
     leak = float(energy[points // 2 :].sum())

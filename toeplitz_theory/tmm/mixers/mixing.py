@@ -46,10 +46,8 @@ def apply_wide(projection: nn.Linear, x: Tensor) -> Tensor:
     """Return the projection of ``x`` in the precision of ``x``, if plain; else in that of the weights."""
     if not is_plain(projection):
         return projection(x.to(next(projection.parameters()).dtype)).to(x.dtype)
-    weight, bias = (
-        None if part is None else part.to(x.dtype) for part in (projection.weight, projection.bias)
-    )
-    return linear(x, weight, bias)
+    bias = None if projection.bias is None else projection.bias.to(x.dtype)
+    return linear(x, projection.weight.to(x.dtype), bias)
 
 
 def mix_heads(

@@ -1,0 +1,31 @@
+from . import checkpoints as checkpoints
+from . import errors as errors
+from . import operators as operators
+from . import plots as plots
+from . import reports as reports
+from . import retention as retention
+from . import tmm as tmm
+from . import training as training
+from .checkpoints import Kernels as Kernels
+from .checkpoints import Probe as Probe
+from .checkpoints import probe as probe
+from .operators import CausalMatrix as CausalMatrix
+from .operators import CausalToeplitz as CausalToeplitz
+from .operators import Condition as Condition
+from .operators import FredholmIndex as FredholmIndex
+from .operators import MatrixSymbol as MatrixSymbol
+from .operators import MultiHeadSymbol as MultiHeadSymbol
+from .operators import Symbol as Symbol
+from .operators import Winding as Winding
+from .operators import index_map as index_map
+from .operators import pseudospectrum as pseudospectrum
+from .reports import Report as Report
+from .reports import compare as compare
+from .reports import inspect as inspect
+from .retention import causal_matrix as causal_matrix
+from .tmm import TMMConfig as TMMConfig
+from .tmm import TMMForAutoencoding as TMMForAutoencoding
+from .tmm import TMMForCausalLM as TMMForCausalLM
+from .training import log_kernels as log_kernels
+
+__version__: str

@@ -1,0 +1,11 @@
+from .comparison import Comparison as Comparison
+from .comparison import compare as compare
+from .inspecting import inspect as inspect
+from .provenance import Provenance as Provenance
+from .report import Report as Report
+from .report import save_report_figures as save_report_figures
+from .rows import COLUMN_NAMES as COLUMN_NAMES
+from .rows import COLUMNS as COLUMNS
+from .rows import Column as Column
+from .rows import Row as Row
+from .shipped import conditions as conditions

@@ -1,0 +1,14 @@
+from .callbacks import InvertibilityCallback as InvertibilityCallback
+from .kernel_log import log_kernels as log_kernels
+from .recipe import Recipe as Recipe
+from .recipe import load_recipe as load_recipe
+from .runner import train as train
+from .surgery import Replaced as Replaced
+from .surgery import SurgeryMeasured as SurgeryMeasured
+from .surgery import make_invertible as make_invertible
+from .surgery import measure_surgery as measure_surgery
+from .sweep import Run as Run
+from .sweep import planned_runs as planned_runs
+from .sweep import run_sweep as run_sweep
+from .trained import TrainedModel as TrainedModel
+from .trained import open_trained as open_trained
