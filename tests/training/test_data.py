@@ -137,7 +137,7 @@ def test_what_is_no_name_on_the_hub_is_one_line(place, name):
     (place / "repository[1]").mkdir()
     name = name.replace("{}", str(place))
     for read in (lambda: texts(corpus=f"hub:{name}"), lambda: given_tokenizer(f"hub:{name}", place, 16)):
-        with pytest.raises(InputError, match="is no name on the Hub; write hub:OWNER/NAME") as refusal:
+        with pytest.raises(InputError, match="is not a name on the Hub; write hub:OWNER/NAME") as refusal:
             read()
         assert str(refusal.value).isprintable()
 

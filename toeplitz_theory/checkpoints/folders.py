@@ -263,7 +263,7 @@ def read_index(path: Path) -> dict[str, list[str]]:
         # one plain name: no path out of the folder, no folder, no NUL byte
         if not isinstance(shard, str) or shard in ("", ".", "..") or not set(shard).isdisjoint("/\\\0"):
             raise InputError(
-                f"{shown(path)}: the weight_map names '{shown(shard)}', which is no file of this folder."
+                f"{shown(path)}: the weight_map names '{shown(shard)}', which is not a file of this folder."
             )
         shards.setdefault(shard, []).append(tensor)
     return {shard: shards[shard] for shard in sorted(shards, key=_natural)}
@@ -287,7 +287,7 @@ def read_json(path: Path, most: int = MAX_CONFIG_BYTES) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If the file cannot be read, is too large, is no JSON, or holds something else than an object.
+        If the file cannot be read, is too large, is not JSON, or holds something else than an object.
     """
     if path.exists() and not path.is_file():  # a pipe would be waited on for ever
         raise InputError(f"{shown(path)}: not a regular file.")

@@ -23,7 +23,7 @@ def hub_name(source: str, what: str) -> str:
     """
     name = source.removeprefix(HUB)
     if not name.strip("/. ") or re.search(r"[*?\[\]{}\x00-\x1f]", name):
-        raise InputError(f"{what} {shown(source)}: is no name on the Hub; write hub:OWNER/NAME")
+        raise InputError(f"{what} {shown(source)}: is not a name on the Hub; write hub:OWNER/NAME")
     return name
 
 
@@ -62,7 +62,7 @@ def downloaded(source: str) -> Path:
         message = "no such model on the Hub; check the name, or run 'hf auth login' if it is private"
         raise _refusal(source, message) from None
     except errors.HFValidationError:
-        raise _refusal(source, "is no name on the Hub; write hub:OWNER/NAME") from None
+        raise _refusal(source, "is not a name on the Hub; write hub:OWNER/NAME") from None
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
         message = "cannot be downloaded, and was not before; check the network, or give a folder"
         raise _refusal(source, message) from None

@@ -56,7 +56,7 @@ def read_pickle(path: str, name: str, size: int) -> tuple[MemoryStore, list[Skip
             tensors[key] = value
         else:
             kind = type(value).__name__
-            skipped.append(Skipped(str(key), f"an entry of the state dict that is no tensor: {kind}"))
+            skipped.append(Skipped(str(key), f"an entry of the state dict that is not a tensor: {kind}"))
     if not tensors:
         keys = ", ".join(shown(repr(key), 40) for key in list(saved)[:4]) + (
             ", ..." if len(saved) > 4 else ""

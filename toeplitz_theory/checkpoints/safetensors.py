@@ -151,7 +151,7 @@ def _entry(name: str, fields: Any, data_start: int, data_bytes: int) -> _Entry:
     if not isinstance(dtype, str) or dtype not in DTYPES:
         raise _malformed_tensor(name, f"has the unknown dtype '{shown(dtype, 40)}'")
     if not _is_naturals(shape):
-        raise _malformed_tensor(name, "has a shape that is no list of sizes")
+        raise _malformed_tensor(name, "has a shape that is not a list of sizes")
     if not _is_naturals(offsets) or len(offsets) != 2 or not offsets[0] <= offsets[1] <= data_bytes:
         raise _malformed_tensor(name, f"has data_offsets outside the {data_bytes} bytes of data")
     bits, dtype_name = DTYPES[dtype]

@@ -62,7 +62,7 @@ class CausalToeplitz(LinearOperator[Any]):
     array([1., 0., 0., 0.])
     """
 
-    def __new__(cls, kernel: Any, n: int | None = None) -> Self:
+    def __new__(cls, *args: Any, **keywords: Any) -> Self:
         return object.__new__(cls)  # that of SciPy makes operators of functions
 
     def __init__(self, kernel: Any, n: int | None = None) -> None:

@@ -47,7 +47,7 @@ def inspect(
         ``checkpoints.load``. Then nothing else is read.
     probe : str or sequence of str, optional
         Modules of a live model, by name or pattern such as ``"blocks.*.mixer"``: each is asked for its
-        impulse responses where it stands. What is no causal convolution is in ``skipped``, with residuals;
+        impulse responses where it stands. What is not a causal convolution is in ``skipped``, with residuals;
         a layer that mixes channels is one row, of its matrix-valued symbol.
     inputs : tensor, tuple or dict, optional
         What to call the model with for that; random ids where its configuration says what ids there are.

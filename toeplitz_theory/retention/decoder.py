@@ -257,7 +257,7 @@ def _decoded(codes, text, parts, steps, learning_rate, seed, vocab) -> tuple[Arr
             batch = torch.from_numpy(generator.choice(parts[0], size=32))
             loss = _losses(decoder, code[batch], targets[batch])[0].mean()
             if not bool(torch.isfinite(loss)):
-                raise NumericalError("the decoder's loss is no number: pass a smaller learning_rate")
+                raise NumericalError("the decoder's loss is not a number: pass a smaller learning_rate")
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(used, 1.0)

@@ -281,7 +281,7 @@ def recipe_text(path: Path, kind: str = "recipe") -> str:
     name = shown(path, 300)
     try:
         if path.exists() and not path.is_file():
-            raise InputError(f"{name}: is no file; give the path of a {kind}.toml")
+            raise InputError(f"{name}: is not a file; give the path of a {kind}.toml")
         with path.open("rb") as file:
             content = file.read(_LONGEST + 1)
         if len(content) > _LONGEST:

@@ -169,7 +169,7 @@ def _leaves(table: dict[str, Any], above: str) -> Iterator[tuple[str, Any]]:
 
 def _values(path: Path, key: str, values: Any) -> list[Any]:
     if not isinstance(values, list) or not values:
-        raise InputError(f"{shown(path, 300)}: axes.{shown(key)} is no list of values; give it as [1, 2]")
+        raise InputError(f"{shown(path, 300)}: axes.{shown(key)} is not a list of values; give it as [1, 2]")
     return values
 
 
@@ -385,4 +385,4 @@ def _refuse_another_table(path: Path) -> None:
     except (ArrowException, OSError):
         ours = False
     if not ours:
-        raise InputError(f"{shown(path, 300)}: exists and is no table of a sweep; give --out ANOTHER-FOLDER")
+        raise InputError(f"{shown(path, 300)}: exists and is not a table of a sweep; give --out ANOTHER-FOLDER")
