@@ -1,4 +1,4 @@
-"""(g) Next token and autoencoder at n = 64, with heads and flat, three seeds each."""
+"""(g) Next token and autoencoder at n = 32, with heads and flat, three seeds each."""
 
 import json
 from pathlib import Path
@@ -14,6 +14,7 @@ STACKS = {  # in the file: objective, name of the stack of blocks
     "encoder": ("autoencode", "encoder", "#D55E00"),
     "decoder": ("autoencode", "decoder", "#009E73"),
 }
+BANDS = {"0": (0, 1), "1–7": (1, 8), "8–31": (8, 32)}
 KINDS = {16: ("16 heads", "-"), 1: ("flat", (0, (3, 1.5)))}
 
 
@@ -21,7 +22,7 @@ def draw(models: Path, out: Path) -> list[Path]:
     """Draw delays through training, what comes back by position, and what the last state holds."""
     runs = json.loads(DATA.read_text())["runs"]
     with look():
-        figure = Figure(figsize=(7.6, 2.9), layout="constrained")
+        figure = Figure(figsize=(7.6, 3.3), layout="constrained")
         axes = figure.subplots(1, 3)
         _delays(axes[0], runs)
         _given_back(axes[1], runs)
@@ -39,7 +40,9 @@ def _delays(ax, runs) -> None:
             ax.fill_between(steps, medians.min(0), medians.max(0), color=colour, alpha=0.12, lw=0)
     ax.set_title("(a) 90 % of a layer's input\ncomes back after", loc="left")
     ax.set(xlabel="training steps", ylabel="tokens (median kernel)", ylim=(0, None))
-    ax.legend(fontsize=6, loc="upper right", ncols=1, handlelength=2.2)
+    ax.legend(
+        fontsize=6, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, handlelength=2.2, frameon=False
+    )
 
 
 def _given_back(ax, runs) -> None:
@@ -53,21 +56,21 @@ def _given_back(ax, runs) -> None:
 
 
 def _held(ax, runs) -> None:
-    bands = ["0", "1-7", "8-31", "32-63"]
     rows = [
-        ("untrained", "untrained_capacity", "next_token", "#8a939c"),
-        ("next token", "capacity", "next_token", "#0072B2"),
-        ("autoencoder", "capacity", "autoencode", "#D55E00"),
+        ("untrained", "held_untrained", "next_token", "#8a939c"),
+        ("next token", "held", "next_token", "#0072B2"),
+        ("autoencoder", "held", "autoencode", "#D55E00"),
     ]
     for at, (name, key, objective, colour) in enumerate(rows):
-        values = np.array([[run[key][band][0] for band in bands] for run in _of(runs, objective, 16)])
+        by_lag = np.array([run[key]["capacity"] for run in _of(runs, objective, 16)])
+        values = np.stack([by_lag[:, first:end].sum(axis=1) for first, end in BANDS.values()], axis=1)
         mean = values.mean(0)
         ends = np.maximum(0, [mean - values.min(0), values.max(0) - mean])
-        place = np.arange(len(bands)) + 0.27 * (at - 1)
+        place = np.arange(len(BANDS)) + 0.27 * (at - 1)
         ax.bar(place, mean, 0.25, color=colour, yerr=ends, error_kw={"lw": 0.7}, label=name)
     ax.set_title("(c) what the last state holds\n(16 heads)", loc="left")
     ax.set(xlabel="tokens back", ylabel="dimensions of 128")
-    ax.set_xticks(range(len(bands)), [band.replace("-", "–") for band in bands])
+    ax.set_xticks(range(len(BANDS)), BANDS)
     ax.legend(loc="upper left", fontsize=6.5)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from scipy.stats import t as student
 
 import toeplitz_theory as tt
 from toeplitz_theory.cache import file_hash
@@ -165,6 +166,7 @@ def text_of(contents: dict[str, dict]) -> str:
         if len(group) >= 8:
             parts.append(f"**{model}, {part}** ({len(group)} kernels)\n\n" + _correlations(group))
     parts.append(_over_models(kernels, layers))
+    parts.append(_interventions(read_json(HERE / "data" / "interventions.json", LONGEST)["rows"]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -240,6 +242,50 @@ def _over_models(kernels: pd.DataFrame, layers: pd.DataFrame) -> str:
         ]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return text + "\n\n" + "\n".join(lines)
+
+
+def _interventions(rows: list[dict]) -> str:
+    """Return what changed kernels do to loss, answers and memory, means over the seeds."""
+    table = pd.DataFrame(rows)
+    text = [
+        "# Interventions\n\nKernels changed, or trained under a penalty, and the models asked again; means over the "
+        "seeds, with half of the 95 % interval (Student's t). Answers: right tokens, or letters copied. Capacity and "
+        "recall as above, of the last block (`recipes/interventions.py`)."
+    ]
+    for (objective, heads, n), group in table.groupby(["objective", "heads", "n"], sort=False):
+        states = "held" in group and group["held"].notna().all()
+        head = ["change", "seeds", "index", "loss, nats", "right answers"]
+        head += [f"capacity {band}" for band in BANDS] + [f"recall {k}" for k in RECALL[:3]] if states else []
+        kind = f"**{objective.replace('_', ' ')}, {'flat' if heads == 1 else f'{heads} heads'}, n = {n}**"
+        lines = [f"{kind}\n", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+        for change, runs in group.groupby("change", sort=False):
+            index = "" if "index" not in runs or runs["index"].isna().any() else _mean(runs["index"], 1)
+            cells = [change, str(len(runs)), index, _mean(runs["loss"], 3), _mean(runs["accuracy"], 3)]
+            if states:
+                cells += _held_cells(list(runs["held"]))
+            lines.append("| " + " | ".join(cells) + " |")
+        text.append("\n".join(lines))
+    return "\n\n".join(text)
+
+
+def _held_cells(held: list[dict]) -> list[str]:
+    capacity = np.array([one["capacity"] for one in held])
+    lags = held[0]["recall_lags"]
+    recall = np.array([one["recall"] for one in held])
+    cells = [
+        _mean(capacity[:, first : last + 1].sum(axis=1), 1) if first < capacity.shape[1] else ""
+        for first, last in BANDS.values()
+    ]
+    return cells + [_mean(recall[:, lags.index(k)], 2) if k in lags else "" for k in RECALL[:3]]
+
+
+def _mean(values, digits: int) -> str:
+    values = np.asarray(values, float)
+    mean = f"{values.mean():.{digits}f}"
+    if values.size < 2:
+        return mean
+    half = student.ppf(0.975, values.size - 1) * values.std(ddof=1) / values.size**0.5
+    return f"{mean} ± {half:.{digits}f}"
 
 
 def draw(models: Path, out: Path, more: tuple[Path, ...] = ()) -> list[Path]:

@@ -22,7 +22,7 @@ from toeplitz_theory.operators.results import Bracket
 from toeplitz_theory.operators.rounding import shift_exponent, split_scale
 
 
-class CausalToeplitz(LinearOperator[Any]):
+class CausalToeplitz(LinearOperator):
     """The n x n lower-triangular Toeplitz matrix with first column ``kernel``: a causal layer on n tokens.
 
     ``(T x)[t] = sum_{k <= t} kernel[k] x[t - k]``. A `scipy.sparse.linalg.LinearOperator`: ``T @ x`` for
