@@ -248,9 +248,9 @@ def _interventions(rows: list[dict]) -> str:
     """Return what changed kernels do to loss, answers and memory, means over the seeds."""
     table = pd.DataFrame(rows)
     text = [
-        "# Interventions\n\nKernels changed, or trained under a penalty, and the models asked again; means over the "
-        "seeds, with half of the 95 % interval (Student's t). Answers: right tokens, or letters copied. Capacity and "
-        "recall as above, of the last block (`recipes/interventions.py`)."
+        "# Interventions\n\nKernels changed, or trained under a penalty, and the models asked again; means "
+        "over the seeds, with half of the 95 % interval (Student's t). Answers: right tokens, or letters "
+        "copied. Capacity and recall as above, of the last block (`recipes/interventions.py`)."
     ]
     for (objective, heads, n), group in table.groupby(["objective", "heads", "n"], sort=False):
         states = "held" in group and group["held"].notna().all()
