@@ -169,7 +169,10 @@ BAD = {
         "unknown key 'mixers'; known here: recipes, var",
     ),
     "no file": ('recipes = ["none.toml"]', "none.toml: there is no such file"),
-    "no list": ('recipes = ["copy.toml"]\naxes.training.seed = 3', "axes.training.seed is not a list of values"),
+    "no list": (
+        'recipes = ["copy.toml"]\naxes.training.seed = 3',
+        "axes.training.seed is not a list of values",
+    ),
     "no values": (
         'recipes = ["copy.toml"]\naxes.training.seed = []',
         "axes.training.seed is not a list of values",

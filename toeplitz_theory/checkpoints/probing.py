@@ -75,7 +75,7 @@ class Probe(Displayed):
 
     @property
     def why_not(self) -> str:
-        """Why the module is not a causal convolution, with the residuals that say so; empty where it is one."""
+        """Why the module is no causal convolution, with the residuals that say so; empty where it is one."""
         named = {"linear": self.linear, "causal": self.causal, "shift-invariant": self.shift_invariant}
         broken = [
             f"not {name} (relative residual {value:.2g})"

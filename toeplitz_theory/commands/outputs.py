@@ -99,7 +99,9 @@ def _check_place(where: str, target: Path) -> None:
         raise InputError(f"{where}: is a link that leads nowhere; choose another name")
     above = next(parent for parent in target.parents if os.path.lexists(parent))
     if not above.is_dir():
-        raise InputError(f"{where}: cannot be written ({printable(above)} is not a folder); name another place")
+        raise InputError(
+            f"{where}: cannot be written ({printable(above)} is not a folder); name another place"
+        )
     if not os.access(above, os.W_OK | os.X_OK):
         raise InputError(f"{where}: cannot be written ({printable(above)} is protected); name another place")
 

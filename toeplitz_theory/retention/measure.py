@@ -156,7 +156,9 @@ class Measured(Displayed):
         """
         content = read_json(Path(path), _LONGEST)
         if content.pop("format", None) != _FORMAT or content.pop("version", None) != _VERSION:
-            raise InputError(f"{shown(path, 300)}: is not a measure of this version; measure and save it again")
+            raise InputError(
+                f"{shown(path, 300)}: is not a measure of this version; measure and save it again"
+            )
         try:
             return cls.from_content(content)
         except (KeyError, TypeError, AttributeError):

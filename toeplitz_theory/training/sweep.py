@@ -385,4 +385,6 @@ def _refuse_another_table(path: Path) -> None:
     except (ArrowException, OSError):
         ours = False
     if not ours:
-        raise InputError(f"{shown(path, 300)}: exists and is not a table of a sweep; give --out ANOTHER-FOLDER")
+        raise InputError(
+            f"{shown(path, 300)}: exists and is not a table of a sweep; give --out ANOTHER-FOLDER"
+        )

@@ -107,7 +107,7 @@ def _local_documents(path: Path, sample_by: str, column: str) -> Documents:
     if path.is_dir() and any((path / name).exists() for name in ("state.json", "dataset_dict.json")):
         raise _refusal(path, "was written by save_to_disk; write it with to_parquet instead")
     if not path.is_dir() and not path.is_file():
-        raise _refusal(path, "is not a file that can be read more than once (a pipe or device); copy it into a file")
+        raise _refusal(path, "is a pipe or device, which can be read only once; copy it into a file")
     files = _files_of(path) if path.is_dir() else [(path.name, path)]
     if _kind(path) in _NOT_TEXT and not path.is_dir():
         raise _refusal(path, f"a {_kind(path)} file is not read; make it plain text, .jsonl or .parquet")
