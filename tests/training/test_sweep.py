@@ -221,7 +221,7 @@ def test_a_table_of_somebody_else_is_left_alone(folder):
         else:
             table.write_bytes(content)
         before = table.read_bytes()
-        with pytest.raises(InputError, match="no table of a sweep"):
+        with pytest.raises(InputError, match="not a table of a sweep"):
             run_sweep(runs, 1)
         assert table.read_bytes() == before and not runs[0].folder.exists()
 
