@@ -10,6 +10,8 @@ import flint
 import numpy as np
 from hypothesis import strategies as st
 
+from benchmarks._common import kaiming as kaiming
+
 
 @dataclass
 class Known:
@@ -131,8 +133,3 @@ def schur_cohn_inside(kernel: np.ndarray) -> int | None:
         while p and p[-1] == 0:
             p.pop()
     return count
-
-
-def kaiming(n: int, seed: int) -> np.ndarray:
-    """Return a kernel as layers are initialised: normal, standard deviation sqrt(2 / n)."""
-    return np.random.default_rng(seed).normal(size=n) * math.sqrt(2.0 / n)

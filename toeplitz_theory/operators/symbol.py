@@ -41,6 +41,7 @@ from toeplitz_theory.operators.symbolic import (
     latex,
     nearest_kernel,
     to_expression,
+    written,
 )
 
 if TYPE_CHECKING:
@@ -764,7 +765,7 @@ class Symbol:
         return rf"$a(z) = {latex(self._taps.values)},\quad {claim}$"
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(n={len(self)}, {_polynomial(self.kernel)})"
+        return f"{type(self).__name__}(n={len(self)}, {written(self.kernel)})"
 
     def __eq__(self, other: object) -> Any:
         if not isinstance(other, Symbol):
@@ -774,25 +775,6 @@ class Symbol:
 
     def __hash__(self) -> int:
         return hash((self.kernel.tobytes(), self._taps.low))
-
-
-def _polynomial(kernel: Kernel, most: int = 4) -> str:
-    """Write out the first taps that are not 0."""
-    present = np.flatnonzero(kernel)
-    if present.size == 0:
-        return "0"
-    text = ""
-    for k in present[:most]:
-        c = kernel[k]
-        power = "" if k == 0 else " z" if k == 1 else f" z**{k}"
-        if np.iscomplexobj(kernel):
-            sign, size = "+", f"({c:.4g})"
-        else:
-            sign, size = ("-" if c < 0 else "+"), f"{abs(c):.4g}"
-        size = "" if size == "1" and k else size
-        term = f"{size}{power}".strip()
-        text += (f" {sign} " if text else "-" if sign == "-" else "") + term
-    return text + (" + ..." if present.size > most else "")
 
 
 class ExactSymbol(Symbol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -195,8 +196,8 @@ def _to_line(pairs: list[tuple[int, int]]) -> tuple[flint.fmpz_poly, flint.fmpz_
     zero, x = flint.fmpz_poly([0]), flint.fmpz_poly([0, 1])
     a, b = zero, zero
     power_a, power_b = flint.fmpz_poly([1]), zero  # (1 - i x)^(d - k)
-    for re, im in pairs[::-1]:
-        a, b = a - b * x + power_a * re - power_b * im, b + a * x + power_a * im + power_b * re
+    for real, imag in pairs[::-1]:
+        a, b = a - b * x + power_a * real - power_b * imag, b + a * x + power_a * imag + power_b * real
         power_a, power_b = power_a + power_b * x, power_b - power_a * x
     return a, b
 
@@ -243,43 +244,38 @@ def to_expression(taps: Taps, z: Any = None) -> sympy.Expr:
     return sympy.Add(*terms)
 
 
-def latex(kernel: Kernel, most: int = 4) -> str:
-    r"""Write a polynomial for a notebook: the first taps that are not 0, dots, and the last.
+def written(kernel: Kernel, most: int = 4) -> str:
+    """Write a polynomial: the first taps that are not 0, dots, and the last.
+
+    Examples
+    --------
+    >>> written(np.array([1.0, -0.5, 0.0, 2e-7]))
+    '1 - 0.5 z + 2e-07 z**3'
+    """
+    present = np.flatnonzero(kernel)
+    shown = present if present.size <= most + 1 else [*present[:most], present[-1]]
+    text = ""
+    for k in shown:
+        value = kernel[k]
+        negative = not np.iscomplexobj(kernel) and value < 0
+        size = f"({value:.4g})" if np.iscomplexobj(kernel) else f"{abs(value):.4g}"
+        power = "" if k == 0 else "z" if k == 1 else f"z**{k}"
+        term = power if power and size == "1" else f"{size} {power}".strip()
+        dots = "+ ... " if len(shown) < present.size and k == present[-1] else ""
+        text += f" {dots}{'-' if negative else '+'} {term}" if text else f"-{term}" if negative else term
+    return text or "0"
+
+
+def latex(kernel: Kernel) -> str:
+    r"""Write a polynomial for a notebook, as `written` does.
 
     Examples
     --------
     >>> print(latex(np.array([1.0, -0.5, 0.0, 2e-7])))
     1 - 0.5\,z + 2 \cdot 10^{-7}\,z^{3}
     """
-    present = np.flatnonzero(kernel)
-    if present.size == 0:
-        return "0"
-    shown = list(present) if present.size <= most + 1 else [*present[:most], -1, present[-1]]
-    text = ""
-    for k in shown:
-        if k < 0:
-            text += " + \\dots"
-            continue
-        value = kernel[k]
-        power = "" if k == 0 else "z" if k == 1 else f"z^{{{k}}}"
-        sign = "-" if not np.iscomplexobj(kernel) and value < 0 else "+"
-        size = _complex_latex(complex(value)) if np.iscomplexobj(kernel) else _decimal(abs(float(value)))
-        body = power if size == "1" and power else f"{size}\\,{power}" if power else size
-        text += f" {sign} {body}" if text else f"-{body}" if sign == "-" else body
-    return text
-
-
-def _decimal(value: float) -> str:
-    digits = f"{value:.4g}"
-    if "e" not in digits:
-        return digits
-    mantissa, exponent = digits.split("e")
-    return f"{mantissa} \\cdot 10^{{{int(exponent)}}}"
-
-
-def _complex_latex(value: complex) -> str:
-    if value.imag == 0 and value.real >= 0:
-        return _decimal(value.real)
-    sign = "-" if value.imag < 0 else "+"
-    real = f"-{_decimal(-value.real)}" if value.real < 0 else _decimal(value.real)
-    return f"({real} {sign} {_decimal(abs(value.imag))}\\mathrm{{i}})"
+    text = written(kernel).replace("...", r"\dots")
+    text = re.sub(r"([+-])([^+-]+(?:e[+-]\d+)?)j\)", r" \1 \2\\mathrm{i})", text)
+    text = re.sub(r"e([+-]\d+)", lambda power: rf" \cdot 10^{{{int(power[1])}}}", text)
+    text = re.sub(r"z\*\*(\d+)", r"z^{\1}", text)
+    return re.sub(r"(?<=[\d)}]) z", r"\\,z", text)
