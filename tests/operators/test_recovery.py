@@ -319,3 +319,25 @@ def test_the_limit_and_the_mean_delay_wait_until_they_are_asked_for():
     again = pickle.loads(pickle.dumps(r))
     assert (again.limit, again.limit_error, again.mean_delay) == (r.limit, r.limit_error, r.mean_delay)
     assert repr(again) == repr(r)
+
+
+@pytest.mark.parametrize("snr", [1.0, 1e2, 1e4, 1e8])
+@pytest.mark.parametrize("step", [1, 3])
+def test_a_zero_on_the_circle_is_a_quarter_of_a_token_late_with_little_noise(snr, step):
+    """The outer factor of |1 - z|^2 + s^2 is alpha (1 - rho z); samples too far apart see nothing of it."""
+    s2 = 1.0 / snr
+    rho = 1.0 + s2 / 2.0 - math.sqrt(s2 + s2**2 / 4.0)
+    kernel = np.zeros(step + 1)
+    kernel[[0, step]] = 1.0, -1.0
+    assert Symbol(kernel).recovery(snr).mean_delay == pytest.approx(step * 0.5 / (1.0 + rho), rel=1e-9)
+
+
+def test_mean_delay_sees_zeros_on_the_circle_between_samples():
+    """Four zeros inside, one of them at 0, and two on the circle, at an amplitude of 900 over a noise of .3."""
+    kernel = [0, 6 - 1j, -46 + 20j, 54 - 9j, -414 + 180j, 48 - 8j, -368 + 160j]
+    # By the cepstrum on 2^22 nodes, of which 2^18 give the same to 1e-11.
+    assert Symbol(kernel).recovery(10.0).mean_delay == pytest.approx(4.4999789578, rel=1e-9)
+
+
+def test_no_mean_delay_where_no_grid_resolves_the_noise():
+    assert Symbol([1.0, -1.0]).recovery(1e16).mean_delay is None

@@ -55,7 +55,7 @@ from toeplitz_theory.operators.kernels import Comb, Kernel, Scaled, Taps
 from toeplitz_theory.operators.matrix.information_limit import check_snr
 from toeplitz_theory.operators.matrix.solve import substitute
 from toeplitz_theory.operators.product import CausalProduct, fast_length
-from toeplitz_theory.operators.recovery.limit import Arcs, noisy_limit, on_circle
+from toeplitz_theory.operators.recovery.limit import Arcs, mean_delay, noisy_limit, on_circle
 from toeplitz_theory.operators.recovery.results import Recovery
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF
 
@@ -82,7 +82,6 @@ class _Quotient:
     values: NDArray[Any]
     distance: float
     method: str
-    outer: _Outer | None = None
 
     @property
     def proved(self) -> bool:
@@ -159,12 +158,12 @@ def _with_noise(scaled: Scaled, snr: float, size: int) -> Recovery:
     arcs = Arcs(scaled)
     quotient = _noisy_quotient(scaled, arcs, noise, size)
     limit = partial(noisy_limit, scaled, arcs, noise)
-    mean_delay = partial(_mean_delay, scaled, quotient.outer)
+    delay = partial(mean_delay, scaled, noise)
     if quotient.proved:
         curve, error = quotient.shares(scaled.lead, size)
-        return Recovery(curve, error, limit, mean_delay, True, snr, quotient.method)
+        return Recovery(curve, error, limit, delay, True, snr, quotient.method)
     curve, error = _estimated(scaled, size, noise)
-    return Recovery(curve, error, limit, mean_delay, False, snr, f"more noise: {quotient.method}")
+    return Recovery(curve, error, limit, delay, False, snr, f"more noise: {quotient.method}")
 
 
 def _estimated(scaled: Scaled, size: int, noise: float = 0.0) -> tuple[NDArray[np.float64], float]:
@@ -201,9 +200,7 @@ def _by_division(scaled: Scaled, arcs: Arcs, outer: _Outer, noise: float, size: 
     right[: scaled.values.size] = scaled.values[:size]
     values, remainder = _divided(taps, right)
     if wind(Taps(outer.taps)).count != 0:
-        return _Quotient(
-            values, math.nan, "the computed outer factor is not proved to have no zero inside", outer
-        )
+        return _Quotient(values, math.nan, "the computed outer factor is not proved to have no zero inside")
     remainder += scaled.error + UNIT_ROUNDOFF * float(np.linalg.norm(right))
     distance = math.nan
     for gap in _gaps(scaled, outer):
@@ -214,8 +211,8 @@ def _by_division(scaled: Scaled, arcs: Arcs, outer: _Outer, noise: float, size: 
         if distance <= _GOOD:
             break
     if math.isnan(distance):
-        return _Quotient(values, math.nan, "|a| falls below the error of the outer factor's modulus", outer)
-    return _Quotient(values, distance, "divided by the outer factor, whose modulus is proved", outer)
+        return _Quotient(values, math.nan, "|a| falls below the error of the outer factor's modulus")
+    return _Quotient(values, distance, "divided by the outer factor, whose modulus is proved")
 
 
 def _divided(taps: NDArray[Any], right: NDArray[Any]) -> tuple[NDArray[Any], float]:
@@ -290,7 +287,7 @@ def _by_zeros(scaled: Scaled, size: int) -> tuple[_Quotient, int | None]:
     return _Quotient(series, distance, "from the zeros inside, in proved discs"), count
 
 
-# With noise: the outer factor of |a|^2 + noise^2, the limit, and the mean delay.
+# With noise: the outer factor of |a|^2 + noise^2.
 
 
 def _noisy_quotient(scaled: Scaled, arcs: Arcs, noise: float, size: int) -> _Quotient:
@@ -310,7 +307,7 @@ def _noisy_quotient(scaled: Scaled, arcs: Arcs, noise: float, size: int) -> _Quo
         other = _by_zeros(scaled, size)[0]  # c tends to the inner factor
         distance = other.distance + far[0]
         if distance < best.distance or not best.proved:
-            best = _Quotient(other.values, distance, other.method, best.outer)
+            best = _Quotient(other.values, distance, other.method)
     return best
 
 
@@ -368,26 +365,3 @@ def _from_polynomial(scaled: Scaled, noise: float) -> _Outer | None:
     coefficients = 0.5 * logs[0][:n]
     coefficients[0] += 0.5 * polynomial.exponent * math.log(2.0)
     return _Outer(exponential(coefficients, bool(np.iscomplexobj(scaled.values))), noise=noise)
-
-
-def _mean_delay(scaled: Scaled, outer: _Outer | None) -> float | None:
-    """Return ``sum k |c_k|^2 / sum |c_k|^2``, c = a / g, from samples; None where these do not settle.
-
-    The numerator is the mean of conj(c) z c' on the circle; zeros of a at 0 are added.
-    """
-    if outer is None:
-        return None
-    n = scaled.values.size
-    points = max(1 << 12, 1 << math.ceil(math.log2(max(8 * n, min(64 * n, 1 << 19)))))
-    k = np.arange(n)
-    a, weights = on_circle(scaled.values, points)
-    g = on_circle(outer.taps, points)[0]
-    slope_a, slope_g = (on_circle(taps * k, points)[0] for taps in (scaled.values, outer.taps))
-    if not (np.abs(g) > 0.0).all():
-        return None
-    c = a / g
-    turns = weights * (np.conj(c) * (slope_a - c * slope_g) / g).real
-    power = weights * np.abs(c) ** 2
-    delays = [float(turns[part].sum() / power[part].sum()) for part in (slice(0, None, 2), slice(1, None, 2))]
-    middle = 0.5 * (delays[0] + delays[1])  # errs by the square of what the halves do
-    return scaled.lead + middle if abs(delays[0] - delays[1]) <= 1e-2 * (1.0 + abs(middle)) else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.fft
@@ -23,6 +23,8 @@ from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF
 _ARCS_PER_TAP = 16
 _MOST_PIECES = 100_000
 _MOST_POINTS = 1 << 19
+_FINEST = 1 << 21  # nodes for the mean delay with noise
+_DECAY = 32.0
 
 
 class Arcs:
@@ -134,3 +136,63 @@ def on_circle(taps: Kernel, points: int) -> tuple[NDArray[np.complex128], NDArra
     weights = np.full(half.size, 2.0 * half.size / points)
     weights[0] = weights[-1] = half.size / points
     return half, weights
+
+
+class Logs(NamedTuple):
+    """log|g| on the nodes, of half the circle for real taps, and the nodes' weights in a mean."""
+
+    values: NDArray[np.float64]
+    weights: NDArray[np.float64]
+
+    def mean(self) -> float:
+        """Return the mean over the circle."""
+        return float((self.weights * self.values).mean())
+
+    def half_mean(self) -> float:
+        """Return the mean over every second node."""
+        return float(np.average(self.values[::2], weights=self.weights[::2]))
+
+
+def energy_by_lag(taps: Kernel, points: int, noise: float = 0.0) -> tuple[NDArray[np.float64], Logs]:
+    """Return ``|c_k|^2`` of c = a / g, g the outer factor of ``|a|^2 + noise^2``, from samples, and log|g|.
+
+    On a grid that resolves g the coefficients of negative order, in the second half, are 0.
+    """
+    is_complex = np.iscomplexobj(taps)
+    values, weights = on_circle(taps, points)
+    size = np.hypot(np.abs(values), noise)
+    c = np.divide(values, size, out=np.ones_like(values), where=size > 0)
+    logs = np.log(np.maximum(size, np.finfo(float).tiny))
+    # c_k of log|g|, folded: log|g| + i v, v its conjugate function, has 2 c_k at k > 0 and nothing at k < 0.
+    lags = scipy.fft.fft(logs) / points if is_complex else scipy.fft.irfft(logs, points)
+    lags[0], lags[points // 2 :] = 0.0, 0.0
+    if is_complex:
+        phase = 2.0 * scipy.fft.ifft(lags, norm="forward").imag
+        coefficients = scipy.fft.fft(c * np.exp(-1j * phase)) / points
+    else:
+        phase = -2.0 * scipy.fft.rfft(lags.real).imag
+        coefficients = scipy.fft.irfft(np.conj(c) * np.exp(1j * phase), points)
+    return np.abs(coefficients) ** 2, Logs(logs, weights)
+
+
+def mean_delay(scaled: Scaled, noise: float) -> float | None:
+    """Return ``sum k |c_k|^2 / sum |c_k|^2`` with noise, an estimate; None where no grid resolves g.
+
+    Near an angle where |a| is least, g changes within ``|(a, noise)| / |a'|``: so many steps must fit there
+    that what folds back is e^-32.
+    """
+    kernel = scaled.values
+    points = max(1 << 12, 1 << math.ceil(math.log2(16 * kernel.size)))
+    while True:
+        values, slopes = (
+            np.abs(on_circle(taps, points)[0]) for taps in (kernel, kernel * np.arange(kernel.size))
+        )
+        least = np.maximum(values - math.pi / points * slopes, 0.0)  # between two nodes
+        steepness = float((slopes / np.hypot(least, noise)).max())
+        if points >= _DECAY * steepness:
+            break
+        if points >= _FINEST:
+            return None
+        points *= 2
+    energy = energy_by_lag(kernel, points, noise)[0]
+    return scaled.lead + float(np.arange(points // 2) @ energy[: points // 2]) / float(energy.sum())

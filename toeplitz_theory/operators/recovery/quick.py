@@ -14,7 +14,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.fft
 
 from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError
@@ -22,6 +21,7 @@ from toeplitz_theory.operators.circle.jensen import log_first
 from toeplitz_theory.operators.circle.modulus import min_modulus
 from toeplitz_theory.operators.circle.winding import wind
 from toeplitz_theory.operators.kernels import Scaled, Taps
+from toeplitz_theory.operators.recovery.limit import energy_by_lag
 from toeplitz_theory.operators.recovery.results import Recovery
 from toeplitz_theory.operators.results import FredholmIndex, JensenDeficit, MinModulus
 
@@ -83,44 +83,17 @@ def quick_look(taps: Taps, tol: float = 0.0) -> QuickLook:
 
 def _sampled(scaled: Scaled, zeros_inside: int | None) -> tuple[JensenDeficit, Recovery]:
     points = 1 << max(10, math.ceil(math.log2(_POINTS_PER_TAP * scaled.values.size)))
-    is_complex = np.iscomplexobj(scaled.values)
-    if is_complex:
-        values = scipy.fft.ifft(scaled.values, points, norm="forward")
-    else:
-        values = np.conj(scipy.fft.rfft(scaled.values.real, points))
-    size = np.abs(values)
-    unit = np.divide(values, size, out=np.ones_like(values), where=size > 0)
-    logs = np.log(np.maximum(size, np.finfo(float).tiny))
-    # c_k of log|a|, folded: log|a| + i v, v its conjugate function, has 2 c_k at k > 0 and nothing at k < 0.
-    lags = scipy.fft.fft(logs) / points if is_complex else scipy.fft.irfft(logs, points)
-    mean = float(lags[0].real)
-    lags[0], lags[points // 2 :] = 0.0, 0.0
-    if is_complex:
-        phase = 2.0 * scipy.fft.ifft(lags, norm="forward").imag
-        inner = scipy.fft.fft(unit * np.exp(-1j * phase)) / points
-    else:
-        phase = -2.0 * scipy.fft.rfft(lags.real).imag
-        inner = scipy.fft.irfft(np.conj(unit) * np.exp(1j * phase), points)
-    energy = np.abs(inner) ** 2
+    energy, logs = energy_by_lag(scaled.values, points)
     leak = float(energy[points // 2 :].sum())
-    error = min(1.0, _TIMES * (leak + abs(_half_mean(logs, points) - mean)) + points * 2.0**-52)
+    error = min(1.0, _TIMES * (leak + abs(logs.half_mean() - logs.mean())) + points * 2.0**-52)
     # Later by the zeros at 0.
     curve = np.concatenate([np.zeros(scaled.lead), np.minimum(np.cumsum(energy[: points // 2]), 1.0)])
     deficit = _INFINITE
     if not scaled.lead:
         first, slip = log_first(scaled)
-        value = max(0.0, mean - first)
+        value = max(0.0, logs.mean() - first)
         deficit = JensenDeficit.around(value, error + slip, False, _METHOD, (0.0, math.inf))
         curve[0] = math.exp(-2.0 * value)  # which may be below what transforms resolve
         curve = np.maximum.accumulate(curve)
     curve.flags.writeable = False
     return deficit, Recovery(curve, error, (1.0, 0.0), zeros_inside, False, math.inf, _METHOD)
-
-
-def _half_mean(logs: np.ndarray, points: int) -> float:
-    """The mean over every second node."""
-    even = logs[::2]
-    if logs.size == points:
-        return float(even.mean())
-    # Half the circle: its two ends stand for themselves, the others for two.
-    return float(2.0 * even.sum() - even[0] - even[-1]) / (points // 2)
