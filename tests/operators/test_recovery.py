@@ -333,7 +333,7 @@ def test_a_zero_on_the_circle_is_a_quarter_of_a_token_late_with_little_noise(snr
 
 
 def test_mean_delay_sees_zeros_on_the_circle_between_samples():
-    """Four zeros inside, one of them at 0, and two on the circle, at an amplitude of 900 over a noise of .3."""
+    """Four zeros inside and two on the circle, an amplitude of 900, a noise of .3."""
     kernel = [0, 6 - 1j, -46 + 20j, 54 - 9j, -414 + 180j, 48 - 8j, -368 + 160j]
     # By the cepstrum on 2^22 nodes, of which 2^18 give the same to 1e-11.
     assert Symbol(kernel).recovery(10.0).mean_delay == pytest.approx(4.4999789578, rel=1e-9)
