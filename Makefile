@@ -37,8 +37,9 @@ docs: $(READY)
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[docs]'
 	$(BIN)/mkdocs build --strict
 
+# Files are shared out over up to four processes.
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 # The lowest and the newest versions that pyproject.toml allows, in throw-away environments.
 test-versions: $(READY)

@@ -121,7 +121,7 @@ def test_hostile_recipes_are_one_short_line(tmp_path, text, said):
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "recipe.toml")
     for path in (tmp_path / "recipe.toml", "/dev/null"):
-        with pytest.raises(InputError, match="is no file"):
+        with pytest.raises(InputError, match="is not a file"):
             load_recipe(path)
 
 
