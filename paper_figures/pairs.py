@@ -50,7 +50,7 @@ def _given_back(ax, runs) -> None:
         for run in _of(runs, "autoencode", heads):
             label = kind if run["seed"] == 0 else None
             ax.plot(run["accuracy_by_position"], color="#D55E00", ls=dash, lw=0.9, alpha=0.8, label=label)
-    ax.set_title("(b) tokens the autoencoders\ngive back", loc="left")
+    ax.set_title("(b) tokens autoencoders give\nback, one line a seed", loc="left")
     ax.set(xlabel="position", ylabel="share of held-out tokens", ylim=(0, 1.02))
     ax.legend(loc="lower center", bbox_to_anchor=(0.6, 0.08), fontsize=6.5)
 
