@@ -74,6 +74,23 @@ def test_other_things_are_no_factors(other):
             act()
 
 
+def test_equal_symbols_have_equal_hashes():
+    assert len({Symbol([1.0, 0.0]), Symbol([1.0 + 0j, -0.0])}) == 1
+    near = Symbol([2.0**-60])
+    assert (
+        near.residual()
+        == near + Fraction(1)
+        == ExactSymbol([(Fraction(1) + Fraction(2.0**-60), Fraction(0))])
+    )
+    assert Symbol([1.0]) != Symbol([1.0, 0.0])
+
+
+@pytest.mark.parametrize("a", [Symbol([1.0]), Symbol([1.0]) + Fraction(1, 3)])
+def test_a_whole_number_beyond_float64_is_refused(a):
+    with pytest.raises(InputError, match="overflows float64"):
+        a + 10**400
+
+
 def test_infinite_numbers_and_overflow_are_refused_in_one_line():
     with pytest.raises(InputError, match="not a finite number"):
         Symbol([1.0]) * float("inf")

@@ -1,4 +1,4 @@
-"""Sums and products of symbols and of sections, without rounding."""
+"""Exact coefficients: sums and products without rounding, over the integers, and the nearest kernel."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from fractions import Fraction
 from typing import Any
 
 import flint
+import numpy as np
 
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators.kernels import ZERO, Exact, Kernel, Taps
-from toeplitz_theory.operators.symbolic import nearest_kernel
 
 
 def scalar(value: Any) -> Exact | None:
@@ -49,19 +49,36 @@ def multiplied(first: list[Exact], second: list[Exact]) -> list[Exact]:
     >>> [real for real, _ in multiplied([half, one], [half, one])]
     [Fraction(1, 4), Fraction(1, 1), Fraction(1, 1)]
     """
-    (re1, im1, scale1), (re2, im2, scale2) = _whole(first), _whole(second)
+    (re1, im1, scale1), (re2, im2, scale2) = whole(first), whole(second)
     scale, size = scale1 * scale2, len(first) + len(second) - 1
     real, imag = re1 * re2 - im1 * im2, re1 * im2 + im1 * re2
     return [(Fraction(int(real[k]), scale), Fraction(int(imag[k]), scale)) for k in range(size)]
 
 
-def _whole(pairs: list[Exact]) -> tuple[flint.fmpz_poly, flint.fmpz_poly, int]:
-    """Return real and imaginary part over a common denominator."""
+def whole(pairs: list[Exact]) -> tuple[flint.fmpz_poly, flint.fmpz_poly, int]:
+    """Return real and imaginary part times a common denominator, and that.
+
+    Examples
+    --------
+    >>> whole([(Fraction(1, 2), Fraction(1)), (Fraction(1, 3), Fraction(0))])
+    (2*x + 3, 6, 6)
+    """
     scale = math.lcm(*(part.denominator for pair in pairs for part in pair))
     real, imag = (
         [part.numerator * (scale // part.denominator) for part in parts] for parts in zip(*pairs, strict=True)
     )
     return flint.fmpz_poly(real), flint.fmpz_poly(imag), scale
+
+
+def nearest_kernel(coefficients: list[Exact]) -> tuple[Kernel, bool]:
+    """Return the nearest float64 or complex128 kernel, and whether it is exact."""
+    try:
+        parts = [(float(x), float(y)) for x, y in coefficients]
+    except OverflowError:
+        raise InputError("a coefficient overflows float64: divide by a number first") from None
+    same = [(Fraction(u), Fraction(v)) for u, v in parts] == coefficients
+    real = all(y == 0 for _, y in coefficients)
+    return np.array([u if real else complex(u, v) for u, v in parts]), same
 
 
 def nearest_product(first: Kernel, second: Kernel) -> Kernel:

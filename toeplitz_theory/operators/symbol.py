@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.operators.arithmetic import added, multiplied, scalar
+from toeplitz_theory.operators.arithmetic import added, multiplied, nearest_kernel, scalar
 from toeplitz_theory.operators.circle.jensen import jensen_deficit
 from toeplitz_theory.operators.circle.margins import (
     IndexMargins,
@@ -26,7 +25,7 @@ from toeplitz_theory.operators.circle.winding import count_between, wind
 from toeplitz_theory.operators.circle.zeros import all_zeros
 from toeplitz_theory.operators.factors.inner_outer import InnerOuter, blaschke_zeros, inner_outer
 from toeplitz_theory.operators.factors.outer import EnergyDelay, OuterFactor, energy_delay, outer_factor
-from toeplitz_theory.operators.kernels import Exact, Kernel, Taps, as_kernel, kernel_with_zeros
+from toeplitz_theory.operators.kernels import ZERO, Exact, Kernel, Taps, as_kernel, kernel_with_zeros
 from toeplitz_theory.operators.matrix.information_limit import InformationLimit, information_limit
 from toeplitz_theory.operators.matrix.nullity import Splitting, splitting
 from toeplitz_theory.operators.recovery.curve import recovery
@@ -39,7 +38,6 @@ from toeplitz_theory.operators.symbolic import (
     exact_coefficients,
     index_of,
     latex,
-    nearest_kernel,
     to_expression,
     written,
 )
@@ -133,10 +131,10 @@ class Symbol:
         return self._taps.exact()
 
     def _plus_number(self, number: Exact) -> Symbol:
-        parts = [float(part) for part in number]
-        if [Fraction(part) for part in parts] != list(number):
+        near, same = nearest_kernel([number])
+        if not same:
             return symbol_of(added(self._coefficients(), [number]))
-        return Symbol._of(self._taps.plus(complex(*parts)))
+        return Symbol._of(self._taps.plus(complex(near[0])))
 
     def __add__(self, other: Any) -> Symbol:
         if isinstance(other, Symbol):
@@ -718,7 +716,7 @@ class Symbol:
         >>> Symbol([0.1]).to_sympy()
         3602879701896397/36028797018963968
         """
-        return to_expression(self._taps, z)
+        return to_expression(self._coefficients(), z)
 
     @classmethod
     def from_sympy(cls, expr: Any, z: Any = None) -> Symbol:
@@ -768,13 +766,10 @@ class Symbol:
         return f"{type(self).__name__}(n={len(self)}, {written(self.kernel)})"
 
     def __eq__(self, other: object) -> Any:
-        if not isinstance(other, Symbol):
-            return NotImplemented
-        same = self.kernel.shape == other.kernel.shape and bool((self.kernel == other.kernel).all())
-        return same and self._taps.low == other._taps.low
+        return self._coefficients() == other._coefficients() if isinstance(other, Symbol) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash((self.kernel.tobytes(), self._taps.low))
+        return hash(tuple(self._coefficients()))
 
 
 class ExactSymbol(Symbol):
@@ -804,12 +799,10 @@ class ExactSymbol(Symbol):
 
     def __init__(self, coefficients: list[Exact]) -> None:
         kernel, _ = nearest_kernel(coefficients)
-        super().__init__(as_kernel(kernel))
+        super().__init__(kernel)
         self._exact = coefficients
-        gaps = [
-            abs(x - Fraction(complex(w).real)) + abs(y - Fraction(complex(w).imag))
-            for (x, y), w in zip(coefficients, self.kernel.tolist(), strict=True)
-        ]
+        pairs = zip(coefficients, self._taps.exact(), strict=True)
+        gaps = [abs(x - u) + abs(y - v) for (x, y), (u, v) in pairs]
         self.rounding = math.nextafter(float(sum(gaps)), math.inf)
 
     def winding(self, about: complex = 0.0, tol: float = 0.0) -> Winding:
@@ -832,10 +825,8 @@ class ExactSymbol(Symbol):
             margin = math.nextafter(near.margin - self.rounding, 0.0)
             text = f"{near.method}; rounding the coefficients moves the curve by less"
             return Winding(near.count, True, max(0.0, margin), (), near.evaluations, text)
-        point = complex(about)
-        first = (self._exact[0][0] - Fraction(point.real), self._exact[0][1] - Fraction(point.imag))
-        coefficients = [first, *self._exact[1:]]
-        if all(pair == (0, 0) for pair in coefficients):
+        coefficients = (self - complex(about))._coefficients()
+        if all(pair == ZERO for pair in coefficients):
             return Winding(None, False, 0.0, (), 0, "undefined: the symbol is identically 0")
         exact = index_of(coefficients)
         if exact.value is None:
@@ -843,38 +834,14 @@ class ExactSymbol(Symbol):
             return Winding(None, False, 0.0, near.on_circle, near.evaluations, text)
         return Winding(-exact.value, True, 0.0, (), near.evaluations, "Sturm's chain in rational arithmetic")
 
-    def to_sympy(self, z: Any = None) -> sympy.Expr:
-        """Return the exact polynomial.
-
-        Parameters
-        ----------
-        z : sympy.Symbol, optional
-            The variable; ``Symbol("z")`` by default.
-        """
-        import sympy
-
-        z = sympy.Symbol("z") if z is None else z
-        parts = [[sympy.Rational(x.numerator, x.denominator) for x in pair] for pair in self._exact]
-        return sympy.Add(*((re + sympy.I * im) * z**k for k, (re, im) in enumerate(parts)))
-
     def _coefficients(self) -> list[Exact]:
         return self._exact
 
     def _plus_number(self, number: Exact) -> Symbol:
         return symbol_of(added(self._exact, [number]))
 
-    def __eq__(self, other: object) -> Any:
-        if not isinstance(other, ExactSymbol):
-            return False if isinstance(other, Symbol) else NotImplemented
-        return self._exact == other._exact
-
-    def __hash__(self) -> int:
-        return hash(tuple(self._exact))
-
 
 def symbol_of(coefficients: list[Exact]) -> Symbol:
     """Return a plain symbol where float64 holds the coefficients, an `ExactSymbol` otherwise."""
     kernel, same = nearest_kernel(coefficients)
-    if not np.isfinite(kernel).all():
-        raise InputError("a coefficient overflows float64: divide by a number first")
     return Symbol(kernel) if same else ExactSymbol(coefficients)

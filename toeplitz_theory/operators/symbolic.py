@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import re
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,7 +13,8 @@ import numpy as np
 
 from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.operators.kernels import Exact, Kernel, Taps
+from toeplitz_theory.operators.arithmetic import whole
+from toeplitz_theory.operators.kernels import ZERO, Exact, Kernel
 
 if TYPE_CHECKING:
     import sympy
@@ -82,8 +82,7 @@ def exact_index(expr: Any, z: Any = None) -> ExactIndex:
     >>> exact_index(1 - near * z, z).value, exact_index(1 - z / near, z).value
     (-1, 0)
     """
-    coefficients = exact_coefficients(expr, z)
-    return index_of(coefficients)
+    return index_of(exact_coefficients(expr, z))
 
 
 def exact_coefficients(expr: Any, z: Any = None) -> list[Exact]:
@@ -103,7 +102,7 @@ def exact_coefficients(expr: Any, z: Any = None) -> list[Exact]:
     degree = poly.degree()
     if degree > _MAX_DEGREE:
         raise InputError(f"expr has degree {degree}: kernels up to {_MAX_DEGREE} taps are taken")
-    out: list[Exact] = [(Fraction(0), Fraction(0))] * (max(0, int(degree)) + 1 if poly else 1)
+    out = [ZERO] * (max(0, int(degree)) + 1 if poly else 1)
     for (power,), value in poly.terms():
         out[power] = _number(value)
     return out
@@ -150,23 +149,20 @@ def _number(value: Any) -> Exact:
 
 def index_of(coefficients: list[Exact]) -> ExactIndex:
     """Return the index of the polynomial with these coefficients, lowest power first."""
-    scale = math.lcm(*(x.denominator for pair in coefficients for x in pair))
-    pairs = [(int(x * scale), int(y * scale)) for x, y in coefficients]
-    while pairs and pairs[-1] == (0, 0):
-        pairs.pop()
-    if not pairs:
+    shift = next((k for k, pair in enumerate(coefficients) if pair != ZERO), None)
+    if shift is None:
         raise InputError("expr is 0: T(0) is not Fredholm, and has no index")
-    shift = next(k for k, pair in enumerate(pairs) if pair != (0, 0))
-    pairs = pairs[shift:]
-    pairs, minus_one = _without_minus_one(pairs)
-    degree = len(pairs) - 1
-    a, b = _to_line(pairs)
+    re, im, _ = whole(coefficients[shift:])
+    on_circle = int(re(-1) == 0 and im(-1) == 0)
+    while re(-1) == 0 and im(-1) == 0:  # -1 is where the line does not go
+        re, im = (part // flint.fmpz_poly([1, 1]) for part in (re, im))
+    degree = max(re.degree(), im.degree())
+    a, b = _to_line(re, im)
     # With the leading coefficient made real, B / A vanishes at both ends of the line.
     lead_a, lead_b = a[degree], b[degree]
     real, imag = a * lead_a + b * lead_b, b * lead_a - a * lead_b
     chain = _sturm(real, imag)
     common = chain[-1]
-    on_circle = minus_one
     if common.degree() > 0:
         on_circle += _variations_drop(_sturm(common, common.derivative()))
     if on_circle:
@@ -177,27 +173,13 @@ def index_of(coefficients: list[Exact]) -> ExactIndex:
     return ExactIndex(-(shift + turns // 2), 0)
 
 
-def _without_minus_one(pairs: list[tuple[int, int]]) -> tuple[list[tuple[int, int]], int]:
-    """Divide by z + 1 as often as it goes; the 1 if it went at all."""
-    divided = 0
-    while len(pairs) > 1:
-        quotient, rest = [], (0, 0)
-        for x, y in pairs[::-1]:
-            rest = (x - rest[0], y - rest[1])
-            quotient.append(rest)
-        if rest != (0, 0):
-            break
-        pairs, divided = quotient[-2::-1], 1
-    return pairs, divided
-
-
-def _to_line(pairs: list[tuple[int, int]]) -> tuple[flint.fmpz_poly, flint.fmpz_poly]:
-    """Return A, B with A + i B = sum_k a_k (1 + i x)^k (1 - i x)^(d - k)."""
+def _to_line(re: flint.fmpz_poly, im: flint.fmpz_poly) -> tuple[flint.fmpz_poly, flint.fmpz_poly]:
+    """Return A, B with A + i B = sum_k a_k (1 + i x)^k (1 - i x)^(d - k), a_k = re[k] + i im[k]."""
     zero, x = flint.fmpz_poly([0]), flint.fmpz_poly([0, 1])
     a, b = zero, zero
     power_a, power_b = flint.fmpz_poly([1]), zero  # (1 - i x)^(d - k)
-    for real, imag in pairs[::-1]:
-        a, b = a - b * x + power_a * real - power_b * imag, b + a * x + power_a * imag + power_b * real
+    for k in range(max(re.degree(), im.degree()), -1, -1):
+        a, b = a - b * x + power_a * re[k] - power_b * im[k], b + a * x + power_a * im[k] + power_b * re[k]
         power_a, power_b = power_a + power_b * x, power_b - power_a * x
     return a, b
 
@@ -221,27 +203,13 @@ def _variations_drop(chain: list[flint.fmpz_poly]) -> int:
     return counts[0] - counts[1]
 
 
-def nearest_kernel(coefficients: list[Exact]) -> tuple[Kernel, bool]:
-    """Return the nearest float64 or complex128 kernel, and whether it is exact."""
-    try:
-        parts = [(float(x), float(y)) for x, y in coefficients]
-    except OverflowError:
-        raise InputError("a coefficient overflows float64: divide by a number first") from None
-    same = [(Fraction(u), Fraction(v)) for u, v in parts] == coefficients
-    real = all(y == 0 for _, y in coefficients)
-    return np.array([u if real else complex(u, v) for u, v in parts]), same
-
-
-def to_expression(taps: Taps, z: Any = None) -> sympy.Expr:
-    """Return the polynomial with the stored values as exact binary fractions."""
+def to_expression(coefficients: list[Exact], z: Any = None) -> sympy.Expr:
+    """Return the polynomial with these coefficients, lowest power first."""
     import sympy
 
     z = sympy.Symbol("z") if z is None else z
-    terms = []
-    for k, pair in enumerate(taps.exact()):
-        real, imag = (sympy.Rational(x.numerator, x.denominator) for x in pair)
-        terms.append((real + sympy.I * imag) * z**k)
-    return sympy.Add(*terms)
+    parts = [[sympy.Rational(x.numerator, x.denominator) for x in pair] for pair in coefficients]
+    return sympy.Add(*((re + sympy.I * im) * z**k for k, (re, im) in enumerate(parts)))
 
 
 def written(kernel: Kernel, most: int = 4) -> str:

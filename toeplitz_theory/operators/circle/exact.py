@@ -8,12 +8,13 @@ kernels that fail there go to gcds over the integers.
 
 from __future__ import annotations
 
-from fractions import Fraction
+import math
 
 import flint
 import numpy as np
 from numpy.typing import NDArray
 
+from toeplitz_theory.operators.arithmetic import whole
 from toeplitz_theory.operators.bits import precision
 from toeplitz_theory.operators.circle.balls import PRECISIONS, ValuesAt
 from toeplitz_theory.operators.kernels import Taps
@@ -26,40 +27,34 @@ _CHUNK = 1 << 20
 
 def has_mirror_pairs(taps: Taps) -> bool:
     """Whether a zero may be the mirror image of a zero; False proves that none is on the circle."""
-    rows = [[re + sign * _ROOT * im for re, im in _integers(taps)] for sign in (1, -1)]
-    return _may_share(_modular(rows[0]), _modular(rows[1][::-1]))
+    p, conjugate = _modular(taps)
+    degree = taps.values.size - 1
+    mirrored = flint.nmod_poly([int(conjugate[degree - k]) for k in range(degree + 1)], _PRIME)
+    return p.degree() < degree or _may_share(p, mirrored)
 
 
 def has_multiple_zeros(taps: Taps) -> bool:
     """Whether a zero may be multiple; False proves that none is."""
-    p = _modular([re + _ROOT * im for re, im in _integers(taps)])
-    return _may_share(p, p.derivative())
+    p, _ = _modular(taps)
+    return p.degree() < taps.values.size - 1 or _may_share(p, p.derivative())
 
 
-def _integers(taps: Taps) -> list[tuple[int, int]]:
-    """Return real and imaginary parts of a power of two times the taps."""
-    rows = []
-    for values, low in ((taps.values.real, taps.low[0]), (taps.values.imag, taps.low[1])):
-        exact = [Fraction(x) for x in values.tolist()]
-        exact[0] += low
-        rows.append(exact)
-    common = max(x.denominator for row in rows for x in row)  # powers of two: a multiple of all
-    re, im = ([x.numerator * (common // x.denominator) for x in row] for row in rows)
-    return list(zip(re, im, strict=True))
+def _modular(taps: Taps) -> tuple[flint.nmod_poly, flint.nmod_poly]:
+    """Return p times an integer, and its conjugate, modulo the prime.
 
-
-def _modular(numbers: list[int]) -> flint.nmod_poly:
-    return flint.nmod_poly([x % _PRIME for x in numbers], _PRIME)
+    Where the leading coefficient vanishes, so may that of a common divisor: then nothing is proved.
+    """
+    re, im = (flint.nmod_poly(part, _PRIME) for part in whole(taps.exact())[:2])
+    return re + _ROOT * im, re - _ROOT * im
 
 
 def _may_share(p: flint.nmod_poly, q: flint.nmod_poly) -> bool:
-    # Where a leading coefficient vanishes modulo the prime nothing is proved.
     return bool(p.degree() < 1 or q.degree() < 0 or p.gcd(q).degree() > 0)
 
 
 def to_integers(taps: Taps) -> flint.fmpz_poly:
     """Return an integer multiple of p if it is real, of p times its conjugate if it is complex, exactly."""
-    re, im = (flint.fmpz_poly(list(row)) for row in zip(*_integers(taps), strict=True))
+    re, im, _ = whole(taps.exact())
     return re * re + im * im if np.iscomplexobj(taps.values) else re
 
 
@@ -79,11 +74,10 @@ class SharedZeros:
     def __init__(self, p: flint.fmpz_poly) -> None:
         reverse = flint.fmpz_poly(list(p)[::-1])
         shared = p if reverse in (p, -p) else p.gcd(reverse)
-        if _may_share(*(_modular([int(c) for c in p]) for p in (shared, shared.derivative()))):
-            parts = [part for part, _ in shared.factor_squarefree()[1]]
-            shared = flint.fmpz_poly([1])
-            for part in parts:
-                shared *= part
+        if _may_share(*(flint.nmod_poly(part, _PRIME) for part in (shared, shared.derivative()))):
+            shared = math.prod(
+                (part for part, _ in shared.factor_squarefree()[1]), start=flint.fmpz_poly([1])
+            )
         self.at_one, self.at_minus_one = shared(1) == 0, shared(-1) == 0
         for there, factor in ((self.at_one, [-1, 1]), (self.at_minus_one, [1, 1])):
             shared = shared // flint.fmpz_poly(factor) if there else shared
@@ -134,8 +128,3 @@ class SharedZeros:
         signs = self.signs(ends)
         signs = signs[signs != 0]
         return 2 * int((signs[1:] != signs[:-1]).sum()) + self.at_one + self.at_minus_one
-
-
-def squarefree_parts(taps: Taps) -> list[tuple[flint.fmpz_poly, int]]:
-    """Return factors without multiple or common zeros, and their multiplicities, of a real polynomial."""
-    return [(part, int(m)) for part, m in to_integers(taps).factor_squarefree()[1]]

@@ -13,11 +13,7 @@ from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators.bits import precision, to_acb
 from toeplitz_theory.operators.circle.aberth import float_zeros
 from toeplitz_theory.operators.circle.discs import Disc, decided, disjoint, isolated, stored_zeros
-from toeplitz_theory.operators.circle.exact import (
-    SharedZeros,
-    has_multiple_zeros,
-    squarefree_parts,
-)
+from toeplitz_theory.operators.circle.exact import SharedZeros, has_multiple_zeros, to_integers
 from toeplitz_theory.operators.kernels import Exact, Taps
 from toeplitz_theory.operators.results import Zeros
 
@@ -69,13 +65,13 @@ def _discs(taps: Taps, values: np.ndarray) -> Isolated | None:
             exact, values, None if np.iscomplexobj(taps.values) else partial(SharedZeros.of, taps)
         )
     whole = Isolated([], True)
-    for factor, multiplicity in squarefree_parts(taps):
+    for factor, multiplicity in to_integers(taps).factor_squarefree()[1]:
         top = factor.height_bits()
         near = np.array([int(c) / (1 << top) for c in factor])
         part = _decided([flint.acb(c) for c in factor], near, partial(SharedZeros, factor))
         if part is None:
             return None
-        whole.discs += [Disc(disc.middle, disc.radius, disc.count * multiplicity) for disc in part.discs]
+        whole.discs += [Disc(disc.middle, disc.radius, disc.count * int(multiplicity)) for disc in part.discs]
         whole.settled = whole.settled and part.settled
     return whole if disjoint(whole.discs) else None
 
