@@ -15,8 +15,7 @@ from toeplitz_theory.operators.matrix.condition import Condition
 from toeplitz_theory.operators.matrix.information_limit import check_snr
 from toeplitz_theory.operators.matrix.nullity import Nullity
 from toeplitz_theory.operators.recovery.finite import matrix_recovery
-from toeplitz_theory.operators.recovery.memory import kernel_memory
-from toeplitz_theory.operators.recovery.results import Memory, Recovery
+from toeplitz_theory.operators.recovery.results import Memory, Recovery, kernel_memory
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, float_format, split_scale, without_specks
 
 

@@ -29,9 +29,8 @@ from toeplitz_theory.operators.kernels import ZERO, Exact, Kernel, Taps, as_kern
 from toeplitz_theory.operators.matrix.information_limit import InformationLimit, information_limit
 from toeplitz_theory.operators.matrix.nullity import Splitting, splitting
 from toeplitz_theory.operators.recovery.curve import recovery
-from toeplitz_theory.operators.recovery.memory import kernel_memory
 from toeplitz_theory.operators.recovery.quick import QuickLook, quick_look
-from toeplitz_theory.operators.recovery.results import Memory, Recovery
+from toeplitz_theory.operators.recovery.results import Memory, Recovery, kernel_memory
 from toeplitz_theory.operators.results import FredholmIndex, JensenDeficit, MinModulus, Winding, Zeros
 from toeplitz_theory.operators.section import CausalToeplitz
 from toeplitz_theory.operators.symbolic import (

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators.results import Count
+from toeplitz_theory.operators.rounding import split_scale
 
 
 class Delay(Count):
@@ -236,3 +237,12 @@ class Memory(Displayed):
 
     def __repr__(self) -> str:
         return f"Memory(total {self.total:.4g}, mean lag {self.mean_lag:.4g}, late {self.late:.4g})"
+
+
+def kernel_memory(taps: NDArray[Any]) -> Memory:
+    """Return the shares ``|w[k]|^2 / |w|^2`` of the last output's variance, for white input."""
+    scaled, _ = split_scale(taps)
+    energy = np.abs(scaled) ** 2
+    if not energy.any():
+        raise InputError("all weights are 0: the output holds nothing of its input")
+    return Memory(energy / energy.sum(), 1.0)
