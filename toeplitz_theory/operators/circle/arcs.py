@@ -22,7 +22,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from fractions import Fraction
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,18 +150,31 @@ def horner(poly: Complexes, t: Floats | Complexes) -> tuple[Complexes, Complexes
     return value, slope
 
 
-@dataclass
-class Undecided:
-    """Pieces [lo, hi] of arcs ``index`` on which float64 proves nothing, and b at their two ends."""
+class _Pieces(NamedTuple):
+    """Pieces [lo, hi] of the arcs with numbers ``arc``, and the computed b at their two ends."""
 
-    index: NDArray[np.intp]
+    arc: NDArray[np.intp]
     lo: Floats
     hi: Floats
     left: Complexes
     right: Complexes
 
-    def __len__(self) -> int:
-        return int(self.index.size)
+    def where(self, mask: NDArray[Any]) -> _Pieces:
+        return _Pieces(*(column[mask] for column in self))
+
+
+@dataclass(frozen=True)
+class Span:
+    """Angles pi * lo .. pi * hi on which float64 proves nothing, and the computed b at both ends."""
+
+    lo: Fraction
+    hi: Fraction
+    left: complex
+    right: complex
+
+    def holds(self, x: int) -> bool:
+        """Whether the angle pi x, or the same one turn on, is in the span."""
+        return any(self.lo <= x + turn <= self.hi for turn in (-2, 0, 2))
 
 
 @dataclass
@@ -173,8 +187,8 @@ class Cover:
         Change of the argument of b over the proved pieces, in radians.
     lower : float
         A lower bound of |b| on the proved pieces.
-    undecided : Undecided
-        The rest.
+    undecided : list of Span
+        The rest, ascending; spans do not touch.
     witness : bool
         Whether some sample has |b| <= floor for certain.
     evaluations : int
@@ -183,7 +197,7 @@ class Cover:
 
     turn: float
     lower: float
-    undecided: Undecided
+    undecided: list[Span]
     witness: bool
     evaluations: int
 
@@ -227,27 +241,25 @@ def cover(grid: ArcGrid, floor: float = 0.0) -> Cover:
     lo, hi = np.full(bad.size, -1.0), np.full(bad.size, 1.0)
     if grid.real:  # only the upper half of the two arcs around 1 and -1
         lo[bad == 0], hi[bad == middle.size - 1] = 0.0, 0.0
-    todo = Undecided(bad, lo, hi, left[bad], right[bad])
     covered = Cover(
-        turn, low, todo, bool((np.abs(middle) + grid.error <= floor).any()), middle.size + ends.size
+        turn, low, [], bool((np.abs(middle) + grid.error <= floor).any()), middle.size + ends.size
     )
     if bad.size:
-        _refine(grid, c, covered, floor)
+        _refine(grid, c, covered, _Pieces(bad, lo, hi, left[bad], right[bad]), floor)
     return covered
 
 
-def _refine(grid: ArcGrid, known: list[Complexes], covered: Cover, floor: float) -> None:
-    """Cut the undecided arcs into pieces until each is proved or hopeless in float64."""
-    todo = covered.undecided
-    which = np.arange(len(todo))  # column of ``poly`` each piece belongs to
-    poly = grid.polynomials(todo.index, known)
+def _refine(grid: ArcGrid, known: list[Complexes], covered: Cover, todo: _Pieces, floor: float) -> None:
+    """Cut undecided arcs into pieces until each is proved or hopeless in float64."""
+    which = np.arange(todo.arc.size)  # column of ``poly`` each piece belongs to
+    poly = grid.polynomials(todo.arc, known)
     bend, error = bend_and_error(grid, poly)
     budget = 64 * grid.count + 200_000
-    hopeless: list[Undecided] = []
-    while len(todo) and budget > 0:
+    hopeless: list[_Pieces] = []
+    while which.size and budget > 0:
         todo, which = _cut(poly, todo, which)
-        budget -= 2 * len(todo)
-        covered.evaluations += 2 * len(todo)
+        budget -= 2 * which.size
+        covered.evaluations += 2 * which.size
         mid, half = 0.5 * (todo.lo + todo.hi), 0.5 * (todo.hi - todo.lo)
         value, slope = horner(poly[:, which], mid)
         reach = 0.5 * bend[which] * half**2
@@ -259,13 +271,13 @@ def _refine(grid: ArcGrid, known: list[Complexes], covered: Cover, floor: float)
         covered.witness |= bool(under.any())
         # Once the bend is below the rounding a finer cut proves hardly more.
         lost = ~good & (under | (reach <= error[which]))
-        hopeless.append(_take(todo, lost))
+        hopeless.append(todo.where(lost))
         more = ~good & ~lost
-        todo, which = _take(todo, more), which[more]
-    covered.undecided = _join([*hopeless, todo])
+        todo, which = todo.where(more), which[more]
+    covered.undecided = _spans(grid, [*hopeless, todo])
 
 
-def _cut(poly: Complexes, todo: Undecided, which: NDArray[np.intp]) -> tuple[Undecided, NDArray[np.intp]]:
+def _cut(poly: Complexes, todo: _Pieces, which: NDArray[np.intp]) -> tuple[_Pieces, NDArray[np.intp]]:
     # The ends are exact: pieces of [-1, 1] of length 2 / 8^level are dyadic.
     fractions = np.arange(1, _SPLIT)[:, None] / _SPLIT
     inner = todo.lo + (todo.hi - todo.lo) * fractions
@@ -273,24 +285,26 @@ def _cut(poly: Complexes, todo: Undecided, which: NDArray[np.intp]) -> tuple[Und
     edges = np.vstack([todo.lo, inner, todo.hi])
     at = np.vstack([todo.left, values, todo.right])
     flat: list[Any] = [x.T.ravel() for x in (edges[:-1], edges[1:], at[:-1], at[1:])]
-    return Undecided(np.repeat(todo.index, _SPLIT), *flat), np.repeat(which, _SPLIT)
+    return _Pieces(np.repeat(todo.arc, _SPLIT), *flat), np.repeat(which, _SPLIT)
 
 
-def _take(pieces: Undecided, mask: NDArray[np.bool_]) -> Undecided:
-    return Undecided(
-        pieces.index[mask], pieces.lo[mask], pieces.hi[mask], pieces.left[mask], pieces.right[mask]
-    )
+def _spans(grid: ArcGrid, parts: list[_Pieces]) -> list[Span]:
+    """Put pieces in order along the circle, those that touch merged, also across angle 0."""
+    pieces = _Pieces(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    arc, lo, hi, left, right = pieces.where(np.lexsort((pieces.lo, pieces.arc)))
+    if not arc.size:
+        return []
+    next_arc = (np.diff(arc) == 1) & (hi[:-1] == 1) & (lo[1:] == -1)
+    apart = ~np.where(np.diff(arc) == 0, lo[1:] == hi[:-1], next_arc)
+    first, last = np.append(True, apart), np.append(apart, True)
 
+    def angles(at: Floats, ends: NDArray[np.bool_]) -> list[Fraction]:
+        rows = zip(arc[ends].tolist(), at[ends].tolist(), strict=True)
+        return [(2 * m + Fraction(t)) / grid.count for m, t in rows]
 
-def _join(parts: list[Undecided]) -> Undecided:
-    """Put the parts together in order along the circle, pieces that touch merged into one."""
-    index, lo, hi, left, right = (
-        np.concatenate([getattr(p, name) for p in parts]) for name in ("index", "lo", "hi", "left", "right")
-    )
-    order = np.lexsort((lo, index))
-    index, lo, hi, left, right = (x[order] for x in (index, lo, hi, left, right))
-    if index.size > 1:  # merged within an arc here; across arcs by whoever works on the angles
-        first = np.append(True, (index[1:] != index[:-1]) | (lo[1:] != hi[:-1]))
-        last = np.append(first[1:], True)
-        index, lo, left, hi, right = index[first], lo[first], left[first], hi[last], right[last]
-    return Undecided(index, lo, hi, left, right)
+    columns = angles(lo, first), angles(hi, last), left[first].tolist(), right[last].tolist()
+    spans = [Span(*row) for row in zip(*columns, strict=True)]
+    if not grid.real and len(spans) > 1 and spans[0].lo == spans[-1].hi - 2:
+        end = spans.pop()
+        spans[0] = Span(end.lo - 2, spans[0].hi, end.left, spans[0].right)
+    return spans

@@ -6,6 +6,7 @@ import cmath
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 import flint
 
@@ -68,31 +69,21 @@ class Proof:
     last: complex
     lower: float
     pieces: int
-    precision: int
     witness: bool = False
 
 
 class BallArcs:
-    """Exact local Taylor polynomials of scaled taps on the circle of radius ``radius``."""
+    """Exact local Taylor polynomials of scaled taps on the circle of radius ``radius``, in ``bits`` bits."""
 
-    def __init__(self, scaled: Scaled, centre: int, radius: float) -> None:
-        self.scaled, self.centre, self.radius = scaled, centre, radius
-        self._bits = 0
+    def __init__(self, scaled: Scaled, centre: int, radius: float, bits: int) -> None:
+        self.centre, self.radius, self.bits = centre, radius, bits
         self._reach = max(centre, scaled.values.size - centre)  # bounds |k - centre|
-
-    def _prepare(self, bits: int) -> None:
-        """Take the scaled taps and sum |w_k| r^k to this precision."""
-        if self._bits == bits:
-            return
-        self._bits = bits
-        unit = flint.arb(2) ** (-self.scaled.exponent)
-        self._row = [c * unit for c in to_acb(self.scaled.exact)]
         self._polys: list[flint.acb_poly] = []
-        growth, power = flint.arb(0), flint.arb(1)
-        for c in self._row:
-            growth += c.abs_upper() * power
-            power = power * flint.arb(self.radius)
-        self._norm = growth.abs_upper()
+        with precision(bits):
+            unit = flint.arb(2) ** (-scaled.exponent)
+            self._row = [c * unit for c in to_acb(scaled.exact)]
+            sizes = flint.arb_poly([c.abs_upper() for c in self._row])
+            self._norm = sizes(flint.arb(radius)).abs_upper()  # of sum |w_k| r^k
 
     def _poly(self, j: int) -> flint.acb_poly:
         """Return sum_k w_k (k - centre)^j z^k."""
@@ -101,8 +92,8 @@ class BallArcs:
             self._row = [c * (k - self.centre) for k, c in enumerate(self._row)]
         return self._polys[j]
 
-    def taylor(self, middle: Fraction, half: flint.arb, bits: int) -> tuple[list[flint.acb], flint.arb]:
-        """Return the coefficients in t of b(pi * middle + half * t), and a bound of the remainder.
+    def taylor(self, middle: Fraction, half: flint.arb) -> tuple[flint.acb_poly, flint.arb]:
+        """Return b(pi * middle + half * t) as a polynomial in t, and a bound of the remainder.
 
         The remainder after degree p is at most norm (half reach)^(p + 1) / (p + 1)!, and p makes that
         2^-bits norm.
@@ -114,68 +105,67 @@ class BallArcs:
         size = (half * self._reach).abs_upper()
         out: list[flint.acb] = []
         factor, term = flint.acb(1), flint.arb(1)
-        limit = flint.arb(2) ** (-bits)
+        limit = flint.arb(2) ** (-self.bits)
         while len(out) < 3 or not bool(term <= limit):
             j = len(out)
             out.append(self._poly(j)(at) * back * factor)
             factor = factor * step / (j + 1)
             term = (term * size / (j + 1)).abs_upper()
-        return out, (term * self._norm).abs_upper()
+        return flint.acb_poly(out), (term * self._norm).abs_upper()
 
-    def prove(self, lo: Fraction, hi: Fraction, floor: float, bits: int) -> Proof | None:
-        """Prove |b| > floor on the angles pi * lo .. pi * hi and measure the turn there, or return None."""
-        with precision(bits):
-            self._prepare(bits)
-            return self._attempt(lo, hi, flint.arb(floor), bits)
+    def prove(self, lo: Fraction, hi: Fraction, floor: float) -> Proof | None:
+        """Prove |b| > floor on the angles pi * lo .. pi * hi and measure the turn there, or return None.
 
-    def _attempt(self, lo: Fraction, hi: Fraction, floor: flint.arb, bits: int) -> Proof | None:
-        """Cut the interval into parts short enough for a Taylor polynomial each, and cover every part."""
+        The interval is cut into parts short enough for a Taylor polynomial each, and every part covered.
+        """
         # Half-widths of at most 1/4 radian of the highest frequency: some twenty orders give 128 bits.
         parts = max(1, math.ceil((hi - lo) * Fraction(math.pi) * self._reach / 2 * 4))
-        if parts * self.scaled.values.size > MAX_WORK:
+        if parts * len(self._row) > MAX_WORK:
             return None
-        turn, lower, pieces = 0.0, math.inf, 0
-        first = last = None
-        for i in range(parts):
-            a, b = lo + (hi - lo) * i / parts, lo + (hi - lo) * (i + 1) / parts
-            half = flint.arb.pi() * _at((b - a) / 2)
-            poly, remainder = self.taylor((a + b) / 2, half, bits)
-            piece = _cover_part(poly, remainder, floor, bits)
-            if piece is None or piece.witness:
-                return piece
-            turn += piece.turn + (0.0 if last is None else cmath.phase(piece.first / last))
-            lower, pieces = min(lower, piece.lower), pieces + piece.pieces
-            first, last = piece.first if first is None else first, piece.last
-        assert first is not None and last is not None
-        return Proof(turn, first, last, lower, pieces, bits)
+        proofs: list[Proof] = []
+        with precision(self.bits):
+            half = flint.arb.pi() * _at((hi - lo) / (2 * parts))
+            for i in range(parts):
+                poly, remainder = self.taylor(lo + (hi - lo) * (2 * i + 1) / (2 * parts), half)
+                proof = _cover_part(poly, remainder, flint.arb(floor))
+                if proof is None or proof.witness:
+                    return proof
+                proofs.append(proof)
+        joints = sum(cmath.phase(after.first / before.last) for before, after in pairwise(proofs))
+        return Proof(
+            sum(proof.turn for proof in proofs) + joints,
+            proofs[0].first,
+            proofs[-1].last,
+            min(proof.lower for proof in proofs),
+            sum(proof.pieces for proof in proofs),
+        )
 
 
-def _cover_part(poly: list[flint.acb], remainder: flint.arb, floor: flint.arb, bits: int) -> Proof | None:
+def _cover_part(poly: flint.acb_poly, remainder: flint.arb, floor: flint.arb) -> Proof | None:
     """Cover t in [-1, 1] by pieces as `arcs.cover` does, all in balls; None if one piece is hopeless."""
     turn, lower, pieces = 0.0, math.inf, 0
-    whole = flint.acb_poly(poly)
-    first = left = whole(-1)
-    stack = [whole]  # polynomials of the pieces, each on [-1, 1]
+    first = left = poly(-1)
+    stack = [poly]  # polynomials of the pieces, each on [-1, 1]
     while stack:
         piece = stack.pop()
         pieces += 1
         value, slope = piece[0], piece[1]
         reach = sum((piece[j].abs_upper() for j in range(2, len(piece))), flint.arb(0))
         if bool(value.abs_upper() + remainder <= floor):
-            return Proof(math.nan, complex(math.nan), complex(math.nan), 0.0, pieces, bits, witness=True)
+            return Proof(math.nan, complex(math.nan), complex(math.nan), 0.0, pieces, witness=True)
         right = piece(1)
         # The ends enter as midpoints of their balls, and may come from the polynomial of the next part.
         rough = 4 * remainder + 2 * (_radius(value) + _radius(left) + _radius(right))
         margin = _segment_distance(value, slope) - reach - rough
         if bool(margin > floor):
-            turn += cmath.phase(_ratio(right, left))
-            lower = min(lower, _down(margin))
+            turn += cmath.phase(_direction(right.mid() / left.mid()))
+            lower = min(lower, math.nextafter(float(margin.lower()), 0.0))
             left = right
         elif bool(reach <= rough) or pieces > MAX_PIECES:
             return None
         else:
             stack += [piece(flint.acb_poly([0.5, 0.5])), piece(flint.acb_poly([-0.5, 0.5]))]  # left one next
-    return Proof(turn, _direction(first), _direction(left), lower, pieces, bits)
+    return Proof(turn, _direction(first), _direction(left), lower, pieces)
 
 
 def _at(x: Fraction) -> flint.arb:
@@ -201,16 +191,6 @@ def _radius(z: flint.acb) -> flint.arb:
     return z.real.rad() + z.imag.rad()
 
 
-def _ratio(a: flint.acb, b: flint.acb) -> complex:
-    quotient = a.mid() / b.mid()
-    return complex(quotient / quotient.abs_upper())
-
-
 def _direction(a: flint.acb) -> complex:
     middle = a.mid()
     return complex(middle / middle.abs_upper())
-
-
-def _down(x: flint.arb) -> float:
-    """Return a float at most x."""
-    return max(0.0, math.nextafter(float(x.lower()), -math.inf))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import cmath
 import math
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from dataclasses import replace
 
 import numpy as np
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.operators.circle.arcs import ArcGrid, Cover, Undecided, cover
+from toeplitz_theory.operators.circle.arcs import ArcGrid, Cover, Span, cover
 from toeplitz_theory.operators.circle.balls import PRECISIONS, BallArcs
 from toeplitz_theory.operators.circle.discs import near_discs
 from toeplitz_theory.operators.circle.exact import SharedZeros
@@ -55,16 +54,16 @@ def wind(taps: Taps, tol: float = 0.0, radius: float = 1.0) -> Winding:
     floor = tol * float(np.linalg.norm(values))
     grid = ArcGrid(values, error)
     covered = cover(grid, floor)
-    if not len(covered.undecided):
+    spans = covered.undecided
+    if not spans:
         count = scaled.lead + _count(grid, covered.turn)
         text = f"float64 arcs ({grid.count} equal ones, cut where needed)"
         return Winding(count, True, scaled.lower(covered.lower), (), covered.evaluations, text)
-    spans = _spans(grid, covered.undecided)
     if covered.witness:
         most = math.ldexp(floor, min(scaled.exponent, 1023))
         text = f"not Fredholm at tolerance {tol:g}: the modulus is at most {most:.3g} on the circle"
         return Winding(None, False, 0.0, _angles(grid, spans), covered.evaluations, text)
-    return _undecided(scaled, radius, grid, covered, spans, floor, tol)
+    return _undecided(scaled, radius, grid, covered, floor, tol)
 
 
 def count_between(taps: Taps, inner: float, outer: float) -> int | None:
@@ -102,8 +101,9 @@ def _count(grid: ArcGrid, turn: float) -> int:
 
 
 def _undecided(
-    scaled: Scaled, radius: float, grid: ArcGrid, covered: Cover, spans: list[Span], floor: float, tol: float
+    scaled: Scaled, radius: float, grid: ArcGrid, covered: Cover, floor: float, tol: float
 ) -> Winding:
+    spans = covered.undecided
     proved = _on_circle(scaled.exact, spans) if radius == 1.0 else []
     if proved:
         text = "not Fredholm: zeros on the circle, proved in exact arithmetic"
@@ -122,7 +122,7 @@ def _undecided(
     if wide or len(spans) > MAX_SPANS:
         text = f"not certified: {len(spans)} intervals below float64 rounding, too many or wide for balls"
         return Winding(None, False, 0.0, _angles(grid, spans), covered.evaluations, text)
-    return _by_balls(scaled, radius, grid, covered, spans, floor, tol)
+    return _by_balls(scaled, radius, grid, covered, floor, tol)
 
 
 def _on_circle(taps: Taps, spans: list[Span]) -> list[Span]:
@@ -173,20 +173,20 @@ def _by_all_zeros(scaled: Scaled, radius: float, evaluations: int) -> Winding | 
 
 
 def _by_balls(
-    scaled: Scaled, radius: float, grid: ArcGrid, covered: Cover, spans: list[Span], floor: float, tol: float
+    scaled: Scaled, radius: float, grid: ArcGrid, covered: Cover, floor: float, tol: float
 ) -> Winding:
     """Prove the open spans one by one in ball arithmetic; report the angles of those where that fails."""
-    balls = BallArcs(scaled, grid.centre, radius)
     evaluations, turn, lower, bits = covered.evaluations, covered.turn, covered.lower, 0
-    left, failed, work = spans, False, MAX_BALL_WORK
+    left, failed, work = covered.undecided, False, MAX_BALL_WORK
     for bits in PRECISIONS:
+        balls = BallArcs(scaled, grid.centre, radius, bits)
         tried, left = left, []
         for k, span in enumerate(tried):
             work -= scaled.values.size * bits
             if work < 0:
                 text = f"not certified: {len(tried)} intervals below rounding, too much work for balls"
                 return Winding(None, False, 0.0, _angles(grid, left + tried[k:]), evaluations, text)
-            proof = balls.prove(span.lo, span.hi, floor, bits)
+            proof = balls.prove(span.lo, span.hi, floor)
             if proof is None or proof.witness:
                 left.append(span)
                 failed = failed or proof is not None
@@ -206,7 +206,7 @@ def _by_balls(
         if failed or not left:
             break
     if not left:
-        text = f"float64 arcs and, on {len(spans)} intervals, balls of up to {bits} bits"
+        text = f"float64 arcs and, on {len(covered.undecided)} intervals, balls of up to {bits} bits"
         count = scaled.lead + _count(grid, turn)
         return Winding(count, True, scaled.lower(lower), (), evaluations, text)
     if tol > 0:
@@ -216,37 +216,6 @@ def _by_balls(
             f"not Fredholm at tolerance 0: a zero on the circle cannot be excluded in {PRECISIONS[-1]} bits"
         )
     return Winding(None, False, 0.0, _angles(grid, left), evaluations, text)
-
-
-@dataclass(frozen=True)
-class Span:
-    """Angles pi * lo .. pi * hi that float64 left open, and the float64 values of b at both ends."""
-
-    lo: Fraction
-    hi: Fraction
-    left: complex
-    right: complex
-
-    def holds(self, x: int) -> bool:
-        """Whether the angle pi x, or the same one turn on, is in the span."""
-        return any(self.lo <= x + turn <= self.hi for turn in (-2, 0, 2))
-
-
-def _spans(grid: ArcGrid, pieces: Undecided) -> list[Span]:
-    """Turn pieces of arcs into intervals of angles, those that touch merged, also across angle 0."""
-    spans: list[Span] = []
-    rows = zip(pieces.index, pieces.lo, pieces.hi, pieces.left, pieces.right, strict=True)
-    for m, lo, hi, left, right in rows:
-        a, b = (Fraction(float(t)) + 2 * int(m) for t in (lo, hi))
-        new = Span(a / grid.count, b / grid.count, complex(left), complex(right))
-        if spans and spans[-1].hi == new.lo:
-            last = spans.pop()
-            new = Span(last.lo, new.hi, last.left, new.right)
-        spans.append(new)
-    if not grid.real and len(spans) > 1 and spans[0].lo == spans[-1].hi - 2:
-        last = spans.pop()
-        spans[0] = Span(last.lo - 2, spans[0].hi, last.left, spans[0].right)
-    return spans
 
 
 def _angles(grid: ArcGrid, spans: list[Span]) -> tuple[float, ...]:
@@ -261,8 +230,5 @@ def _angles(grid: ArcGrid, spans: list[Span]) -> tuple[float, ...]:
             x = math.pi * float((span.lo + span.hi) / 2)
             x = x if x <= math.pi else x - 2.0 * math.pi
             angles += [x, -x] if grid.real else [x]
-    merged: list[float] = []
-    for x in sorted(angles):
-        if not merged or x - merged[-1] > _MERGE:
-            merged.append(x)
-    return tuple(merged)
+    ascending = np.sort(angles)
+    return tuple(ascending[np.diff(ascending, prepend=-math.inf) > _MERGE].tolist())
