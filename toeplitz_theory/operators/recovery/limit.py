@@ -179,7 +179,7 @@ def mean_delay(scaled: Scaled, noise: float) -> float | None:
 
     Where |a| is small, g changes within ``noise / |a'|``. What is too narrow for a grid leaks into the
     coefficients of negative order, some 1 / points of the energy where it is not seen at all; at 1e-10 the
-    delay is right to about 1e-7, at 1e-6 to 1e-3.
+    delay is right to about 1e-7, at 1e-8 to 1e-4.
     """
     kernel, derivative = scaled.values, scaled.values * np.arange(scaled.values.size)
     points = max(1 << 12, 1 << math.ceil(math.log2(16 * kernel.size)))
@@ -195,6 +195,6 @@ def mean_delay(scaled: Scaled, noise: float) -> float | None:
         if leak <= 1e-10 * total or points >= _FINEST:
             break
         points *= 2
-    if not leak <= 1e-6 * total:
+    if not leak <= 1e-8 * total:
         return None
     return scaled.lead + float(np.arange(points // 2) @ energy[: points // 2]) / total
