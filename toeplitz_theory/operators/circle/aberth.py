@@ -23,7 +23,6 @@ _STEPS = 60
 _WORK = 400_000_000  # differences in all: a few seconds
 _CLOSE = 1e-10  # relative steps below this end the iteration in balls
 _BLOCK = 64
-_POINTS = 256  # in balls at once
 _CHUNK = 1 << 20  # differences held at once
 
 Complexes = NDArray[np.complex128]
@@ -34,12 +33,10 @@ def float_zeros(taps: Kernel) -> Complexes | None:
     """Return float64 approximations of all zeros, or None; neither the first nor the last tap is 0."""
     if taps[0] == 0 or taps[-1] == 0:  # rounded away: the hull would start too few
         return None
-    with np.errstate(divide="ignore", over="ignore"):
-        sizes, angles = _starts(np.log(np.abs(taps)))
-        z = np.exp(sizes + 1j * angles)
+    sizes, angles = _starts(np.log(np.abs(taps)))
+    z: Complexes = np.exp(sizes + 1j * angles)
     if not np.isfinite(z).all() or not z.all():
         return None
-    z = np.asarray(z, np.complex128)
     values, turned = _Quotient(taps), _Quotient(taps[::-1].copy())
     n = taps.size - 1
     active = np.arange(n)
@@ -53,18 +50,15 @@ def float_zeros(taps: Kernel) -> Complexes | None:
         slope = np.empty(active.size, np.complex128)  # p' / p
         slope[inside] = values(x[inside])
         far: Complexes = np.reciprocal(x[~inside])
-        with np.errstate(invalid="ignore"):
-            slope[~inside] = (n - far * turned(far)) * far
+        slope[~inside] = (n - far * turned(far)) * far
         repulsion = np.empty(active.size, np.complex128)
         rows = max(1, _CHUNK // n)
         for start in range(0, active.size, rows):
             chosen = slice(start, start + rows)
             differences = x[chosen, None] - z[None, :]
             differences[np.arange(differences.shape[0]), active[chosen]] = np.inf
-            with np.errstate(divide="ignore", invalid="ignore"):
-                repulsion[chosen] = (1.0 / differences).sum(axis=1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            step = 1.0 / (slope - repulsion)
+            repulsion[chosen] = (1.0 / differences).sum(axis=1)
+        step = 1.0 / (slope - repulsion)
         step[~np.isfinite(step)] = 0.0
         z[active] = x - step
         active = active[np.abs(step) > 4e-15 * np.abs(x)]
@@ -102,15 +96,14 @@ class _Quotient:
     def __call__(self, z: Complexes) -> Complexes:
         powers: NDArray[Any] = np.ones((z.size, _BLOCK), np.complex128)
         powers[:, 1:] = z[:, None]
-        with np.errstate(under="ignore", divide="ignore", invalid="ignore", over="ignore"):
-            powers = np.cumprod(powers, axis=1)
-            parts = [powers @ block.T for block in self.blocks]
-            top = powers[:, -1] * z
-            value, slope = parts[0][:, -1], parts[1][:, -1]
-            for k in range(parts[0].shape[1] - 2, -1, -1):
-                value = value * top + parts[0][:, k]
-                slope = slope * top + parts[1][:, k]
-            return np.asarray(slope / value)
+        powers = np.cumprod(powers, axis=1)
+        parts = [powers @ block.T for block in self.blocks]
+        top = powers[:, -1] * z
+        value, slope = parts[0][:, -1], parts[1][:, -1]
+        for k in range(parts[0].shape[1] - 2, -1, -1):
+            value = value * top + parts[0][:, k]
+            slope = slope * top + parts[1][:, k]
+        return np.asarray(slope / value)
 
 
 class BallZeros:
@@ -126,13 +119,12 @@ class BallZeros:
 
     def __init__(self, exact: list[flint.acb], start: Complexes | None) -> None:
         self.exact, self.degree = exact, len(exact) - 1
-        self.zeros: list[flint.acb]
         if start is not None:
             self.zeros = [flint.acb(z) for z in start.tolist()]
-            return
-        sizes, angles = _starts(math.log(2.0) * np.array([log2_modulus(c) for c in exact]))
-        points = zip(sizes.tolist(), angles.tolist(), strict=True)
-        self.zeros = [(flint.acb(r, t).exp()).mid() for r, t in points]
+        else:
+            sizes, angles = _starts(math.log(2.0) * np.array([log2_modulus(c) for c in exact]))
+            points = zip(sizes.tolist(), angles.tolist(), strict=True)
+            self.zeros = [flint.acb(r, t).exp().mid() for r, t in points]
 
     def improve(self, active: NDArray[np.intp], bits: int, work: float) -> float:
         """Iterate until the active zeros are right to some digits, or the work is done; return what is left.
@@ -146,7 +138,10 @@ class BallZeros:
                 if not active.size or cost > work:
                     break
                 work -= cost
-                newton = self._newton_steps(quotient, active)
+                points = [self.zeros[i] for i in active.tolist()]
+                pairs = zip(points, quotient(points), strict=True)
+                # p / (z p'): Newton's steps, relative to the zeros.
+                newton = np.array([complex((value / (slope * z)).mid()) for z, (value, slope) in pairs])
                 with np.errstate(all="ignore"):
                     step = newton / (1.0 - newton * self._repulsion(active))
                 step[~np.isfinite(step)] = 0.0
@@ -154,15 +149,6 @@ class BallZeros:
                     self.zeros[i] = (self.zeros[i] * (1 - flint.acb(s))).mid()
                 active = active[np.abs(step) > _CLOSE]
         return work
-
-    def _newton_steps(self, quotient: ValuesAt, active: NDArray[np.intp]) -> Complexes:
-        """Return p / (z p'): Newton's steps, relative to the zeros."""
-        out: list[complex] = []
-        for first in range(0, active.size, _POINTS):
-            points = [self.zeros[i] for i in active[first : first + _POINTS].tolist()]
-            pairs = zip(points, quotient(points), strict=True)
-            out += [complex((value / (slope * z)).mid()) for z, (value, slope) in pairs]
-        return np.array(out)
 
     def _repulsion(self, active: NDArray[np.intp]) -> Complexes:
         """Return sum_j 1 / (1 - z_j / z_i)."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from toeplitz_theory.operators.circle.arcs import ArcGrid, Complexes, Floats, horner
 
@@ -66,7 +67,7 @@ def _newton(
     if grid.real:
         u, keep = _upper_half(u, grid.count)
         u, which, size = u[keep], which[keep], size[keep]
-    return _once(u, which, size, 2.0 * grid.count)
+    return _once(grid, u, which, size)
 
 
 def _upper_half(u: Complexes, count: int) -> tuple[Complexes, NDArray[np.bool_]]:
@@ -78,22 +79,26 @@ def _upper_half(u: Complexes, count: int) -> tuple[Complexes, NDArray[np.bool_]]
 
 
 def _once(
-    u: Complexes, which: NDArray[np.intp], size: Floats, period: float
+    grid: ArcGrid, u: Complexes, which: NDArray[np.intp], size: Floats
 ) -> tuple[Complexes, NDArray[np.intp]]:
-    """Keep one of each group of approximations that agree to 1e-8, the one with the smallest last step.
-
-    Equal boxes of a grid are merged, on four grids shifted by half a box, so that no agreement is cut by
-    the edge of a box.
-    """
+    """Keep one of those approximations that agree to 1e-8, the one with the smallest last step."""
     order = np.argsort(size, kind="stable")
     u, which = u[order], which[order]
-    box = 2.0**-25
-    for dx, dy in ((0.0, 0.0), (0.5, 0.0), (0.0, 0.5), (0.5, 0.5)):
-        x = np.floor(u.real / box + dx) % (period / box)
-        y = np.floor(u.imag / box + dy)
-        order = np.lexsort((y, x))  # stable: the best of a box comes first
-        new = np.ones(order.size, dtype=bool)
-        new[1:] = (np.diff(x[order]) != 0) | (np.diff(y[order]) != 0)
-        first = np.sort(order[new])
-        u, which = u[first], which[first]
-    return u, which
+    best = np.ones(u.size, np.bool_)
+    best[close_pairs(1j * grid.half_width * u, 1e-8 * grid.half_width).max(axis=1)] = False
+    return u[best], which[best]
+
+
+def close_pairs(logs: Complexes, reach: float) -> NDArray[np.intp]:
+    """Return, shape (m, 2), the pairs of places where log z differs by at most ``reach``, and a few more.
+
+    Angles wrap round: points on a circle of radius 1 beside the logarithm of the modulus, and their distance
+    is at most that of the logarithms.
+
+    Examples
+    --------
+    >>> close_pairs(np.array([3.14j, 0.0, -3.14j]), 0.01).tolist()
+    [[0, 2]]
+    """
+    plane = np.column_stack([np.cos(logs.imag), np.sin(logs.imag), logs.real])
+    return np.asarray(cKDTree(plane).query_pairs(1.01 * reach + 1e-14, output_type="ndarray"))

@@ -14,6 +14,7 @@ from toeplitz_theory.operators.bits import precision, to_acb
 from toeplitz_theory.operators.kernels import Scaled
 
 PRECISIONS = (128, 320, 1024)  # bits; beyond the last a zero is reported as not excluded from the circle
+_POINTS = 256  # at once
 MAX_PIECES = 2_000  # per part of an interval, and precision
 MAX_WORK = 4_000_000  # taps times parts: a few seconds per precision
 
@@ -36,6 +37,9 @@ class ValuesAt:
         self.blocks = flint.acb_mat(columns).transpose()
 
     def __call__(self, points: list[flint.acb]) -> list[tuple[flint.acb, flint.acb]]:
+        if len(points) > _POINTS:
+            half = len(points) // 2
+            return self(points[:half]) + self(points[half:])
         powers, tops = [], []
         for z in points:
             row = [flint.acb(1)]

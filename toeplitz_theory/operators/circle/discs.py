@@ -17,11 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 from toeplitz_theory.operators.bits import precision, to_acb
 from toeplitz_theory.operators.circle.aberth import BallZeros, Complexes, float_zeros
-from toeplitz_theory.operators.circle.approximations import mirrored, near_zeros
+from toeplitz_theory.operators.circle.approximations import close_pairs, mirrored, near_zeros
 from toeplitz_theory.operators.circle.arcs import ArcGrid, Floats
 from toeplitz_theory.operators.circle.balls import PRECISIONS, ValuesAt
 from toeplitz_theory.operators.kernels import Kernel, Scaled
@@ -33,7 +32,6 @@ _ROUNDS = 30
 _GOOD = 1e-20  # relative radius after one Newton step from float64
 _MOST = 40  # members of a cluster
 _MOST_GROUPED = 200  # members of all clusters together
-_POINTS = 256  # in balls at once
 
 
 @dataclass(frozen=True)
@@ -134,19 +132,14 @@ def _symmetric(points: list[flint.acb], exact: list[flint.acb]) -> tuple[list[fl
 
 
 def _newton_discs(points: list[flint.acb], exact: list[flint.acb], bits: int) -> list[Disc | None]:
-    discs: list[Disc | None] = []
     degree = len(exact) - 1
     with precision(bits + 2 * math.isqrt(len(exact))):
         values = ValuesAt(exact)
-        for first in range(0, len(points), _POINTS):
-            chosen = points[first : first + _POINTS]
-            for _ in range(_STEPS[bits]):
-                moved = [(z - v / s).mid() for z, (v, s) in zip(chosen, values(chosen), strict=True)]
-                chosen = [z if z.is_finite() else old for z, old in zip(moved, chosen, strict=True)]
-            for z, (value, slope) in zip(chosen, values(chosen), strict=True):
-                radius = (degree * value / slope).abs_upper()
-                discs.append(Disc(z, radius) if radius.is_finite() else None)
-    return discs
+        for _ in range(_STEPS[bits]):
+            moved = [(z - v / s).mid() for z, (v, s) in zip(points, values(points), strict=True)]
+            points = [z if z.is_finite() else old for z, old in zip(moved, points, strict=True)]
+        radii = [(degree * value / slope).abs_upper() for value, slope in values(points)]
+        return [Disc(z, r) if r.is_finite() else None for z, r in zip(points, radii, strict=True)]
 
 
 def decided(discs: list[Disc], exact: list[flint.acb], work: float = _WORK) -> list[Disc]:
@@ -199,7 +192,7 @@ def _distinct(discs: list[Disc]) -> list[Disc]:
     """Leave out discs that meet a smaller one: poor approximations of the same zero."""
     discs = sorted(discs, key=lambda disc: float(disc.radius))
     dropped: set[int] = set()
-    for i, j in sorted(map(tuple, _meeting(*_columns(discs)).tolist())):
+    for i, j in sorted(map(tuple, _meeting([disc.stored() for disc in discs]).tolist())):
         if i not in dropped:
             dropped.add(j)
     return [disc for k, disc in enumerate(discs) if k not in dropped]
@@ -212,17 +205,12 @@ def _in_band(disc: Disc, width: float) -> bool:
 
 def disjoint(discs: list[Disc]) -> bool:
     """Whether no two discs meet; those whose float64 forms do are compared in balls."""
-    near = _meeting(*_columns(discs))
+    near = _meeting([disc.stored() for disc in discs])
     with precision(PRECISIONS[-1]):
         return all(
             bool(abs(discs[i].middle - discs[j].middle) > discs[i].radius + discs[j].radius)
             for i, j in near.tolist()
         )
-
-
-def _columns(discs: list[Disc]) -> tuple[Complexes, Floats]:
-    stored = [disc.stored() for disc in discs]
-    return np.array([z for z, _ in stored], complex), np.array([r for _, r in stored], float)
 
 
 def stored_zeros(discs: list[Disc]) -> tuple[Complexes, Floats, NDArray[np.int8]]:
@@ -232,13 +220,14 @@ def stored_zeros(discs: list[Disc]) -> tuple[Complexes, Floats, NDArray[np.int8]
     """
     groups = [(*disc.stored(), [disc.side] * disc.count) for disc in discs]
     while True:
-        values, radii = np.array([z for z, *_ in groups], complex), np.array([r for _, r, _ in groups], float)
-        pairs = _meeting(values, radii)
+        pairs = _meeting([(z, r) for z, r, _ in groups])
+        radii = np.array([r for _, r, _ in groups], float)
         pairs = pairs[np.isfinite(radii[pairs]).all(axis=1)]
         if not len(pairs):
             break
         groups = [_joined([groups[k] for k in part]) for part in components(len(groups), pairs)]
     counts = [len(sides) for *_, sides in groups]
+    values = np.array([z for z, *_ in groups], complex)
     sides = np.array([side for *_, sides in groups for side in sides], np.int8)
     return np.repeat(values, counts), np.repeat(radii, counts), sides
 
@@ -252,25 +241,18 @@ def _joined(parts: list[tuple[complex, float, list[int]]]) -> tuple[complex, flo
     return middle, math.nextafter(radius, math.inf), [side for *_, sides in parts for side in sides]
 
 
-def _meeting(values: Complexes, radii: Floats) -> NDArray[np.intp]:
+def _meeting(stored: list[tuple[complex, float]]) -> NDArray[np.intp]:
     """Return the pairs of discs, given in float64, that meet or may meet."""
+    values, radii = np.array([z for z, _ in stored], complex), np.array([r for _, r in stored], float)
     size = np.abs(values)
     if values.size > 50 and (np.isfinite(radii) & (size > 1e-300) & (size < 1e300)).all():
-        close = _close(values, 2.0 * float((radii / size).max()) + 1e-14)
+        close = close_pairs(np.log(values), 2.0 * float((radii / size).max()))
     else:
         close = np.stack(np.triu_indices(values.size, 1), axis=1)
     with np.errstate(invalid="ignore", over="ignore"):
         apart = np.abs(values[close[:, 0]] - values[close[:, 1]])
         # The difference of two stored numbers is rounded by 2 u of itself.
         return close[~(apart * (1.0 - 2.0**-50) > radii[close[:, 0]] + radii[close[:, 1]])]
-
-
-def _close(values: Complexes, reach: float) -> NDArray[np.intp]:
-    """Return the pairs of places whose values differ by at most ``reach`` times their modulus, or more."""
-    logs: Complexes = np.log(values.astype(np.complex128))
-    # Angles wrap round: points on a circle of radius 1 beside the logarithm of the modulus.
-    plane = np.column_stack([np.cos(logs.imag), np.sin(logs.imag), logs.real])
-    return np.asarray(cKDTree(plane).query_pairs(1.01 * reach + 1e-15, output_type="ndarray"))
 
 
 def components(size: int, pairs: NDArray[np.intp]) -> list[NDArray[np.intp]]:
@@ -304,7 +286,7 @@ def _with_clusters(
     if not (np.isfinite(near).all() and near.all()):
         return None
     for reach in _REACHES:
-        groups = components(near.size, _close(near, reach))
+        groups = components(near.size, close_pairs(np.log(near), reach))
         if sum(group.size for group in groups if group.size > 1) > _MOST_GROUPED:
             return None
         whole: list[Disc] = []

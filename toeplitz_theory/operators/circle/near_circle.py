@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toeplitz_theory.operators.circle.approximations import REACH, mirrored, near_zeros
+from toeplitz_theory.operators.circle.approximations import REACH, close_pairs, mirrored, near_zeros
 from toeplitz_theory.operators.circle.arcs import UNIT, ArcGrid, Complexes, Floats
 from toeplitz_theory.operators.circle.winding import count_between
 from toeplitz_theory.operators.kernels import Scaled
@@ -121,17 +121,8 @@ def _certify(
 
 def _disjoint(grid: ArcGrid, band: Band) -> bool:
     """Whether no two discs meet, so that their multiplicities add up."""
-    period = 2.0 * grid.count
-    order = np.argsort(band.u.real % period)
-    u, r = band.u[order], band.radius[order]
-    if u.size < 2:
-        return True
-    widest = 2.0 * float(r.max())
-    for shift in range(1, u.size):
-        gap = np.roll(u, -shift) - u
-        gap = gap - period * np.round(gap.real / period)
-        if (np.abs(gap) <= (np.roll(r, -shift) + r) * (1 + 1e-12)).any():
-            return False
-        if ((gap.real % period) > widest).all():
-            break
-    return True
+    widest = 2.0 * float(band.radius.max(initial=0.0))
+    first, second = close_pairs(1j * grid.half_width * band.u, widest * grid.half_width).T
+    gap = band.u[first] - band.u[second]
+    gap -= 2.0 * grid.count * np.round(gap.real / (2.0 * grid.count))
+    return bool((np.abs(gap) > (band.radius[first] + band.radius[second]) * (1 + 1e-12)).all())
