@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.operators.strategies import chosen, from_factors, kaiming
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators import Symbol
+from toeplitz_theory.operators.circle.discs import _meeting
 
 
 @given(chosen())
@@ -97,3 +98,11 @@ def test_the_zero_symbol_has_no_zeros_to_list():
 def test_slices_do_not_pretend_to_be_certified():
     zeros = Symbol([1.0, -2.5, 1.0]).zeros()
     assert zeros.certified and not zeros[:1].certified and zeros[:1].radii is None
+
+
+def test_large_discs_that_meet_are_found_among_many():
+    """Radii of .3 of the modulus: where two touch, their logarithms are farther apart than .6."""
+    reach = 0.3
+    touching = [(1.0, reach), ((1 + reach) / (1 - reach) * 0.999, reach * (1 + reach) / (1 - reach))]
+    others = [(complex(10.0 ** (4 + k), 0.0), 1e-9) for k in range(60)]
+    assert _meeting(touching + others).tolist() == [[0, 1]]

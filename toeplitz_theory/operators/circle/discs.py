@@ -245,8 +245,9 @@ def _meeting(stored: list[tuple[complex, float]]) -> NDArray[np.intp]:
     """Return the pairs of discs, given in float64, that meet or may meet."""
     values, radii = np.array([z for z, _ in stored], complex), np.array([r for _, r in stored], float)
     size = np.abs(values)
-    if values.size > 50 and (np.isfinite(radii) & (size > 1e-300) & (size < 1e300)).all():
-        close = close_pairs(np.log(values), 2.0 * float((radii / size).max()))
+    if values.size > 50 and ((radii < 0.5 * size) & (size > 1e-300) & (size < 1e300)).all():
+        # |z - w| <= r (|z| + |w|) leaves log z and log w at most 2 artanh r apart.
+        close = close_pairs(np.log(values), 2.0 * math.atanh(float((radii / size).max())))
     else:
         close = np.stack(np.triu_indices(values.size, 1), axis=1)
     with np.errstate(invalid="ignore", over="ignore"):
