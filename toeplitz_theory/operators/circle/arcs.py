@@ -160,7 +160,8 @@ class _Pieces(NamedTuple):
     right: Complexes
 
     def where(self, mask: NDArray[Any]) -> _Pieces:
-        return _Pieces(*(column[mask] for column in self))
+        columns: Any = (column[mask] for column in self)
+        return _Pieces(*columns)
 
 
 @dataclass(frozen=True)
