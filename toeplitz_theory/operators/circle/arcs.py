@@ -127,17 +127,20 @@ class ArcGrid:
         return (2.0 * index + t) * self.half_width
 
 
+def foot(c0: Complexes, c1: Complexes, half: Floats | float) -> Floats:
+    """Return the real t, |t| <= half, at which |c0 + c1 t| is least: the foot of the perpendicular from 0."""
+    square = c1.real**2 + c1.imag**2
+    along = -(c1.real * c0.real + c1.imag * c0.imag)
+    return np.clip(np.divide(along, square, out=np.zeros_like(square), where=square > 0), -half, half)
+
+
 def segment_distance(c0: Complexes, c1: Complexes, half: Floats | float) -> Floats:
     """Return a lower bound of min |c0 + c1 t| over real |t| <= half, rounding included.
 
-    The foot of the perpendicular is off by at most 3 u |c0| / |c1| + 3 u half, and the value there is
-    rounded by 3 u (|c0| + half |c1|); 8 u covers both.
+    The foot is off by at most 3 u |c0| / |c1| + 3 u half, and the value there is rounded by 3 u (|c0| + half
+    |c1|); 8 u covers both.
     """
-    square = c1.real**2 + c1.imag**2
-    foot = -(c1.real * c0.real + c1.imag * c0.imag)
-    t = np.divide(foot, square, out=np.zeros_like(square), where=square > 0)
-    t = np.clip(t, -half, half)
-    return np.abs(c0 + c1 * t) - 8.0 * UNIT * (np.abs(c0) + half * np.sqrt(square))
+    return np.abs(c0 + c1 * foot(c0, c1, half)) - 8.0 * UNIT * (np.abs(c0) + half * np.abs(c1))
 
 
 def horner(poly: Complexes, t: Floats | Complexes) -> tuple[Complexes, Complexes]:

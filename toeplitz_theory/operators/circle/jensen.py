@@ -65,14 +65,14 @@ def _by_rule(scaled: Scaled, oversample: int) -> JensenDeficit | None:
     band = zeros_in_band(scaled, _DECAY / points, oversample)
     if band is None:
         return None
-    deficits = []
+    best = None
     for shifted in (False, True):
         deficit = _one_rule(scaled, grid, points, band, shifted)
-        if deficit is not None and deficit.error <= _GOOD * (1.0 + deficit.value):
-            return deficit
-        deficits.append(deficit)  # a zero sits on a node or very close: the other grid will do better
-    proved = [deficit for deficit in deficits if deficit is not None]
-    return min(proved, key=lambda deficit: deficit.error) if proved else None
+        if deficit is not None and (best is None or deficit.error < best.error):
+            best = deficit
+        if best is not None and best.error <= _GOOD * (1.0 + best.value):
+            break  # else a zero sits on a node or very close: the other grid will do better
+    return best
 
 
 def _one_rule(scaled: Scaled, grid: ArcGrid, points: int, band: Band, shifted: bool) -> JensenDeficit | None:
@@ -93,10 +93,7 @@ def _one_rule(scaled: Scaled, grid: ArcGrid, points: int, band: Band, shifted: b
 
 def _mean_log(grid: ArcGrid, points: int, shifted: bool) -> tuple[float, float] | None:
     """Return the mean of log|b| over the nodes and a bound of its error; None if a node is too small."""
-    if shifted:
-        size = np.abs(grid.transform(grid.taps, 2 * points)[1::2])
-    else:
-        size = np.abs(grid.transform(grid.taps, points))
+    size = _moduli(grid, points, shifted)
     # The FFT's error as in `arcs`, with the taps' own.
     error = 1.01 * (8.0 * UNIT * math.log2(2 * points) * grid.norm1 + grid.tap_error)
     low = size - error
@@ -104,16 +101,26 @@ def _mean_log(grid: ArcGrid, points: int, shifted: bool) -> tuple[float, float] 
         return None
     logs = np.log(size)
     slip = error / low
-    weights: Floats | None = None
+    mean, bound, rough = (_mean(grid, x, shifted) for x in (logs, slip, np.abs(logs)))
+    # |b| and log are right to 2 u each; numpy sums blocks of 128 in eight rows, then pairwise.
+    return mean, bound + UNIT * (4.0 + (24.0 + math.log2(points)) * rough)
+
+
+def _moduli(grid: ArcGrid, points: int, shifted: bool) -> Floats:
+    """Return |b| at the nodes, of a real kernel at those on the upper half of the circle."""
+    if shifted:
+        return np.abs(grid.transform(grid.taps, 2 * points)[1::2])
+    return np.abs(grid.transform(grid.taps, points))
+
+
+def _mean(grid: ArcGrid, x: Floats, shifted: bool) -> float:
+    """Return the mean over all nodes: 1 and -1 stand for themselves, others of a real kernel for two.
+
+    Sums, not dot products: those run in threads whose number would change the last digits.
+    """
     if grid.real and not shifted:
-        weights = np.full(size.size, 2.0)
-        weights[0] = weights[-1] = 1.0
-        # Sums, not dot products: those run in threads whose number would change the last digits.
-        mean, bound, rough = (float((weights * x).sum()) / points for x in (logs, slip, np.abs(logs)))
-    else:
-        mean, bound, rough = float(logs.mean()), float(slip.mean()), float(np.abs(logs).mean())
-    # |b| and log are right to 2 u each, and numpy sums pairwise: log2(points) u.
-    return mean, bound + UNIT * (4.0 + (4.0 + math.log2(points)) * rough)
+        return float(2.0 * x.sum() - x[0] - x[-1]) / (2 * x.size - 2)
+    return float(x.mean())
 
 
 def _correction(band: Band, shifted: bool) -> tuple[float, float] | None:
@@ -154,12 +161,10 @@ def _otherwise(scaled: Scaled) -> JensenDeficit:
     grid = ArcGrid(scaled.values, scaled.error)
     points = _RATIO * grid.count
     tiny = np.finfo(float).tiny
-    rules = []
-    for part in (grid.transform(grid.taps, 2 * points)[k::2] for k in (0, 1)):
-        logs = np.log(np.maximum(np.abs(part), tiny))
-        if grid.real and part.size % 2:  # the nodes 1 and -1 stand for themselves, the others for two
-            logs = np.concatenate([logs[:1], logs[1:-1], logs[1:-1], logs[-1:]])
-        rules.append(float(logs.mean()))
+    rules = [
+        _mean(grid, np.log(np.maximum(_moduli(grid, points, shifted), tiny)), shifted)
+        for shifted in (False, True)
+    ]
     value = max(0.0, 0.5 * (rules[0] + rules[1]) - log_first(scaled)[0])
     # Two shifted rules err with opposite signs near a zero on the circle; 1 / points is a zero's usual share.
     error = abs(rules[0] - rules[1]) + 4.0 / points

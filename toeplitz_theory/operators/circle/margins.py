@@ -101,12 +101,12 @@ def index_margins(taps: Taps, smallest: MinModulus) -> IndexMargins:
     kernel, theta = taps.values, smallest.angle
     n = kernel.size
     with precision(_BITS + n):  # Horner's rule widens a ball by up to a bit each step
-        real = abs(math.sin(theta)) < 1e-12
+        real = abs(math.sin(theta)) < 1e-12  # the value of a real kernel too, then
         z = flint.acb(round(math.cos(theta))) if real else flint.acb(0, theta).exp()
         value = complex(flint.acb_poly(to_acb(taps))(z).mid())
     low = smallest.lower
     size = max(abs(value), smallest.upper)
-    if np.iscomplexobj(kernel) or value == 0:
+    if np.iscomplexobj(kernel) or real or value == 0:
         l1, l2 = size, size / math.sqrt(n)
     else:
         l1, l2 = _real_l1(n, theta, value), _real_l2(n, theta, value)
@@ -120,9 +120,6 @@ def _real_l2(n: int, theta: float, value: complex) -> float:
     """Least norm of real d with sum d_k e^{i k theta} = -value."""
     k = np.arange(n)
     rows = np.stack([np.cos(k * theta), np.sin(k * theta)])
-    if abs(math.sin(theta)) < 1e-12 or n == 1:
-        # At 0 and pi all directions are real, and so is the value of a real kernel.
-        return abs(value.real) / math.sqrt(n) if n > 1 else abs(value)
     target = np.array([value.real, value.imag]) / abs(value)
     return abs(value) * math.sqrt(max(float(target @ np.linalg.solve(rows @ rows.T, target)), 0.0))
 
@@ -133,8 +130,6 @@ def _real_l1(n: int, theta: float, value: complex) -> float:
     The unit ball of reachable values is the hull of the points +-e^{i k theta}; the direction of the value
     meets one edge of it, between neighbouring points.
     """
-    if abs(math.sin(theta)) < 1e-12:
-        return abs(value)
     turns = np.arange(n) * theta
     angles = np.sort(np.mod(np.concatenate([turns, turns + math.pi]), 2 * math.pi))
     towards = math.atan2(-value.imag, -value.real) % (2 * math.pi)

@@ -9,10 +9,10 @@ import numpy as np
 
 from toeplitz_theory.operators.circle.arcs import (
     ArcGrid,
-    Complexes,
     Floats,
     bend_and_error,
     first_look,
+    foot,
     horner,
     segment_distance,
 )
@@ -69,9 +69,11 @@ def _search(grid: ArcGrid) -> tuple[float, float, float]:
     while True:
         mid, which, half = halved(mid, half), np.repeat(which, _SPLIT), half / _SPLIT
         value, slope = horner(poly[:, which], mid)
-        seen, t = _smallest(poly, which, mid, half, value, slope, error)
-        if seen < upper:
-            upper, at = seen, float(2.0 * bad[t[1]] + t[0]) * grid.half_width
+        t = mid + foot(value, slope, half)
+        seen = np.abs(horner(poly[:, which], t)[0]) + error[which]
+        best = int(np.argmin(seen))
+        if seen[best] < upper:
+            upper, at = float(seen[best]), float(2.0 * bad[which[best]] + t[best]) * grid.half_width
         reach = 0.5 * bend[which] * half**2
         active = segment_distance(value, slope, half) - reach - error[which]
         keep = active < upper * (1.0 - RELATIVE)
@@ -87,25 +89,6 @@ def halved(mid: Floats, half: float) -> Floats:
     """Return the middles of the _SPLIT pieces of every [mid - half, mid + half]."""
     offsets = (np.arange(_SPLIT) - 0.5 * (_SPLIT - 1)) * (2.0 * half / _SPLIT)
     return (mid[:, None] + offsets).ravel()
-
-
-def _smallest(
-    poly: Complexes,
-    which: np.ndarray,
-    mid: Floats,
-    half: float,
-    value: Complexes,
-    slope: Complexes,
-    error: Floats,
-) -> tuple[float, tuple[float, int]]:
-    """Return the least |P| at the pieces' perpendicular feet plus its error, and where it is."""
-    square = slope.real**2 + slope.imag**2
-    foot = -(slope.real * value.real + slope.imag * value.imag)
-    step = np.divide(foot, square, out=np.zeros_like(square), where=square > 0)
-    t = mid + np.clip(step, -half, half)
-    size = np.abs(horner(poly[:, which], t)[0]) + error[which]
-    i = int(np.argmin(size))
-    return float(size[i]), (float(t[i]), int(which[i]))
 
 
 def _principal(angle: float) -> float:

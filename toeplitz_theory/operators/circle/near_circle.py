@@ -35,7 +35,6 @@ class Band:
     u: Complexes
     radius: Floats
     multiplicity: NDArray[np.intp]
-    half_width: float
 
 
 def zeros_in_band(scaled: Scaled, width: float, oversample: int = 4) -> Band | None:
@@ -54,7 +53,7 @@ def zeros_in_band(scaled: Scaled, width: float, oversample: int = 4) -> Band | N
         return None
     # The bounding radii and the width differ by rounding: a disc lost to the 1e-9 makes the count fail.
     near = np.abs(band.u.imag) + band.radius < width / grid.half_width * (1.0 - 1e-9)
-    band = Band(band.u[near], band.radius[near], band.multiplicity[near], grid.half_width)
+    band = Band(band.u[near], band.radius[near], band.multiplicity[near])
     return band if int(band.multiplicity.sum()) == wanted and _disjoint(grid, band) else None
 
 
@@ -116,7 +115,7 @@ def _certify(
         band_u = np.append(band_u, -np.conj(band_u[off]))
         band_r, band_m = np.append(band_r, band_r[off]), np.append(band_m, band_m[off])
     # u = 2 m + t was rounded
-    return Band(band_u, band_r + 4.0 * UNIT * 2.0 * grid.count, band_m, grid.half_width)
+    return Band(band_u, band_r + 4.0 * UNIT * 2.0 * grid.count, band_m)
 
 
 def _disjoint(grid: ArcGrid, band: Band) -> bool:

@@ -23,7 +23,7 @@ from scipy.spatial import cKDTree
 
 from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.operators.circle.arcs import UNIT, Complexes, Floats
+from toeplitz_theory.operators.circle.arcs import UNIT, Complexes, Floats, segment_distance
 from toeplitz_theory.operators.circle.winding import wind
 from toeplitz_theory.operators.kernels import Kernel, Taps
 
@@ -176,8 +176,7 @@ class _Polygon:
                 ends = np.cumsum(pairs[lo:hi])
                 point = np.arange(edge.size) - np.repeat(ends - pairs[lo:hi], pairs[lo:hi]) + first[edge]
                 self._meet(edge, point, at, turns, distance)
-        back = np.empty_like(order)
-        back[order] = np.arange(order.size)
+        back = np.argsort(order)
         return turns[back], np.maximum(distance, 0.0)[back]
 
     def _meet(
@@ -200,11 +199,7 @@ class _Polygon:
         left = np.minimum(begin.real, end.real) - reach
         close = (at.real[point] >= left) & (at.real[point] <= np.maximum(begin.real, end.real) + reach)
         to, along, edge, point = to[close], along[close], edge[close], point[close]
-        square = along.real**2 + along.imag**2
-        foot = np.divide(
-            to.real * along.real + to.imag * along.imag, square, out=np.zeros_like(square), where=square > 0
-        )
-        gap = np.abs(to - np.clip(foot, 0.0, 1.0) * along)
-        # 16 u of the numbers involved covers the rounding of the distance, as in `segment_distance`.
-        slack = 16 * UNIT * (np.abs(to) + np.sqrt(square) + np.abs(at[point]))
+        gap = segment_distance(0.5 * along - to, 0.5 * along, 1.0)
+        # 16 u of the numbers involved covers the rounding of the differences.
+        slack = 16 * UNIT * (np.abs(to) + np.abs(along) + np.abs(at[point]))
         np.minimum.at(distance, point, gap - slack - self.radius[edge])

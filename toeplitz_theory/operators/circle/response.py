@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError
+from toeplitz_theory.operators.circle.arcs import ArcGrid
 from toeplitz_theory.operators.kernels import Scaled, Taps
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF
 
@@ -77,49 +77,36 @@ def response(taps: Taps) -> Response:
         raise InputError("the symbol is identically 0: it has no phase")
     sampled = _Sampled(taps.scaled())
     certified = sampled.follow()
-    values, slopes = sampled.values, sampled.slopes
+    values = sampled.values
     turns = np.append(0.0, np.cumsum(np.angle(values[1:] * np.conj(values[:-1]))))
-    shift = sampled.lead + sampled.centre
+    shift = sampled.scaled.lead + sampled.grid.centre
     with np.errstate(divide="ignore", invalid="ignore"):
-        decibels = 20 * np.log10(np.abs(values)) + 20 * math.log10(2) * sampled.exponent
-        group_delay = shift + (slopes / values).imag
+        decibels = 20 * np.log10(np.abs(values)) + 20 * math.log10(2) * sampled.scaled.exponent
+        group_delay = shift + (sampled.slopes / values).real
     group_delay[~np.isfinite(group_delay)] = np.nan
     phase = float(np.angle(values[0])) + turns + shift * sampled.angles
     return Response(sampled.angles, decibels, phase, group_delay, certified)
 
 
 class _Sampled:
-    """b and its derivative at points of the circle: first those of a transform, then more where needed."""
+    """b and b' / i at points of the circle: first those of a transform, then more where needed."""
 
     def __init__(self, scaled: Scaled) -> None:
-        self.taps: Any = scaled.values
-        self.lead, self.exponent = scaled.lead, scaled.exponent
-        weight = np.abs(self.taps)
-        n = self.taps.size
-        self.centre = round(float((weight * np.arange(n)).sum() / weight.sum()))
-        self.lags = np.arange(n) - self.centre
-        self.bend = float((weight * self.lags**2).sum())  # |b''| is nowhere larger
+        self.scaled, self.grid = scaled, ArcGrid(scaled.values)
+        n = scaled.values.size
+        self.lags = np.arange(n) - self.grid.centre
+        self.rows = np.array([scaled.values, self.lags * scaled.values])
+        self.bend = float((np.abs(scaled.values) * self.lags**2).sum())  # |b''| is nowhere larger
         # Angles times lags are rounded to 2 pi n u, the sum of n products to n u more.
-        self.tap_error = scaled.error + 16 * n * UNIT_ROUNDOFF * float(weight.sum())
+        self.tap_error = scaled.error + 16 * n * UNIT_ROUNDOFF * self.grid.norm1
         self._transform(1 << max(math.ceil(math.log2(_POINTS_PER_TAP * n)), int(math.log2(_FEWEST))))
 
     def _transform(self, points: int) -> None:
         self.points = points
-        kept = points // 2 + 1 if not np.iscomplexobj(self.taps) else points
-        self.angles = 2 * math.pi * np.arange(kept) / points
-        self.values, self.slopes = (self._grid(row, points)[:kept] for row in self._rows())
-        if kept == points:  # round to the beginning
-            self.angles = np.append(self.angles, 2 * math.pi)
-            self.values = np.append(self.values, self.values[0])
-            self.slopes = np.append(self.slopes, self.slopes[0])
-
-    def _rows(self) -> tuple[Any, Any]:
-        return self.taps, 1j * self.lags * self.taps
-
-    def _grid(self, row: Any, points: int) -> Any:
-        wrapped = np.zeros(points, dtype=complex)
-        wrapped[self.lags % points] = row
-        return np.fft.ifft(wrapped, norm="forward")
+        self.values, self.slopes = (self.grid.transform(row, points) for row in self.rows)
+        if not self.grid.real:  # round to the beginning
+            self.values, self.slopes = (np.append(x, x[0]) for x in (self.values, self.slopes))
+        self.angles = 2 * math.pi * np.arange(self.values.size) / points
 
     def follow(self) -> bool:
         """Add points until no turn of the phase can be missed; whether that is proved everywhere."""
@@ -144,19 +131,14 @@ class _Sampled:
         longest = h * (slope[1:] + slope[:-1]) / 2 + h**2 * self.bend / 4
         # A transform errs by less than 8 u log2(points) times the taps' sum, a sum of n products by n u.
         levels = 64 * UNIT_ROUNDOFF * math.log2(self.points)
-        slack = 4 * self.tap_error + levels * float(np.abs(self.taps).sum())
+        slack = 4 * self.tap_error + levels * self.grid.norm1
         unsure = 1.01 * longest + slack >= size
         lost = unsure & (size <= 2 * slack)
         return np.flatnonzero(unsure & ~lost), bool(lost.any())
 
     def _insert(self, angles: NDArray[np.float64], places: NDArray[np.intp]) -> None:
-        values, slopes = (np.empty(angles.size, dtype=complex) for _ in range(2))
-        step = max(1, _CHUNK // self.lags.size)
-        for start in range(0, angles.size, step):
-            part = slice(start, start + step)
-            waves = np.exp(1j * angles[part, None] * self.lags)
-            for row, into in zip(self._rows(), (values, slopes), strict=True):
-                into[part] = waves @ row
+        parts = np.array_split(angles, math.ceil(angles.size * self.lags.size / _CHUNK))
+        added = np.concatenate([np.exp(1j * part[:, None] * self.lags) @ self.rows.T for part in parts])
         self.angles = np.insert(self.angles, places, angles)
-        self.values = np.insert(self.values, places, values)
-        self.slopes = np.insert(self.slopes, places, slopes)
+        self.values = np.insert(self.values, places, added[:, 0])
+        self.slopes = np.insert(self.slopes, places, added[:, 1])
