@@ -1,6 +1,6 @@
 from .causal_matrix import CausalMatrix as CausalMatrix
-from .circle.margins import IndexMargins as IndexMargins
-from .circle.margins import RoundingMargin as RoundingMargin
+from .circle.modulus import IndexMargins as IndexMargins
+from .circle.modulus import RoundingMargin as RoundingMargin
 from .circle.polygons import SpectrumIndex as SpectrumIndex
 from .circle.response import Response as Response
 from .factors.inner_outer import InnerOuter as InnerOuter

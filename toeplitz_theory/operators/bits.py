@@ -52,11 +52,12 @@ def balls(values: NDArray[Any], exponent: int = 0) -> list[Any]:
 
 
 def to_acb(taps: Taps) -> list[flint.acb]:
-    """Return the exact coefficients as balls, of radius 0 where the working precision holds them."""
+    """Return the coefficients as balls of radius 0, whatever the working precision."""
     out = [flint.acb(complex(z)) for z in taps.values.tolist()]
     if taps.low != ZERO:
-        re, im = (flint.arb(flint.fmpq(x.numerator, x.denominator)) for x in taps.low)
-        out[0] = out[0] + flint.acb(re, im)
+        with precision(2200):  # more than the range of float64
+            re, im = (flint.arb(flint.fmpq(x.numerator, x.denominator)) for x in taps.low)
+            out[0] = out[0] + flint.acb(re, im)
     return out
 
 

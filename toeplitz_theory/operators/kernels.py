@@ -83,11 +83,10 @@ def _widen(array: NDArray[Any], name: str) -> Kernel:
     # Kind "V" is how extension types such as ml_dtypes.bfloat16 present themselves.
     if array.dtype.kind not in "iufcV" or array.dtype.names:
         raise InputError(f"{name} has dtype {array.dtype}: taps must be integers, floats or complex numbers")
-    wide: Kernel
     try:
         with np.errstate(over="ignore", invalid="ignore"):
             is_complex = array.dtype.kind == "c"
-            wide = array.astype(np.complex128) if is_complex else array.astype(np.float64)
+            wide: Kernel = array.astype(np.complex128) if is_complex else array.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"{name} has dtype {array.dtype}, which cannot be read as numbers") from error
     _check_exact(array, wide, name)
@@ -96,16 +95,13 @@ def _widen(array: NDArray[Any], name: str) -> Kernel:
 
 def _check_exact(array: NDArray[Any], wide: Kernel, name: str) -> None:
     """Raise unless ``wide`` holds the values of ``array`` to the last bit."""
+    lost: list[Any] = []
     if array.dtype.kind in "iu":
         big = np.flatnonzero(np.abs(wide) >= 2.0**53)
         # Python integers compare exactly; int64 against float64 in numpy would round first.
         lost = [k for k in big if int(array[k]) != int(wide[k])]
     elif array.dtype.kind in "fc" and array.dtype.itemsize > wide.dtype.itemsize:
-        lost = list(
-            np.flatnonzero((array.astype(array.dtype) != wide.astype(array.dtype)) & ~np.isnan(array))
-        )
-    else:
-        return
+        lost = list(np.flatnonzero((array != wide.astype(array.dtype)) & ~np.isnan(array)))
     if lost:
         raise InputError(
             f"{name}[{lost[0]}] = {array[lost[0]]} has more digits than float64 holds: round it first"
@@ -129,7 +125,8 @@ def kernel_with_zeros(zeros: ArrayLike, first: complex = 1.0) -> Any:
     taps: Any = np.array([first])
     for z in _order(points):
         taps = np.convolve(taps, [1.0, -1.0 / z])
-    if complex(first).imag == 0 and _paired(points):
+    paired = np.array_equal(np.sort_complex(points), np.sort_complex(points.conj()))
+    if complex(first).imag == 0 and paired:
         return np.ascontiguousarray(taps.real)
     return taps
 
@@ -150,17 +147,9 @@ def _order(points: Any) -> Any:
     return chosen
 
 
-def _paired(points: Any) -> bool:
-    def key(z: Any) -> Any:
-        return np.sort_complex(z)
-
-    return bool(np.array_equal(key(points), key(points.conj())))
-
-
 def resized(kernel: Kernel, n: int) -> Kernel:
     """Return the first ``n`` taps, padded with zeros where there are fewer; read-only."""
-    column: Kernel = np.zeros(n, kernel.dtype)  # type: ignore[assignment]
-    column[: min(n, kernel.size)] = kernel[:n]
+    column: Any = np.pad(kernel[:n], (0, max(0, n - kernel.size)))
     column.flags.writeable = False
     return column
 
@@ -195,16 +184,14 @@ class Taps:
             raise InputError(f"the point must be a finite number, not {number}")
         if number == 0:
             return self
-        head = complex(self.values[0])
-        exact = (
-            Fraction(head.real) + self.low[0] + Fraction(complex(number).real),
-            Fraction(head.imag) + self.low[1] + Fraction(complex(number).imag),
-        )
+        head, number = complex(self.values[0]), complex(number)
+        re = Fraction(head.real) + self.low[0] + Fraction(number.real)
+        im = Fraction(head.imag) + self.low[1] + Fraction(number.imag)
         try:
-            near = complex(float(exact[0]), float(exact[1]))
+            near = complex(float(re), float(im))
         except OverflowError:
             raise InputError("the first tap plus the number overflows float64: rescale the kernel") from None
-        low = (exact[0] - Fraction(near.real), exact[1] - Fraction(near.imag))
+        low = (re - Fraction(near.real), im - Fraction(near.imag))
         wide = np.iscomplexobj(self.values) or near.imag != 0 or low[1] != 0
         values: Kernel = self.values.astype(np.complex128) if wide else self.values.copy()
         values[0] = near if wide else near.real
@@ -213,8 +200,8 @@ class Taps:
 
     def exact(self) -> list[Exact]:
         """Return all coefficients as pairs of fractions, lowest power first."""
-        numbers = [complex(value) for value in self.values.tolist()]
-        pairs = [(Fraction(number.real), Fraction(number.imag)) for number in numbers]
+        parts = zip(self.values.real.tolist(), self.values.imag.tolist(), strict=True)
+        pairs = [(Fraction(x), Fraction(y)) for x, y in parts]
         pairs[0] = pairs[0][0] + self.low[0], pairs[0][1] + self.low[1]
         return pairs
 
@@ -330,9 +317,7 @@ class Scaled:
         if radius == 1.0:
             return self.values, self.error
         exponents = np.arange(self.values.size) * math.log(radius)
-        exponents -= (
-            exponents.max()
-        )  # the largest factor is 1: no overflow, and one common factor is harmless
+        exponents -= exponents.max()  # the largest factor is 1: no overflow, and a common factor is harmless
         scaled = self.values * np.exp(exponents)
         top = float(np.abs(scaled).max())
         if top == 0.0:

@@ -146,12 +146,7 @@ def make_grid(kernel: Kernel, domain: Any, points: Any) -> Grid:
 
 def _checked(domain: Any) -> Domain:
     values = np.asarray(domain, dtype=float)
-    if (
-        values.shape != (4,)
-        or not np.isfinite(values).all()
-        or values[0] >= values[1]
-        or values[2] >= values[3]
-    ):
+    if values.shape != (4,) or not np.isfinite(values).all() or (values[::2] >= values[1::2]).any():
         raise InputError(f"domain={domain!r}: pass (left, right, low, high), finite and increasing")
     left, right, low, high = values.tolist()
     return left, right, low, high

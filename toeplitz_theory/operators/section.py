@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, Literal, Self, overload
 
 import numpy as np
@@ -70,7 +71,6 @@ class CausalToeplitz(LinearOperator):
         size = taps.size if n is None else _size(n)
         self.kernel: Kernel = resized(taps, size)
         self._full_kernel = taps
-        self._made: tuple[CausalProduct, int] | None = None
         self._norm: Bracket | None = None
         self._values: NDArray[np.float64] | None = None
         initialise: Any = super().__init__  # its types know the public constructor alone
@@ -250,26 +250,22 @@ class CausalToeplitz(LinearOperator):
         """Return the (n, n) matrix."""
         return dense_causal(self.kernel)
 
+    @cached_property
     def _product(self) -> tuple[CausalProduct, int]:
-        if self._made is None:
-            scaled, exponent = split_scale(self.kernel)
-            self._made = CausalProduct(scaled), exponent
-        return self._made
+        """Products with the scaled taps, and the exponent of their scale."""
+        scaled, exponent = split_scale(self.kernel)
+        return CausalProduct(scaled), exponent
 
     def _apply(self, x: NDArray[Any], adjoint: bool) -> NDArray[Any]:
-        product, exponent = self._product()
+        product, exponent = self._product
         rows = np.ascontiguousarray(np.asarray(x).T)
-        if rows.dtype.kind not in "fc" or rows.dtype.itemsize < np.dtype(np.float64).itemsize:
-            rows = rows.astype(np.result_type(rows.dtype, np.float64))
+        rows = rows.astype(np.result_type(rows.dtype, np.float64), copy=False)
         if not np.isfinite(rows).all():
             raise InputError("x has NaN or infinite entries, which an FFT would spread over all others")
         # Scaled by powers of two, so that nothing under- or overflows on the way that does not in the result.
         scaled, shift = split_scale(rows)
         result = product.adjoint(scaled) if adjoint else product.forward(scaled)
         return shift_exponent(np.ascontiguousarray(result), exponent + shift).T
-
-    def _matvec(self, x: NDArray[Any]) -> NDArray[Any]:
-        return self._apply(x.reshape(-1), adjoint=False)
 
     def _matmat(self, X: NDArray[Any]) -> NDArray[Any]:
         return self._apply(X, adjoint=False)
@@ -454,7 +450,7 @@ class CausalToeplitz(LinearOperator):
     def _norm_bracket(self) -> Bracket:
         """Of the taps scaled by `split_scale`, computed once: condition and nullity both want it."""
         if self._norm is None:
-            self._norm = norm_bracket(CausalProduct(split_scale(self.kernel)[0]))
+            self._norm = norm_bracket(self._product[0])
         return self._norm
 
     def _dense_values(self) -> NDArray[np.float64]:

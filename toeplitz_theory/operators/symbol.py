@@ -12,13 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators.arithmetic import added, multiplied, nearest_kernel, scalar
 from toeplitz_theory.operators.circle.jensen import jensen_deficit
-from toeplitz_theory.operators.circle.margins import (
+from toeplitz_theory.operators.circle.modulus import (
     IndexMargins,
     RoundingMargin,
     index_margins,
+    min_modulus,
     rounding_margin,
 )
-from toeplitz_theory.operators.circle.modulus import min_modulus
 from toeplitz_theory.operators.circle.polygons import SpectrumIndex, spectrum_index
 from toeplitz_theory.operators.circle.response import Response, response
 from toeplitz_theory.operators.circle.winding import count_between, wind

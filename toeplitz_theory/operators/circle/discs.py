@@ -142,8 +142,9 @@ def _newton_discs(points: list[flint.acb], exact: list[flint.acb], bits: int) ->
         return [Disc(z, r) if r.is_finite() else None for z, r in zip(points, radii, strict=True)]
 
 
-def decided(discs: list[Disc], exact: list[flint.acb], work: float = _WORK) -> list[Disc]:
+def decided(discs: list[Disc], exact: list[flint.acb]) -> list[Disc]:
     """Return the discs, those of single zeros that meet the circle replaced by smaller ones if possible."""
+    work = _WORK
     for bits in PRECISIONS[1:]:
         open_ = [k for k, disc in enumerate(discs) if disc.count == 1 and not disc.side]
         cost = bits * len(open_) * len(exact) * (_STEPS[bits] + 1)
@@ -167,8 +168,7 @@ def near_discs(scaled: Scaled, grid: ArcGrid, width: float, count: int) -> list[
     twice = mirrored(grid, u) if grid.real else np.zeros(u.size, np.bool_)
     if u.size + int(twice.sum()) < count:
         return None
-    with precision(2200):  # the low part of the first tap is exact too
-        exact = to_acb(scaled.exact)
+    exact = to_acb(scaled.exact)
     points: Complexes = np.exp(1j * grid.half_width * u)
     points[~twice & grid.real] = points[~twice & grid.real].real
     tried = _newton_discs([flint.acb(z) for z in points.tolist()], exact, 128)

@@ -10,7 +10,7 @@ import flint
 import numpy as np
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.operators.bits import precision, to_acb
+from toeplitz_theory.operators.bits import to_acb
 from toeplitz_theory.operators.circle.aberth import float_zeros
 from toeplitz_theory.operators.circle.discs import Disc, decided, disjoint, isolated, stored_zeros
 from toeplitz_theory.operators.circle.exact import SharedZeros, has_multiple_zeros, to_integers
@@ -59,11 +59,8 @@ def _discs(taps: Taps, values: np.ndarray) -> Isolated | None:
     A real polynomial with multiple zeros is taken apart into squarefree factors over the integers first.
     """
     if np.iscomplexobj(taps.values) or not has_multiple_zeros(taps):
-        with precision(2200):  # the low part of the first tap is exact too
-            exact = to_acb(taps)
-        return _decided(
-            exact, values, None if np.iscomplexobj(taps.values) else partial(SharedZeros.of, taps)
-        )
+        shared = None if np.iscomplexobj(taps.values) else partial(SharedZeros.of, taps)
+        return _decided(to_acb(taps), values, shared)
     whole = Isolated([], True)
     for factor, multiplicity in to_integers(taps).factor_squarefree()[1]:
         top = factor.height_bits()
