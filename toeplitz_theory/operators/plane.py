@@ -269,10 +269,7 @@ class _Store:
         self.log10, self.residual = np.full(shape, np.nan), np.full(shape, np.nan)
         self.path = None if path is None else Path(path)
         self._unsaved = 0
-        digest = sha256()
-        for part in (kernel, grid.x, grid.y):
-            digest.update(np.ascontiguousarray(part).tobytes())
-        self.key = digest.hexdigest()
+        self.key = sha256(b"".join(part.tobytes() for part in (kernel, grid.x, grid.y))).hexdigest()
         if self.path is not None and self.path.exists():
             self._load(self.path)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -120,11 +121,10 @@ def _variable(expr: sympy.Expr) -> Any:
 def _polynomial(expr: sympy.Expr, z: Any) -> sympy.Poly:
     import sympy
 
-    for attempt in (lambda: expr, lambda: sympy.cancel(expr)):
-        try:
-            return sympy.Poly(attempt(), z)
-        except sympy.PolynomialError:
-            continue
+    with suppress(sympy.PolynomialError):
+        return sympy.Poly(expr, z)
+    with suppress(sympy.PolynomialError):
+        return sympy.Poly(sympy.cancel(expr), z)
     raise InputError(
         f"expr is not a polynomial in {z}: causal kernels have finitely many powers, none negative; "
         "multiply by a power (a shift) or take the first taps of its series"

@@ -17,17 +17,14 @@ _STARTS = np.array([0.0, -0.7, 0.7, 0.5j, -0.5j])
 _STEPS = 12
 
 
-def near_zeros(
-    grid: ArcGrid, width: float
-) -> tuple[Complexes, NDArray[np.intp], NDArray[np.intp], Complexes]:
-    """Return approximations u = log z / (i h) of the zeros with |log|z|| < width, and where they came from.
+def near_zeros(grid: ArcGrid, width: float) -> tuple[Complexes, NDArray[np.intp], Complexes]:
+    """Return approximations u = log z / (i h) of the zeros with |log|z|| < width, their arcs and polynomials.
 
-    For real taps the upper half only. Nothing is proved: a zero may be missing, or stand twice. With them
-    the column of each one's arc, the numbers of the arcs, and their polynomials.
+    For real taps the upper half only. Nothing is proved: a zero may be missing, or stand twice.
     """
     index, poly = _candidates(grid)
     u, which = _newton(grid, index, poly, width / grid.half_width)
-    return u, which, index, poly
+    return u, index[which], poly[:, which]
 
 
 def mirrored(grid: ArcGrid, u: Complexes) -> NDArray[np.bool_]:

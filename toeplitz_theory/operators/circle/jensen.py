@@ -44,19 +44,16 @@ def jensen_deficit(taps: Taps) -> JensenDeficit:
         return replace(of_core, method=comb.note(of_core.method))
     if scaled.values.size == 1:
         return JensenDeficit(0.0, 0.0, 0.0, True, "a constant has no zeros")
+    deficit = None
     for oversample in _OVERSAMPLE:
-        deficit = _by_rule(scaled, oversample)
-        if deficit is not None:
-            return _sharpened(deficit, scaled)
-    return _otherwise(scaled)
-
-
-def _sharpened(deficit: JensenDeficit, scaled: Scaled) -> JensenDeficit:
-    """Replace a bound made loose by a cluster of zeros in one disc, if the kernel is short enough."""
-    if deficit.error <= _LOOSE * (1.0 + deficit.value) or scaled.values.size > ISOLATED_UP_TO:
-        return deficit
-    by_zeros = _by_zeros(scaled)
-    return by_zeros if by_zeros is not None and by_zeros.error < deficit.error else deficit
+        deficit = deficit or _by_rule(scaled, oversample)
+    # A cluster of zeros in one disc makes a bound loose.
+    loose = deficit is None or deficit.error > _LOOSE * (1.0 + deficit.value)
+    if loose and scaled.values.size <= ISOLATED_UP_TO:
+        by_zeros = _by_zeros(scaled)
+        if by_zeros is not None and (deficit is None or by_zeros.error < deficit.error):
+            return by_zeros
+    return deficit or _estimated(scaled)
 
 
 def _by_rule(scaled: Scaled, oversample: int) -> JensenDeficit | None:
@@ -152,12 +149,7 @@ def log_first(scaled: Scaled) -> tuple[float, float]:
     return math.log(size) + power * math.log(2.0), 8.0 * UNIT * (1.0 + abs(power))
 
 
-def _otherwise(scaled: Scaled) -> JensenDeficit:
-    """All zeros in proved discs if the kernel is short; else an estimate, labelled."""
-    if scaled.values.size <= ISOLATED_UP_TO:
-        deficit = _by_zeros(scaled)
-        if deficit is not None:
-            return deficit
+def _estimated(scaled: Scaled) -> JensenDeficit:
     grid = ArcGrid(scaled.values, scaled.error)
     points = _RATIO * grid.count
     tiny = np.finfo(float).tiny

@@ -47,8 +47,7 @@ def zeros_in_band(scaled: Scaled, width: float, oversample: int = 4) -> Band | N
     if wanted is None:
         return None
     grid = ArcGrid(scaled.values, scaled.error, oversample, reach=REACH)
-    u, which, candidates, poly = near_zeros(grid, width)
-    band = _certify(grid, candidates, poly, u, which)
+    band = _certify(grid, *near_zeros(grid, width))
     if band is None:
         return None
     # The bounding radii and the width differ by rounding: a disc lost to the 1e-9 makes the count fail.
@@ -88,27 +87,24 @@ def _pellet(grid: ArcGrid, poly: Complexes, t: NDArray[Any], most: int) -> tuple
     return mult, radius
 
 
-def _certify(
-    grid: ArcGrid, index: NDArray[np.intp], poly: Complexes, u: Complexes, which: NDArray[np.intp]
-) -> Band | None:
+def _certify(grid: ArcGrid, u: Complexes, arc: NDArray[np.intp], poly: Complexes) -> Band | None:
     """Put every approximation in a proved disc; those that fail alone are tried as clusters."""
-    mult, radius = _pellet(grid, poly[:, which], u - 2.0 * index[which], 1)
+    mult, radius = _pellet(grid, poly, u - 2.0 * arc, 1)
     alone = mult == 1
     # A single disc that holds another approximation is a cluster's: handled below with the rest.
     parts = [(u[alone], radius[alone], mult[alone])]
-    left_u, left_w = u[~alone], which[~alone]
-    while left_u.size:
-        near = np.abs(left_u - left_u[0]) < _CLOSE
-        centre = left_u[near].mean()
-        if grid.real and left_u[0].real in (0.0, float(grid.count)):
-            centre = complex(left_u[0].real, centre.imag)
-        w = left_w[:1]
-        m, r = _pellet(grid, poly[:, w], centre - 2.0 * index[w], _MAX_CLUSTER)
+    left = np.flatnonzero(~alone)
+    while left.size:
+        first = u[left[0]]
+        near = np.abs(u[left] - first) < _CLOSE
+        centre = u[left[near]].mean()
+        if grid.real and first.real in (0.0, float(grid.count)):
+            centre = complex(first.real, centre.imag)
+        m, r = _pellet(grid, poly[:, left[:1]], centre - 2.0 * arc[left[:1]], _MAX_CLUSTER)
         if m[0] == 0:
             return None
         parts.append((np.array([centre]), r, m))
-        gone = near | (np.abs(left_u - centre) <= r[0])
-        left_u, left_w = left_u[~gone], left_w[~gone]
+        left = left[~near & (np.abs(u[left] - centre) > r[0])]
     band_u, band_r, band_m = map(np.concatenate, zip(*parts, strict=True))
     if grid.real:  # mirror what is not on the real axis
         off = mirrored(grid, band_u)

@@ -168,14 +168,12 @@ class _Polygon:
         turns = np.zeros(points.size, np.int64)
         distance = np.full(points.size, 3.0 * float(self.radius.min()))
         pairs = last - first
-        bounds = np.searchsorted(np.cumsum(pairs), np.arange(0, pairs.sum(), _MOST_PAIRS), side="left")
-        bounds = np.unique(np.append(bounds, pairs.size))
-        for lo, hi in zip(np.append(0, bounds[:-1]), bounds, strict=True):
-            edge = np.repeat(np.arange(lo, hi), pairs[lo:hi])
-            if edge.size:
-                ends = np.cumsum(pairs[lo:hi])
-                point = np.arange(edge.size) - np.repeat(ends - pairs[lo:hi], pairs[lo:hi]) + first[edge]
-                self._meet(edge, point, at, turns, distance)
+        cuts = np.flatnonzero(np.diff(np.cumsum(pairs) // _MOST_PAIRS)) + 1
+        for edges in np.split(np.arange(pairs.size), cuts):
+            edge = np.repeat(edges, pairs[edges])
+            before = np.cumsum(pairs[edges]) - pairs[edges]
+            point = np.arange(edge.size) - np.repeat(before, pairs[edges]) + first[edge]
+            self._meet(edge, point, at, turns, distance)
         back = np.argsort(order)
         return turns[back], np.maximum(distance, 0.0)[back]
 

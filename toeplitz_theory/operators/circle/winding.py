@@ -209,12 +209,8 @@ def _by_balls(
         text = f"float64 arcs and, on {len(covered.undecided)} intervals, balls of up to {bits} bits"
         count = scaled.lead + _count(grid, turn)
         return Winding(count, True, scaled.lower(lower), (), evaluations, text)
-    if tol > 0:
-        text = f"not Fredholm at tolerance {tol:g}, or too close to it to tell in {PRECISIONS[-1]} bits"
-    else:
-        text = (
-            f"not Fredholm at tolerance 0: a zero on the circle cannot be excluded in {PRECISIONS[-1]} bits"
-        )
+    close = ", or too close to it to tell" if tol > 0 else ": a zero on the circle cannot be excluded"
+    text = f"not Fredholm at tolerance {tol:g}{close} in {PRECISIONS[-1]} bits"
     return Winding(None, False, 0.0, _angles(grid, left), evaluations, text)
 
 

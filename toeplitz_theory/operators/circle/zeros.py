@@ -49,18 +49,16 @@ class Isolated:
 
 @lru_cache(maxsize=8)  # it takes up to seconds, and index, deficit and factors all ask
 def _isolated(values: bytes, kind: str, low: Exact) -> Isolated | None:
-    taps = Taps(np.frombuffer(values, kind), low)
-    return _discs(taps, taps.scaled().values) if taps.values.size > 1 else Isolated([], True)
-
-
-def _discs(taps: Taps, values: np.ndarray) -> Isolated | None:
     """Isolate the zeros of taps whose first and last are not 0.
 
     A real polynomial with multiple zeros is taken apart into squarefree factors over the integers first.
     """
+    taps = Taps(np.frombuffer(values, kind), low)
+    if taps.values.size == 1:
+        return Isolated([], True)
     if np.iscomplexobj(taps.values) or not has_multiple_zeros(taps):
         shared = None if np.iscomplexobj(taps.values) else partial(SharedZeros.of, taps)
-        return _decided(to_acb(taps), values, shared)
+        return _decided(to_acb(taps), taps.scaled().values, shared)
     whole = Isolated([], True)
     for factor, multiplicity in to_integers(taps).factor_squarefree()[1]:
         top = factor.height_bits()
