@@ -1,5 +1,6 @@
 """Maps over the plane: against dense matrices, closed forms, counted zeros, and interrupted runs."""
 
+import io
 import math
 
 import numpy as np
@@ -83,6 +84,26 @@ def test_interrupted_maps_go_on_where_they_stopped(tmp_path):
         pseudospectrum(w, points=13, resume=path)
     path.write_bytes(b"nothing of the kind")
     with pytest.raises(InputError, match="not a saved pseudospectrum"):
+        pseudospectrum(w, points=12, resume=path)
+
+
+def test_damaged_and_foreign_files_are_refused_in_one_line(tmp_path):
+    w, path = kernel(20, True), tmp_path / "saved.npz"
+    pseudospectrum(w, points=12, resume=path)
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2] ^= 0xFF
+    array = io.BytesIO()
+    np.save(array, np.zeros(3))
+    for damaged in (whole[: len(whole) // 2], whole[:-10], bytes(flipped), array.getvalue()):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match="not a saved pseudospectrum"):
+            pseudospectrum(w, points=12, resume=path)
+    path.write_bytes(whole)
+    with np.load(path) as saved:
+        parts = dict(saved)
+    np.savez(path, **(parts | {"log10": parts["log10"][:2]}))
+    with pytest.raises(InputError, match="another section or grid"):
         pseudospectrum(w, points=12, resume=path)
 
 

@@ -277,9 +277,9 @@ class _Store:
         try:
             with np.load(path, allow_pickle=False) as saved:
                 key, log10, residual = str(saved["key"]), saved["log10"], saved["residual"]
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except Exception as error:  # whatever a damaged or foreign file makes of NumPy's reader
             raise InputError(f"{path}: not a saved pseudospectrum ({error}); remove it") from None
-        if key != self.key:
+        if (key, log10.shape, residual.shape) != (self.key, self.log10.shape, self.residual.shape):
             raise InputError(f"{path}: belongs to another section or grid; remove it or name another file")
         self.log10, self.residual = log10, residual
 

@@ -52,12 +52,10 @@ def float_zeros(taps: Kernel) -> Complexes | None:
         far: Complexes = np.reciprocal(x[~inside])
         slope[~inside] = (n - far * turned(far)) * far
         repulsion = np.empty(active.size, np.complex128)
-        rows = max(1, _CHUNK // n)
-        for start in range(0, active.size, rows):
-            chosen = slice(start, start + rows)
-            differences = x[chosen, None] - z[None, :]
-            differences[np.arange(differences.shape[0]), active[chosen]] = np.inf
-            repulsion[chosen] = (1.0 / differences).sum(axis=1)
+        for part in np.array_split(np.arange(active.size), 1 + active.size * n // _CHUNK):
+            differences = x[part, None] - z
+            differences[np.arange(part.size), active[part]] = np.inf
+            repulsion[part] = (1.0 / differences).sum(axis=1)
         step = 1.0 / (slope - repulsion)
         step[~np.isfinite(step)] = 0.0
         z[active] = x - step
@@ -155,13 +153,11 @@ class BallZeros:
         exponents = np.array([round(log2_modulus(z)) for z in self.zeros])
         parts = zip(self.zeros, exponents.tolist(), strict=True)
         mantissas = np.array([complex(z * flint.arb(2) ** -e) for z, e in parts])
-        out = np.empty(active.size, np.complex128)
-        rows = max(1, _CHUNK // self.degree)
-        for first in range(0, active.size, rows):
-            chosen = active[first : first + rows]
-            power = np.clip(exponents[None, :] - exponents[chosen, None], -1000, 1000)
+        sums = []
+        for chosen in np.array_split(active, 1 + active.size * self.degree // _CHUNK):
+            power = np.clip(exponents - exponents[chosen, None], -1000, 1000)
             with np.errstate(all="ignore"):
-                terms = 1.0 / (1.0 - np.ldexp(1.0, power) * (mantissas[None, :] / mantissas[chosen, None]))
+                terms = 1.0 / (1.0 - np.ldexp(1.0, power) * (mantissas / mantissas[chosen, None]))
             terms[np.arange(chosen.size), chosen] = 0.0
-            out[first : first + rows] = terms.sum(axis=1)
-        return out
+            sums.append(terms.sum(axis=1))
+        return np.concatenate(sums)

@@ -163,8 +163,7 @@ class _Pieces(NamedTuple):
     right: Complexes
 
     def where(self, mask: NDArray[Any]) -> _Pieces:
-        columns: Any = (column[mask] for column in self)
-        return _Pieces(*columns)
+        return _Pieces._make(column[mask] for column in self)
 
 
 @dataclass(frozen=True)
@@ -294,7 +293,7 @@ def _cut(poly: Complexes, todo: _Pieces, which: NDArray[np.intp]) -> tuple[_Piec
 
 def _spans(grid: ArcGrid, parts: list[_Pieces]) -> list[Span]:
     """Put pieces in order along the circle, those that touch merged, also across angle 0."""
-    pieces = _Pieces(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    pieces = _Pieces._make(np.concatenate(column) for column in zip(*parts, strict=True))
     arc, lo, hi, left, right = pieces.where(np.lexsort((pieces.lo, pieces.arc)))
     if not arc.size:
         return []

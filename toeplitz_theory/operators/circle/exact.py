@@ -8,8 +8,6 @@ kernels that fail there go to gcds over the integers.
 
 from __future__ import annotations
 
-import math
-
 import flint
 import numpy as np
 from numpy.typing import NDArray
@@ -75,9 +73,7 @@ class SharedZeros:
         reverse = flint.fmpz_poly(list(p)[::-1])
         shared = p if reverse in (p, -p) else p.gcd(reverse)
         if _may_share(*(flint.nmod_poly(part, _PRIME) for part in (shared, shared.derivative()))):
-            shared = math.prod(
-                (part for part, _ in shared.factor_squarefree()[1]), start=flint.fmpz_poly([1])
-            )
+            shared = shared // shared.gcd(shared.derivative())
         self.at_one, self.at_minus_one = shared(1) == 0, shared(-1) == 0
         for there, factor in ((self.at_one, [-1, 1]), (self.at_minus_one, [1, 1])):
             shared = shared // flint.fmpz_poly(factor) if there else shared
@@ -93,11 +89,10 @@ class SharedZeros:
     def signs(self, x: NDArray[np.float64]) -> NDArray[np.int8]:
         """Return the signs at the angles pi x, 0 where they are not proved."""
         half = self._taps.size // 2
-        rows = max(1, _CHUNK // (half + 1))
         weights = 2.0 * self._taps[half:]
         weights[0] /= 2.0
         k = np.arange(half + 1)
-        parts = [x[i : i + rows] for i in range(0, x.size, rows)]
+        parts = np.array_split(x, 1 + x.size * half // _CHUNK)
         value = np.concatenate([np.cos(np.pi * (part[:, None] * k % 2.0)) @ weights for part in parts])
         # k x is rounded by u 2 k at most and half an ulp of pi by u pi: a cosine is right to (9 k + 4) u; the
         # taps, products and the sum of half + 1 terms add (half + 4) u.
