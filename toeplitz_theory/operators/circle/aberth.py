@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toeplitz_theory.operators.bits import log2_modulus, precision
+from toeplitz_theory.operators.circle.arcs import Complexes
 from toeplitz_theory.operators.circle.balls import ValuesAt
 from toeplitz_theory.operators.kernels import Kernel
 
@@ -24,8 +25,6 @@ _WORK = 400_000_000  # differences in all: a few seconds
 _CLOSE = 1e-10  # relative steps below this end the iteration in balls
 _BLOCK = 64
 _CHUNK = 1 << 20  # differences held at once
-
-Complexes = NDArray[np.complex128]
 
 
 @np.errstate(all="ignore")  # what is not finite is given up
@@ -104,60 +103,51 @@ class _Quotient:
         return np.asarray(slope / value)
 
 
-class BallZeros:
-    """Approximations that may be of any size, improved by Aberth's iteration with p / p' taken in balls.
+def ball_starts(exact: list[flint.acb]) -> list[flint.acb]:
+    """Return Bini's starting points, of any size; neither the first nor the last coefficient is 0."""
+    sizes, angles = _starts(math.log(2.0) * np.array([log2_modulus(c) for c in exact]))
+    points = zip(sizes.tolist(), angles.tolist(), strict=True)
+    return [flint.acb(r, t).exp().mid() for r, t in points]
 
-    Parameters
-    ----------
-    exact : list of acb
-        The coefficients, lowest power first; neither the first nor the last is 0.
-    start : ndarray or None
-        Approximations; without them Bini's starting points.
+
+def improve(
+    zeros: list[flint.acb], active: NDArray[np.intp], exact: list[flint.acb], bits: int, work: float
+) -> float:
+    """Iterate until the active ``zeros`` are right to some digits, or the work is done; return what is left.
+
+    They may be of any size, and p / p' is taken in balls. Work is counted in points times taps times bits;
+    5e9 are some seconds.
     """
-
-    def __init__(self, exact: list[flint.acb], start: Complexes | None) -> None:
-        self.exact, self.degree = exact, len(exact) - 1
-        if start is not None:
-            self.zeros = [flint.acb(z) for z in start.tolist()]
-        else:
-            sizes, angles = _starts(math.log(2.0) * np.array([log2_modulus(c) for c in exact]))
-            points = zip(sizes.tolist(), angles.tolist(), strict=True)
-            self.zeros = [flint.acb(r, t).exp().mid() for r, t in points]
-
-    def improve(self, active: NDArray[np.intp], bits: int, work: float) -> float:
-        """Iterate until the active zeros are right to some digits, or the work is done; return what is left.
-
-        Work is counted in points times taps times bits; 5e9 are some seconds.
-        """
-        with precision(bits + 2 * math.isqrt(len(self.exact))):
-            quotient = ValuesAt(self.exact)
-            for _ in range(_STEPS):
-                cost = active.size * len(self.exact) * bits
-                if not active.size or cost > work:
-                    break
-                work -= cost
-                points = [self.zeros[i] for i in active.tolist()]
-                pairs = zip(points, quotient(points), strict=True)
-                # p / (z p'): Newton's steps, relative to the zeros.
-                newton = np.array([complex((value / (slope * z)).mid()) for z, (value, slope) in pairs])
-                with np.errstate(all="ignore"):
-                    step = newton / (1.0 - newton * self._repulsion(active))
-                step[~np.isfinite(step)] = 0.0
-                for i, s in zip(active.tolist(), step.tolist(), strict=True):
-                    self.zeros[i] = (self.zeros[i] * (1 - flint.acb(s))).mid()
-                active = active[np.abs(step) > _CLOSE]
-        return work
-
-    def _repulsion(self, active: NDArray[np.intp]) -> Complexes:
-        """Return sum_j 1 / (1 - z_j / z_i)."""
-        exponents = np.array([round(log2_modulus(z)) for z in self.zeros])
-        parts = zip(self.zeros, exponents.tolist(), strict=True)
-        mantissas = np.array([complex(z * flint.arb(2) ** -e) for z, e in parts])
-        sums = []
-        for chosen in np.array_split(active, 1 + active.size * self.degree // _CHUNK):
-            power = np.clip(exponents - exponents[chosen, None], -1000, 1000)
+    with precision(bits + 2 * math.isqrt(len(exact))):
+        values = ValuesAt(exact)
+        for _ in range(_STEPS):
+            cost = active.size * len(exact) * bits
+            if not active.size or cost > work:
+                break
+            work -= cost
+            points = [zeros[i] for i in active.tolist()]
+            pairs = zip(points, values(points), strict=True)
+            # p / (z p'): Newton's steps, relative to the zeros.
+            newton = np.array([complex((value / (slope * z)).mid()) for z, (value, slope) in pairs])
             with np.errstate(all="ignore"):
-                terms = 1.0 / (1.0 - np.ldexp(1.0, power) * (mantissas / mantissas[chosen, None]))
-            terms[np.arange(chosen.size), chosen] = 0.0
-            sums.append(terms.sum(axis=1))
-        return np.concatenate(sums)
+                step = newton / (1.0 - newton * _repulsion(zeros, active))
+            step[~np.isfinite(step)] = 0.0
+            for i, s in zip(active.tolist(), step.tolist(), strict=True):
+                zeros[i] = (zeros[i] * (1 - flint.acb(s))).mid()
+            active = active[np.abs(step) > _CLOSE]
+    return work
+
+
+def _repulsion(zeros: list[flint.acb], active: NDArray[np.intp]) -> Complexes:
+    """Return sum_j 1 / (1 - z_j / z_i)."""
+    exponents = np.array([round(log2_modulus(z)) for z in zeros])
+    parts = zip(zeros, exponents.tolist(), strict=True)
+    mantissas = np.array([complex(z * flint.arb(2) ** -e) for z, e in parts])
+    sums = []
+    for chosen in np.array_split(active, 1 + active.size * len(zeros) // _CHUNK):
+        power = np.clip(exponents - exponents[chosen, None], -1000, 1000)
+        with np.errstate(all="ignore"):
+            terms = 1.0 / (1.0 - np.ldexp(1.0, power) * (mantissas / mantissas[chosen, None]))
+        terms[np.arange(chosen.size), chosen] = 0.0
+        sums.append(terms.sum(axis=1))
+    return np.concatenate(sums)

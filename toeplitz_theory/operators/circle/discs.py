@@ -19,9 +19,9 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from toeplitz_theory.operators.bits import precision, to_acb
-from toeplitz_theory.operators.circle.aberth import BallZeros, Complexes, float_zeros
+from toeplitz_theory.operators.circle.aberth import ball_starts, float_zeros, improve
 from toeplitz_theory.operators.circle.approximations import close_pairs, mirrored, near_zeros
-from toeplitz_theory.operators.circle.arcs import ArcGrid, Floats
+from toeplitz_theory.operators.circle.arcs import ArcGrid, Complexes, Floats
 from toeplitz_theory.operators.circle.balls import PRECISIONS, ValuesAt
 from toeplitz_theory.operators.kernels import Kernel, Scaled
 
@@ -89,29 +89,30 @@ def isolated(taps: Kernel, exact: list[flint.acb]) -> list[Disc] | None:
     >>> sorted((round(complex(disc.middle).real, 12), disc.side) for disc in discs)
     [(0.5, -1), (2.0, 1)]
     """
-    start = float_zeros(taps)
     work = _WORK - PRECISIONS[0] * len(exact) ** 2
-    zeros, pairs = BallZeros(exact, start), 0
-    discs: list[Disc | None] = [None] * (len(exact) - 1)
-    if start is not None:
-        zeros.zeros, pairs = _symmetric(zeros.zeros, exact)
-        discs = _newton_discs(zeros.zeros[: len(discs) - pairs], exact, PRECISIONS[0])
+    start = float_zeros(taps)
+    if start is None:
+        points = ball_starts(exact)
+        discs: list[Disc | None] = [None] * len(points)
+    else:
+        points, pairs = _symmetric([flint.acb(z) for z in start.tolist()], exact)
+        discs = _newton_discs(points[: len(points) - pairs], exact, PRECISIONS[0])
         discs += [disc and disc.mirrored() for disc in discs[:pairs]]
     for bits in (0, *PRECISIONS):
         if bits:
             poor = [k for k, disc in enumerate(discs) if disc is None or not disc.good]
-            work = zeros.improve(np.array(poor, np.intp), bits, work)
+            work = improve(points, np.array(poor, np.intp), exact, bits, work)
             work -= bits * len(poor) * len(exact)
             if work < 0:
                 return None
-            better = _newton_discs([zeros.zeros[k] for k in poor], exact, bits)
+            better = _newton_discs([points[k] for k in poor], exact, bits)
             for k, disc in zip(poor, better, strict=True):
                 discs[k] = disc
         proved = [disc for disc in discs if disc is not None]
         if len(proved) == len(discs) and disjoint(proved):
             return proved
         if bits:
-            whole = _with_clusters(zeros.zeros, discs, exact)
+            whole = _with_clusters(points, discs, exact)
             if whole is not None:
                 return whole
     return None
