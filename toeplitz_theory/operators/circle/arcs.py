@@ -220,7 +220,7 @@ def bend_and_error(grid: ArcGrid, poly: Complexes) -> tuple[Floats, Floats]:
     return (size * (j * (j - 1))).sum(axis=0), grid.error + 4.0 * (len(poly) + 1) * UNIT * size.sum(axis=0)
 
 
-def cover(grid: ArcGrid, floor: float = 0.0) -> Cover:
+def cover(grid: ArcGrid, floor: float) -> Cover:
     r"""Prove |b| > floor arc by arc and add up the argument.
 
     On a piece, b lies within ``reach`` of the segment {C_0 + C_1 t}: reach bounds the terms of degree 2 and
