@@ -108,3 +108,10 @@ def test_work_in_balls_is_bounded_and_the_answer_says_so(monkeypatch):
     monkeypatch.setattr(winding, "MAX_BALL_WORK", 0)
     proof = Symbol(kernel).winding()
     assert proof.count is None and "too much work for balls" in proof.method and len(proof.on_circle) == 2
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_zero_on_the_circle_where_the_last_tap_vanishes_modulo_the_prime(sign):
+    x, y = 1773182544, sign * 1211408141  # x^2 + y^2 is the prime: a common factor loses its degree
+    a = Symbol([x - 1j * y, x + 1j * y]) * Symbol([1.0, -3.0])
+    assert a.winding().method == "not Fredholm: zeros on the circle, proved in exact arithmetic"
