@@ -26,7 +26,7 @@ from toeplitz_theory.operators import (
     Winding,
 )
 from toeplitz_theory.operators.circle.curve import cubic_pieces
-from toeplitz_theory.reports import COLUMNS, Report, Row, html
+from toeplitz_theory.reports import COLUMNS, Report, Row, report_page
 from toeplitz_theory.reports.page_kernel import panel
 from toeplitz_theory.reports.provenance import collect
 from toeplitz_theory.reports.sentences import cell_texts
@@ -223,15 +223,15 @@ def test_page_escapes_what_users_wrote(tmp_path):
 def test_page_of_64_kernels_is_under_a_megabyte(tmp_path):
     rng = np.random.default_rng(0)
     made = tt.inspect({"w": rng.standard_normal(512) * np.sqrt(2 / 512)})
-    heading = len(html.table([], []))
-    one = len(panel(0, made.rows[0])) + len(html.table(made.rows, [0])) - heading
+    heading = len(report_page.table([], []))
+    one = len(panel(0, made.rows[0])) + len(report_page.table(made.rows, [0])) - heading
     made.to_html(tmp_path / "r.html")
     assert (tmp_path / "r.html").stat().st_size + 63 * (one + 500) < 1_000_000  # 500: its dots by layer
 
 
 def test_pages_of_many_kernels_summarise(tmp_path, monkeypatch):
-    monkeypatch.setattr(html, "MOST_DRAWN", 8)
-    monkeypatch.setattr(html, "_LATEST", 3)
+    monkeypatch.setattr(report_page, "MOST_DRAWN", 8)
+    monkeypatch.setattr(report_page, "_LATEST", 3)
     kernels = [padded(*[0.0] * k, 1.0) for k in range(9)] + [padded(np.nan)]
     made = tt.inspect(flat(*kernels))
     made.to_html(tmp_path / "r.html")

@@ -3,30 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from html import escape
 
 import numpy as np
+from markupsafe import Markup
 
 from toeplitz_theory.errors import NumericalError, reason_of
 from toeplitz_theory.names import shown
 from toeplitz_theory.operators import Bracket, Count
+from toeplitz_theory.reports.html import render
 from toeplitz_theory.reports.rows import Row
-from toeplitz_theory.reports.sentences import counts, index_words, number, paragraph
+from toeplitz_theory.reports.sentences import counts, index_words, number
 from toeplitz_theory.reports.svg import recovery_svg, response_svg, taps_svg, zeros_svg
 from toeplitz_theory.reports.verdict import gives_back
 
 _MOST_FOLLOWED = 8192  # taps; the phase of longer kernels takes seconds
 
-LEGEND = (
-    '<p class="hint">Share of the input given back, by delay, the mean delay dashed; the taps; the zeros, '
-    '<span style="color:var(--inside)">●</span> inside the unit circle, below the line, each of which adds a '
-    'token to the mean delay, and <span style="color:var(--outside)">•</span> outside (□: side not proved); '
-    "modulus of the symbol, and its phase, which rises by one turn over the whole circle for each zero "
-    "inside.</p>"
-)
 
-
-def panel(place: int, row: Row) -> str:
+def panel(place: int, row: Row) -> Markup:
     """The panel of one kernel, with the anchor ``k`` and its place in the table.
 
     Examples
@@ -37,16 +30,16 @@ def panel(place: int, row: Row) -> str:
     4
     """
     name = shown(row.name)
-    note = f"<p>{escape(paragraph(row.note))}</p>" if row.note else ""
     if not row.drawable:
-        return f'<section class="panel" id="k{place}"><h3>{escape(name)}</h3>{note}</section>'
-    words = index_words(row.index.value if row.index else None)
-    entries = "".join(f"<dt>{escape(a)}</dt><dd>{escape(paragraph(b))}</dd>" for a, b in _evidence(row))
-    return (
-        f'<section class="panel" id="k{place}"><h3>{escape(name)}: {words}</h3>'
-        f"<p>{escape(_lead(row))}</p>{note}"
-        f'<div class="charts">{_charts(row, name)}</div>'
-        f"<details><summary>Numbers with their bounds</summary><dl>{entries}</dl></details></section>"
+        return render("panel.html", place=place, heading=name, lead="", note=row.note, evidence=[])
+    return render(
+        "panel.html",
+        place=place,
+        heading=f"{name}: {index_words(row.index.value if row.index else None)}",
+        lead=_lead(row),
+        note=row.note,
+        charts=_charts(row, name),
+        evidence=_evidence(row),
     )
 
 
@@ -58,8 +51,8 @@ def _lead(row: Row) -> str:
     return f"Gives back {words}{mean}."
 
 
-def _charts(row: Row, name: str) -> str:
-    """All four; whatever one raises, the others stand and its place says why."""
+def _charts(row: Row, name: str) -> list[tuple[str, Markup, str]]:
+    """All four by name, each with what went wrong: whatever one raises, the others stand."""
     real = not np.iscomplexobj(row.kernel)
     drawings: dict[str, Callable[[], str]] = {
         "recovery": lambda: recovery_svg(row.recovery, f"Recovery curve of {name}"),
@@ -67,13 +60,13 @@ def _charts(row: Row, name: str) -> str:
         "zeros": lambda: zeros_svg(row.zeros, row.n, real, _zeros_title(row, name)),
         "symbol": lambda: _response(row, name),
     }
-    parts = []
+    charts = []
     for what, draw in drawings.items():
         try:
-            parts.append(draw())
+            charts.append((what, Markup(draw()), ""))
         except Exception as error:
-            parts.append(f'<p class="missing">{what}: {escape(paragraph(reason_of(error)))}</p>')
-    return "".join(parts)
+            charts.append((what, Markup(), reason_of(error)))
+    return charts
 
 
 def _zeros_title(row: Row, name: str) -> str:

@@ -1,4 +1,4 @@
-"""The page's first part: what the layers do, in words by their medians, and as charts of their kernels."""
+"""Charts of the page: what the kernels of each layer do."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from html import escape
 
 import numpy as np
+from markupsafe import Markup
 
 from toeplitz_theory.names import shown
+from toeplitz_theory.reports.html import render
 from toeplitz_theory.reports.rows import Row
-from toeplitz_theory.reports.sentences import median, number, paragraph
+from toeplitz_theory.reports.sentences import median, number
 from toeplitz_theory.reports.svg import Chart, Scale, drawn, linear, tokens
-from toeplitz_theory.reports.verdict import MOST_DRAWN, VERDICT, stacks, verdict_texts
+from toeplitz_theory.reports.verdict import MOST_DRAWN, stacks
 
 _GAP = 0.6  # between two stacks of layers, in distances of layers
 _MOST_NUMBERED = 16
@@ -31,30 +33,7 @@ def _minus(index: int | None) -> float | None:
     return None if index is None else -index
 
 
-def verdict(rows: Sequence[Row]) -> str:
-    """One line a layer: what its kernels, by their medians, do to the input.
-
-    Examples
-    --------
-    >>> verdict([]).count("<th ") == len(VERDICT)
-    True
-    """
-    kinds = ["" if name not in ("layer", "gives_back") else ' class="word"' for name, _ in VERDICT]
-    head = "".join(
-        f'<th scope="col"{kind}>{heading}</th>' for (_, heading), kind in zip(VERDICT, kinds, strict=True)
-    )
-    lines = []
-    for texts in verdict_texts(rows):
-        cells = [f'<th scope="row" class="word">{escape(paragraph(texts["layer"]))}</th>']
-        for (name, _), kind in zip(VERDICT[1:], kinds[1:], strict=True):
-            cells.append(f"<td{kind}>{escape(paragraph(texts[name]))}</td>")
-        lines.append(f"<tr>{''.join(cells)}</tr>")
-    inner = f"<thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody>"
-    about = "Medians over the kernels of a layer; certified: kernels whose index is proved."
-    return f'<div class="scroll"><table class="verdict">{inner}</table></div><p class="hint">{about}</p>'
-
-
-def charts(rows: Sequence[Row], linked: frozenset[int]) -> str:
+def charts(rows: Sequence[Row], linked: frozenset[int]) -> Markup:
     """Up to four charts of kernels by layer; one whose place is in ``linked`` is a link to its panel.
 
     Examples
@@ -76,8 +55,8 @@ def charts(rows: Sequence[Row], linked: frozenset[int]) -> str:
         )
     # What a quick look left out has no chart.
     there = [chart for chart in _CHARTS if any(chart[1](row) is not None for row in rows)] or _CHARTS[:1]
-    pictures = "".join(_chart(rows, groups, chart, linked, each) for chart in there)
-    return f'<div class="charts layers">{pictures}</div><p class="hint">{escape(paragraph(about))}</p>'
+    pictures = [Markup(_chart(rows, groups, chart, linked, each)) for chart in there]
+    return render("charts.html", pictures=pictures, about=about)
 
 
 def _places(groups: list[list[str]]) -> tuple[dict[str, float], list[tuple[float, str]]]:

@@ -164,7 +164,7 @@ class Report:
         InputError
             The place cannot be written to.
         """
-        from toeplitz_theory.reports.html import page
+        from toeplitz_theory.reports.report_page import page
 
         write_text(path, page(self.rows, self.skipped, self.notes, self.provenance, progress))
 
@@ -226,7 +226,7 @@ class Report:
         return self.describe()
 
     def _repr_html_(self) -> str:
-        from toeplitz_theory.reports.html import fragment
+        from toeplitz_theory.reports.report_page import fragment
 
         return fragment(self.rows, self.skipped, self.notes, self.provenance)
 

@@ -6,15 +6,15 @@ import base64
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from html import escape
 from importlib import metadata
-from importlib.resources import files
+from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from toeplitz_theory.files import own_commit
 from toeplitz_theory.names import shown
-from toeplitz_theory.reports.sentences import paragraph
+from toeplitz_theory.reports.html import render
 from toeplitz_theory.retention.measure import Measured
 
 BANDS = ((0, 0), (1, 7), (8, 31), (32, 127), (128, None))
@@ -63,13 +63,6 @@ _ON_TEXT = (
     "and “embedding” what the last token alone tells.",
 )
 
-_GUIDE = (
-    "Four questions, each with a measure of its own: how many dimensions of <em>one</em> hidden vector a "
-    "token decides (capacity, effect); what can be read of it there (recall); when the input comes back from "
-    "<em>all</em> vectors (recovery); and, where it was asked for, what a trained decoder gives back "
-    "(reconstruction). All are estimates, with 95 % intervals in square brackets."
-)
-
 
 def retention_page(results: Mapping[str, Mapping[str, Measured]], source: str) -> str:
     """Return the whole page.
@@ -95,26 +88,18 @@ def retention_page(results: Mapping[str, Mapping[str, Measured]], source: str) -
     >>> page.startswith("<!DOCTYPE html>"), "<b>" in page, page.count("<img")
     (True, False, 1)
     """
-    style = files("toeplitz_theory.reports").joinpath("page.css").read_text(encoding="utf-8")
-    first = next(iter(results))
-    kinds = dict.fromkeys(name for measures in results.values() for name in measures)
-    sections = [
-        _section(name, {m: found[name] for m, found in results.items() if name in found}) for name in kinds
-    ]
-    lines = "".join(f"<li>{_text(line)}</li>" for line in sentences(results))
-    parts = [
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">',
-        '<meta name="generator" content="toeplitz-theory">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>What {_text(first)} keeps of its input</title><style>{style}</style></head><body><main>",
-        f"<h1>What <code>{_text(first)}</code> keeps of its input</h1>",
-        f'<ul class="summary">{lines}</ul><p class="guide">{_GUIDE}</p>',
-        f'<h2 id="table">All measures</h2><div class="scroll">{_all_measures(results)}</div>',
-        *sections,
-        f"<h2>Provenance</h2>{_provenance(results, source)}",
-        "</main></body></html>\n",
-    ]
-    return "".join(parts)
+    names = dict.fromkeys(name for measures in results.values() for name in measures)
+    return render(
+        "retention.html",
+        first=next(iter(results)),
+        lines=sentences(results),
+        measures=_all_measures(results),
+        sections=[
+            _section(name, {m: found[name] for m, found in results.items() if name in found})
+            for name in names
+        ],
+        provenance=_provenance(results, source),
+    )
 
 
 def sentences(results: Mapping[str, Mapping[str, Measured]]) -> list[str]:
@@ -181,11 +166,7 @@ def _interval(one: Measured) -> str:
     return f"{one.value:.3g} [{one.interval[0]:.3g}, {one.interval[1]:.3g}]"
 
 
-def _text(foreign: str, quote: bool = False) -> str:
-    return escape(paragraph(foreign), quote=quote)
-
-
-def _all_measures(results: Mapping[str, Mapping[str, Measured]]) -> str:
+def _all_measures(results: Mapping[str, Mapping[str, Measured]]) -> list[list[str]]:
     rows = []
     for name in dict.fromkeys(name for measures in results.values() for name in measures):
         for model, found in results.items():
@@ -195,43 +176,29 @@ def _all_measures(results: Mapping[str, Mapping[str, Measured]]) -> str:
                 rows.append(
                     [name, model, _interval(one), one.unit, f"{one.samples:,}", beside, f"{one.seconds:.1f}"]
                 )
-    return _table(
-        ["measure", "model", "value", "unit", "sequences", "beside it", "seconds"], rows, words=(0, 1, 3, 5)
-    )
+    return rows
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[int] = (0,)) -> str:
-    """Return a table; the columns in ``words`` are words, the others numbers."""
-
-    def kind(column: int) -> str:
-        return ' class="word"' if column in words else ""
-
-    top = "".join(f'<th scope="col"{kind(i)}>{_text(text)}</th>' for i, text in enumerate(head))
-    lines = []
-    for row in rows:
-        first, *others = row
-        cells = "".join(f"<td{kind(i)}>{_text(text)}</td>" for i, text in enumerate(others, 1))
-        lines.append(f'<tr><th scope="row"{kind(0)}>{_text(first)}</th>{cells}</tr>')
-    return f'<table class="verdict"><thead><tr>{top}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
-
-
-def _section(name: str, measures: Mapping[str, Measured]) -> str:
+def _section(name: str, measures: Mapping[str, Measured]) -> dict[str, Any]:
     """Return one measure: what it is, its figure, and the numbers."""
     kind = next(iter(measures.values())).name
     heading, about = _ON_TEXT if name == "recall on text" else _ABOUT.get(kind, (kind, ""))
-    parts = [f"<h2>{escape(heading)}</h2><p>{escape(about)}</p>", _figure(heading, measures)]
-    if kind == "token capacity":
-        parts.append("<p>By layer; 0 is the embedding, which knows its own token and nothing else.</p>")
-        parts.append(f'<div class="scroll">{_by_layer(measures)}</div>')
-    for model, one in measures.items():
-        table = one.table
-        head = list(table)
-        rows = [[_cell(value) for value in row] for row in table.itertuples(index=False)]
-        parts.append(
-            f"<details><summary>All numbers of {_text(model)}</summary>"
-            f'<div class="scroll">{_table(head, rows, words=())}</div></details>'
+    tables = [
+        (
+            model,
+            list(one.table),
+            [[_cell(value) for value in row] for row in one.table.itertuples(index=False)],
         )
-    return "".join(parts)
+        for model, one in measures.items()
+    ]
+    return {
+        "heading": heading,
+        "about": about,
+        "title": f"{heading}: {', '.join(measures)}",
+        "figure": _figure(measures),
+        "layers": _by_layer(measures) if kind == "token capacity" else None,
+        "tables": tables,
+    }
 
 
 def _cell(value: object) -> str:
@@ -240,7 +207,8 @@ def _cell(value: object) -> str:
     return str(value)
 
 
-def _figure(heading: str, measures: Mapping[str, Measured]) -> str:
+def _figure(measures: Mapping[str, Measured]) -> Markup:
+    """Return the figure as SVG in base 64."""
     import matplotlib
 
     from toeplitz_theory.plots import look, retention_curves
@@ -250,12 +218,10 @@ def _figure(heading: str, measures: Mapping[str, Measured]) -> str:
     with look(), matplotlib.rc_context({"svg.hashsalt": "toeplitz-theory"}):
         figure = retention_curves(measures).figure
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None}, transparent=False)
-    encoded = base64.b64encode(buffer.getvalue()).decode("ascii")
-    title = f"{heading}: {', '.join(measures)}"
-    return f'<img alt="{_text(title, quote=True)}" width="560" src="data:image/svg+xml;base64,{encoded}">'
+    return Markup(base64.b64encode(buffer.getvalue()).decode("ascii"))
 
 
-def _by_layer(measures: Mapping[str, Measured]) -> str:
+def _by_layer(measures: Mapping[str, Measured]) -> tuple[list[str], list[list[str]]]:
     rows = []
     bands = [band for band in BANDS if any(max(one.columns["lag"]) >= band[0] for one in measures.values())]
     for model, one in measures.items():
@@ -269,7 +235,7 @@ def _by_layer(measures: Mapping[str, Measured]) -> str:
             rows.append(
                 [model, str(layer), *numbers, f"{total[0]:.1f} [{total[1]:.1f}, {total[2]:.1f}]", str(rank)]
             )
-    return _table(["model", "layer", *_band_names(bands), "sum", "rank"], rows, words=(0,))
+    return ["model", "layer", *_band_names(bands), "sum", "rank"], rows
 
 
 def _band_names(bands: Sequence[tuple[int, int | None]]) -> Iterator[str]:
@@ -277,7 +243,7 @@ def _band_names(bands: Sequence[tuple[int, int | None]]) -> Iterator[str]:
         yield "steps back: 0" if high == 0 else f"{low} on" if high is None else f"{low} to {high}"
 
 
-def _provenance(results: Mapping[str, Mapping[str, Measured]], source: str) -> str:
+def _provenance(results: Mapping[str, Mapping[str, Measured]], source: str) -> list[tuple[str, str]]:
     entries = [("model", shown(source, 300)), ("compared with", ", ".join(list(results)[1:]) or "nothing")]
     for name, one in next(iter(results.values())).items():
         settings = (f"{key} {value}" for key, value in one.settings.items() if key not in ("total", "rank"))
@@ -287,5 +253,4 @@ def _provenance(results: Mapping[str, Mapping[str, Measured]], source: str) -> s
         ("commit", own_commit() or "not run from a checkout"),
         ("time", datetime.now(UTC).isoformat(timespec="seconds")),
     ]
-    items = "".join(f"<dt>{_text(name)}</dt><dd>{_text(value)}</dd>" for name, value in entries)
-    return f'<dl class="provenance">{items}</dl>'
+    return entries
