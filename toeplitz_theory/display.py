@@ -92,3 +92,17 @@ class Displayed:
         )
         says = f": {escape(shown(self, _LONGEST))}" if _speaks(self) else ""
         return f"<div><b>{type(self).__name__}</b>{says}<table>{rows}</table></div>"
+
+
+def duration(seconds: float) -> str:
+    """Return a time as a person says it.
+
+    Examples
+    --------
+    >>> [duration(s) for s in (7.2, 90, 4000, 200_000)]
+    ['7 s', '1.5 min', '1.1 h', '2.3 days']
+    """
+    for size, unit in ((86400.0, "days"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"

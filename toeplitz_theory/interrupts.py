@@ -10,7 +10,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
 
 EXIT_CODE = 130
 _PATIENCE = 5.0  # seconds for everything that is open to be closed
@@ -61,3 +66,21 @@ def _leave(number: int = 0, frame: object = None) -> None:
         files.remove_unfinished()
     say()
     os._exit(EXIT_CODE)
+
+
+# Processes that work for this one.
+
+
+def be_child() -> None:
+    """Leave Ctrl-C, which reaches all processes, to the first one; told by it to end, do that in order."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+
+
+def stop_children(children: Sequence[BaseProcess], patience: float) -> None:
+    """End processes: ask all, give each so many seconds to let go of what it holds, then do not ask."""
+    for child in children:
+        child.terminate()
+    for child in children:
+        child.join(patience)
+        child.kill()

@@ -29,7 +29,7 @@ MOMENTS = {
     "kernels": (model_kernels, "save", None),
     "row": (callbacks.HistoryCallback, "on_log", None),
     "evaluation": (trainer.TMMTrainer, "evaluate", None),
-    "card": (runner, "_write", 0),
+    "card": (runner, "write_text", 0),
     "move": (runner.os, "replace", None),
 }
 

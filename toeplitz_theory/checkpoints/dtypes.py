@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
+import ml_dtypes
 import numpy as np
 
 # The name in a safetensors header -> (bits per element, the name torch and numpy use).
@@ -32,35 +31,17 @@ DTYPES: dict[str, tuple[int, str]] = {
     "C64": (64, "complex64"),
 }
 
-_COMPLEX = {"complex64": "<c8", "complex128": "<c16"}
-
-_PLAIN = {
-    "uint8": "<u1",
-    "int8": "<i1",
-    "uint16": "<u2",
-    "int16": "<i2",
-    "uint32": "<u4",
-    "int32": "<i4",
-    "uint64": "<u8",
-    "int64": "<i8",
-    "float16": "<f2",
-    "float32": "<f4",
-    "float64": "<f8",
-    "bool": "<u1",
-}
-
-# name -> (exponent bits, mantissa bits, exponent bias, kind of the special values)
-_FLOAT8 = {
-    "float8_e4m3fn": (4, 3, 7, "fn"),
-    "float8_e5m2": (5, 2, 15, "ieee"),
-    "float8_e4m3fnuz": (4, 3, 8, "fnuz"),
-    "float8_e5m2fnuz": (5, 2, 16, "fnuz"),
-}
+_REAL = (
+    *("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"),
+    *("float16", "bfloat16", "float32", "float64"),
+    *("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz"),
+)
+_COMPLEX = ("complex64", "complex128")
 
 
 def can_widen(dtype: str) -> bool:
     """Whether `decode` knows `dtype`."""
-    return dtype in _PLAIN or dtype in _FLOAT8 or dtype == "bfloat16"
+    return dtype in _REAL
 
 
 def is_complex(dtype: str) -> bool:
@@ -83,42 +64,8 @@ def decode(raw: bytes, dtype: str) -> np.ndarray:
 
     Every value is exact, but for 64-bit integers beyond 2**53, which float64 cannot hold.
     """
+    stored = np.dtype(getattr(ml_dtypes, dtype, dtype))
+    values = np.frombuffer(raw, np.uint8 if dtype == "bool" else stored.newbyteorder("<"))
     # A signalling nan raises the invalid flag when it is widened; it stays a nan, which is the point.
     with np.errstate(invalid="ignore"):
-        if dtype == "bfloat16":
-            # bfloat16 is the upper half of a float32
-            bits = np.frombuffer(raw, dtype="<u2").astype(np.uint32) << np.uint32(16)
-            return bits.view(np.float32).astype(np.float64)
-        if dtype in _FLOAT8:
-            return float8_values(dtype)[np.frombuffer(raw, dtype=np.uint8)]
-        if dtype in _COMPLEX:
-            return np.frombuffer(raw, dtype=_COMPLEX[dtype]).astype(np.complex128)
-        values = np.frombuffer(raw, dtype=_PLAIN[dtype])
-        return (values != 0).astype(np.float64) if dtype == "bool" else values.astype(np.float64)
-
-
-@lru_cache(maxsize=len(_FLOAT8))
-def float8_values(dtype: str) -> np.ndarray:
-    """Return the 256 values of an 8-bit float, by byte.
-
-    Formats: Micikevicius et al. 2022 (arXiv:2209.05433); "fnuz": Noune et al. 2022 (arXiv:2206.02915).
-    """
-    exponent_bits, mantissa_bits, bias, kind = _FLOAT8[dtype]
-    byte = np.arange(256)
-    exponent = (byte >> mantissa_bits) & ((1 << exponent_bits) - 1)
-    fraction = (byte & ((1 << mantissa_bits) - 1)) / float(1 << mantissa_bits)
-    magnitude = np.where(
-        exponent == 0,
-        np.ldexp(fraction, 1 - bias),
-        np.ldexp(1.0 + fraction, exponent - bias),
-    )
-    values = np.where(byte < 128, magnitude, -magnitude)
-    if kind == "fnuz":  # no infinities and no negative zero: its place is the only nan
-        values[128] = np.nan
-    elif kind == "fn":  # no infinities: only the all-ones pattern is nan
-        values[[127, 255]] = np.nan
-    else:
-        top = exponent == (1 << exponent_bits) - 1
-        values[top] = np.where(fraction[top] == 0, np.copysign(np.inf, values[top]), np.nan)
-    values.flags.writeable = False
-    return values
+        return (values != 0 if dtype == "bool" else values).astype(complex if is_complex(dtype) else float)

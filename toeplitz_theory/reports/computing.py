@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
-import signal
 import sys
 import threading
 import types
@@ -26,6 +25,7 @@ from toeplitz_theory.cache import DiskCache, key_of
 from toeplitz_theory.checkpoints import ToeplitzLayer
 from toeplitz_theory.errors import RunError
 from toeplitz_theory.files import cache_folder
+from toeplitz_theory.interrupts import be_child, stop_children
 from toeplitz_theory.reports.analysis import Asked, analyse
 from toeplitz_theory.reports.json_form import plain_row, row_of
 from toeplitz_theory.reports.progress import advancing
@@ -168,13 +168,7 @@ def _in_processes(pieces: list[Piece], asked: Asked, keep: bool, jobs: int) -> C
         ) from None
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
-        ours = [child for child in multiprocessing.active_children() if child not in others]
-        for child in ours:
-            child.terminate()
-        for child in ours:
-            child.join(_PATIENCE)
-            if child.exitcode is None:
-                child.kill()
+        stop_children([c for c in multiprocessing.active_children() if c not in others], _PATIENCE)
 
 
 @contextmanager
@@ -190,8 +184,7 @@ def _without_main() -> Iterator[None]:
 
 def _begin() -> None:
     """In a new process: leave Ctrl-C to the first one, and end with it whatever ends it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _leave)
+    be_child()
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_after, args=(parent.sentinel,), daemon=True).start()
@@ -200,10 +193,6 @@ def _begin() -> None:
 def _end_after(sentinel: Any) -> None:
     wait([sentinel])
     os._exit(1)
-
-
-def _leave(number: int, frame: object) -> None:
-    sys.exit(128 + number)
 
 
 def _in_child(piece: Piece, asked: Asked, keep: bool) -> list[dict[str, Any]]:

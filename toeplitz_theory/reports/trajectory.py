@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from toeplitz_theory.cache import file_hash
 from toeplitz_theory.checkpoints import load
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.files import write_json
@@ -83,7 +83,7 @@ def kernel_trajectory(
     kept = _kept(cache)
     results = []
     for path in files:
-        name = f"{_VERSION}:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+        name = f"{_VERSION}:{file_hash(path)}"
         if name not in kept:
             kept[name] = _numbers(path)
             if cache is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -154,14 +155,15 @@ def ask(
     for name, measure in taken.items():
         if progress is not None:
             progress(f"{asked.name}: {name}")
-        key = [weights, name, seed, version("toeplitz-theory"), _text_hash(text) if "text" in name else ""]
+        read = hashlib.sha256(text.tobytes()).hexdigest() if text is not None and "text" in name else ""
+        key = [weights, name, seed, version("toeplitz-theory"), read]
         with one_thread():
-            results[name] = _kept(key, measure)
+            results[name] = Measured.from_content(_CACHE.json(key, partial(_content, measure)))
     return results
 
 
-def _kept(key: list, measure: Callable[[], Measured]) -> Measured:
-    return Measured.from_content(_CACHE.json(key, lambda: measure().content()))
+def _content(measure: Callable[[], Measured]) -> dict[str, Any]:
+    return measure().content()
 
 
 def comparison(results: Mapping[str, Mapping[str, Measured]]) -> list[dict[str, Any]]:
@@ -185,7 +187,3 @@ def _weights_hash(model: nn.Module) -> str:
         digest.update(name.encode() + str(tuple(tensor.shape)).encode())
         digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def _text_hash(text: NDArray[np.int64] | None) -> str:
-    return "" if text is None else hashlib.sha256(text.tobytes()).hexdigest()

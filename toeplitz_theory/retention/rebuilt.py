@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from scipy.stats import binomtest
 from torch import Tensor, nn
 
 from toeplitz_theory.errors import InputError
@@ -110,11 +111,12 @@ def exact(
             append_row(rows, which, position, token, right, near, second, proved)
             rebuilt.append(token)
     hits = np.array(rows["value"])
+    interval = binomtest(int(hits.sum()), hits.size).proportion_ci(method="wilson")
     return Measured(
         "exact reconstruction",
         "share of tokens",
         float(hits.mean()),
-        _wilson(int(hits.sum()), hits.size),
+        (float(interval.low), float(interval.high)),
         len(prompts),
         {"chance": 1.0 / vocabulary(model), "proved": float(np.mean(rows["proved"]))},
         time.perf_counter() - begun,
@@ -140,11 +142,3 @@ def _distances(model: nn.Module, layer: int, prompt: list[int], target: Tensor) 
         )
         parts.append((model_states(model, ids)[layer][:, -1].float() - target).norm(dim=1))
     return torch.cat(parts)
-
-
-def _wilson(right: int, of: int) -> tuple[float, float]:
-    z = 1.96
-    share = right / of
-    middle = (share + z * z / (2 * of)) / (1 + z * z / of)
-    reach = z * np.sqrt(share * (1 - share) / of + z * z / (4 * of * of)) / (1 + z * z / of)
-    return max(0.0, float(middle - reach)), min(1.0, float(middle + reach))

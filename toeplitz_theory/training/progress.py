@@ -7,22 +7,10 @@ import time
 
 from transformers import TrainerCallback
 
+from toeplitz_theory.display import duration
+
 _PAUSE = 0.2  # seconds between two changes of a line in a terminal
 _RARE = 30.0  # and between two lines elsewhere
-
-
-def duration(seconds: float) -> str:
-    """Return a time as a person says it.
-
-    Examples
-    --------
-    >>> [duration(s) for s in (7.2, 90, 4000, 200_000)]
-    ['7 s', '1.5 min', '1.1 h', '2.3 days']
-    """
-    for size, unit in ((86400.0, "days"), (3600.0, "h"), (60.0, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 class ProgressLine(TrainerCallback):

@@ -4,7 +4,7 @@ import difflib
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -19,6 +19,7 @@ STDLIB_DOCS = "stdlib-docs"  # a corpus: the documentation of the Python that ru
 # Tables of tables within tables take the parser a time that grows with the square of their length.
 _LONGEST = 1 << 14
 
+AnySection = TypeVar("AnySection", bound=Section)
 _OF_THE_MIXER = ("mixer", "expanded", "kernel_size", "positive_kernels", "row_normalised")
 
 
@@ -252,14 +253,20 @@ def load_recipe(path: str | os.PathLike) -> Recipe:
 
 def parse_recipe(text: str, path: str | os.PathLike) -> Recipe:
     """Return the recipe that a text is; ``path`` is where it is from."""
+    return parse(Recipe, text, path, "recipe")
+
+
+def parse(section: type[AnySection], text: str, path: str | os.PathLike, kind: str) -> AnySection:
+    """Return the section, of a file of this kind, that a text in TOML is; ``path`` is where it is from."""
+    name = shown(path, 300)
     try:
-        return Recipe.model_validate(tomllib.loads(text))
+        return section.model_validate(tomllib.loads(text))
     except ValidationError as error:
-        raise InputError(f"{shown(path, 300)}: {first_problem(error, Recipe)}") from None
+        raise InputError(f"{name}: {first_problem(error, section)}") from None
     except RecursionError:
-        raise InputError(f"{shown(path, 300)}: is nested too deep for a recipe") from None
+        raise InputError(f"{name}: is nested too deep for a {kind}") from None
     except ValueError as error:  # also of numbers of thousands of digits
-        raise InputError(f"{shown(path, 300)}: is not a TOML file: {shown(error, 200)}") from None
+        raise InputError(f"{name}: is not a TOML file: {shown(error, 200)}") from None
 
 
 def refuse_repeated_windows(recipe: Recipe, path: str | os.PathLike) -> None:

@@ -17,7 +17,7 @@ from transformers import logging as hf_logging
 
 from toeplitz_theory.cache import file_hash
 from toeplitz_theory.errors import InputError, RunError
-from toeplitz_theory.files import remove_partial, write_json, written_whole
+from toeplitz_theory.files import remove_partial, write_json, write_text
 from toeplitz_theory.names import shown
 from toeplitz_theory.training.callbacks import (
     HistoryCallback,
@@ -220,7 +220,7 @@ def _claim(folder: Path, recipe: Recipe, placed: Recipe, force: bool) -> None:
             )
     # Whatever a killed run had begun to hand over is made anew: half a file must not go with it.
     shutil.rmtree(work / "export", ignore_errors=True)
-    _write(work / _BEGUN, json.dumps(_recorded(recipe, placed), indent=2))
+    write_text(work / _BEGUN, json.dumps(_recorded(recipe, placed), indent=2))
 
 
 def _done(folder: Path) -> Path:
@@ -242,11 +242,6 @@ def _is_recorded(record: dict, recipe: Recipe) -> bool:
     except ValueError:
         return False
     return begun.model_dump() == recipe.model_dump()
-
-
-def _write(path: Path, text: str) -> None:
-    with written_whole(path) as whole:
-        whole.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _trainer(
@@ -309,9 +304,9 @@ def _finish(recipe, copy, data, trainer, folder, validation_loss) -> None:
     weights = file_hash(export / WEIGHTS) if (export / WEIGHTS).exists() else None
     record = run_record(recipe, data, trainer, weights, validation_loss, history)
     write_json(folder / "training.json", record)
-    _write(folder / "README.md", model_card(recipe, record))
+    write_text(folder / "README.md", model_card(recipe, record))
     if copy is not None:
-        _write(folder / "recipe.toml", copy)
+        write_text(folder / "recipe.toml", copy)
     for path in sorted(export.iterdir(), key=lambda p: p.name == WEIGHTS):
         os.replace(path, folder / path.name)
     os.replace(work, _done(folder))  # from here on the folder is finished, whenever the rest is removed

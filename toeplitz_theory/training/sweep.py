@@ -7,7 +7,6 @@ import math
 import multiprocessing
 import os
 import re
-import signal
 import sys
 import time
 import tomllib
@@ -18,17 +17,18 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from toeplitz_theory.cache import key_of
 from toeplitz_theory.checkpoints.folders import read_json
-from toeplitz_theory.display import Displayed
+from toeplitz_theory.display import Displayed, duration
 from toeplitz_theory.errors import InputError, RunError, ToeplitzTheoryError, reason_of
 from toeplitz_theory.files import write_text, written_whole
+from toeplitz_theory.interrupts import be_child, stop_children
 from toeplitz_theory.names import shown
 from toeplitz_theory.training.recipe import (
     Recipe,
-    first_problem,
+    parse,
     parse_recipe,
     placed_recipe,
     placed_text,
@@ -122,7 +122,7 @@ def planned_runs(path: str | os.PathLike, out: str | os.PathLike | None = None) 
     """
     path = Path(path)
     out = Path(out) if out is not None else Path("runs") / path.stem
-    file = _read(path)
+    file = parse(SweepSection, recipe_text(path, "sweep"), path, "sweep")
     try:
         axes = {key: _values(path, key, values) for key, values in _leaves(file.axes, "")}
         variants = [dict(_leaves(variant, "")) for variant in file.variants]
@@ -142,20 +142,6 @@ def planned_runs(path: str | os.PathLike, out: str | os.PathLike | None = None) 
                 raise InputError(f"{shown(path, 300)}: asks for {run.name} twice; leave one out")
             runs[run.name] = run
     return list(runs.values())
-
-
-def _read(path: Path) -> SweepSection:
-    name = shown(path, 300)
-    try:
-        return SweepSection.model_validate(tomllib.loads(recipe_text(path, "sweep")))
-    except ValidationError as error:
-        raise InputError(f"{name}: {first_problem(error, SweepSection)}") from None
-    except InputError:
-        raise
-    except RecursionError:
-        raise InputError(f"{name}: is nested too deep for a sweep") from None
-    except ValueError as error:
-        raise InputError(f"{name}: is not a TOML file: {shown(error, 200)}") from None
 
 
 def _leaves(table: dict[str, Any], above: str) -> Iterator[tuple[str, Any]]:
@@ -253,7 +239,7 @@ def run_sweep(runs: list[Run], processes: int | None = None, say: Callable[[str]
             failed[run.name] = problem
         write_table(runs, results)
         seconds = (time.monotonic() - begin) / number * (len(waiting) - number)
-        left = f"; about {_duration(seconds)} left" if number < len(waiting) else ""
+        left = f"; about {duration(seconds)} left" if number < len(waiting) else ""
         say(f"[{number}/{len(waiting)}] {run.name}: {problem or _outcome(run)}{left}")
     if failed:
         name = next(iter(failed))
@@ -295,11 +281,7 @@ def _ended(waiting: list[Run], processes: int) -> Iterator[tuple[Run, str]]:
                 child.join()
                 yield run, _problem(child.exitcode, run)
     finally:
-        for child, _ in running.values():
-            child.terminate()
-        for child, _ in running.values():
-            child.join(_PATIENCE)
-            child.kill()
+        stop_children([child for child, _ in running.values()], _PATIENCE)
 
 
 def _log(run: Run) -> Path:
@@ -308,8 +290,7 @@ def _log(run: Run) -> Path:
 
 def _train(folder: Path, log: Path) -> None:
     """Train in this process; what it prints, an error last, goes into the log."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one ends the rest
-    signal.signal(signal.SIGTERM, _leave)
+    be_child()
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(handle, 1)
     os.dup2(handle, 2)
@@ -322,11 +303,6 @@ def _train(folder: Path, log: Path) -> None:
         sys.exit(1)
 
 
-def _leave(number: int, frame: object) -> None:
-    """End this process as one that is done, so that its semaphores go with it."""
-    sys.exit(128 + number)
-
-
 def _problem(code: int | None, run: Run) -> str:
     """Say why a run failed, in one line: the last of its log."""
     if code == 0 and run.finished():
@@ -335,10 +311,6 @@ def _problem(code: int | None, run: Run) -> str:
         return f"its process was ended by signal {-code} (see {shown(_log(run), 300)})"
     lines = _log(run).read_text(encoding="utf-8", errors="replace").split("\n")
     return shown(next((line for line in reversed(lines) if line.strip()), "ended without a word"), 500)
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
 def _outcome(run: Run) -> str:
