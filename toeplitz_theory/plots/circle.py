@@ -85,8 +85,7 @@ def _draw_curve(symbol: Symbol, ax: Axes) -> list[Any]:
     ax.set_aspect("equal", adjustable="datalim")
     ax.autoscale_view()
     ax.locator_params(nbins=4)
-    ax.set_xlabel(f"Re a{unit}")
-    ax.set_ylabel(f"Im a{unit}")
+    ax.set(xlabel=f"Re a{unit}", ylabel=f"Im a{unit}")
     return artists
 
 
@@ -145,8 +144,7 @@ def draw_zeros(ax: Axes, a: Symbol | Row) -> list[Any]:
     ax.minorticks_off()
     ax.set_ylim(-reach, reach)
     ax.set_xlim(-0.03, 1.03 if real else 2.03)
-    ax.set_xlabel("angle / π" + (", upper half" if real else ""))
-    ax.set_ylabel("n log|z|")
+    ax.set(xlabel="angle / π" + (", upper half" if real else ""), ylabel="n log|z|")
     at_origin = int((isolated.inside() == 0).sum())
     some = f", {at_origin} at 0" if at_origin else ""
     for y, where, count in (
@@ -228,8 +226,7 @@ def _draw_plane(isolated: Zeros, n: int, ax: Axes) -> list[Any]:
         where: NDArray[np.complex128] = shown * np.exp(1j * np.angle(points))
         artists.append(ax.scatter(where.real, where.imag, zorder=3, **marks))
     ax.set_aspect("equal")
-    ax.set_xlim(-1.6, 1.6)
-    ax.set_ylim(-1.6, 1.6)
+    ax.set(xlim=(-1.6, 1.6), ylim=(-1.6, 1.6))
     ax.set_axis_off()
     return artists
 
@@ -278,7 +275,6 @@ def _draw_eigenvalues(layer: MultiHeadSymbol | ChannelSymbol, ax: Axes, points: 
     ax.axhline(0.0, color=FAINT, linewidth=0.6, zorder=0)
     ax.axvline(0.0, color=FAINT, linewidth=0.6, zorder=0)
     ax.set_aspect("equal", adjustable="datalim")
-    ax.set_xlabel("real part of the eigenvalues of A(z)")
-    ax.set_ylabel("imaginary part")
+    ax.set(xlabel="real part of the eigenvalues of A(z)", ylabel="imaginary part")
     ax.legend(loc="upper left")
     return artists

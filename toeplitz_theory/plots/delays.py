@@ -112,8 +112,7 @@ def _drawn(
         artists = _draw_groups(axes, groups, missing)
         if any(groups) and any(groups.values()):
             axes.legend(loc=corner)
-        axes.set_xlabel(words[0])
-        axes.set_ylabel(words[1])
+        axes.set(xlabel=words[0], ylabel=words[1])
         return Drawing(figure, (axes,), tuple(artists))
 
 
@@ -174,9 +173,7 @@ def _draw_groups(ax: Axes, groups: Mapping[str, list[Curve]], missing: int) -> l
             delays,
             middle,
             where="post",
-            color=look_of.color,
-            linestyle=look_of.linestyle,
-            marker=look_of.marker,
+            **look_of.marked,
             markevery=[mark for mark in marks if mark < longest],
             markersize=3.5,
             label=label(name) or None,
@@ -185,8 +182,7 @@ def _draw_groups(ax: Axes, groups: Mapping[str, list[Curve]], missing: int) -> l
     ticks = [0, *(10**k for k in range(7) if 10**k <= last)]
     ax.set_xticks(ticks, [str(tick) for tick in ticks])
     ax.set_xticks([d * 10**k for k in range(7) for d in range(2, 10) if d * 10**k <= last], minor=True)
-    ax.set_xlim(-0.1, last)
-    ax.set_ylim(0, 1.02)
+    ax.set(xlim=(-0.1, last), ylim=(0, 1.02))
     if missing:
         artists.append(ax.set_title(f"{counted(missing, 'kernel')} could not be drawn", fontsize=7))
     return artists

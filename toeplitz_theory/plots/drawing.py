@@ -74,6 +74,16 @@ class Series:
     marker: str
     linestyle: Any
 
+    @property
+    def line(self) -> dict[str, Any]:
+        """Colour and dash, as keywords of ``plot``."""
+        return {"color": self.color, "linestyle": self.linestyle}
+
+    @property
+    def marked(self) -> dict[str, Any]:
+        """The same with the marker."""
+        return self.line | {"marker": self.marker}
+
 
 # Okabe and Ito's palette (2008) in an order in which neighbours also differ in lightness.
 _SERIES = (

@@ -64,22 +64,17 @@ def _draw_delay(delay: EnergyDelay, ax: Axes) -> list[Any]:
         (delay.kernel, _KERNEL, "kernel", delay.mean_delay),
     )
     for values, kind, name, mean in rows:
-        artists += ax.step(
-            m,
-            values,
-            where="post",
-            color=kind.color,
-            linestyle=kind.linestyle,
-            label=f"{name}, mean delay {mean:.3g}",
-        )
+        artists += ax.step(m, values, where="post", **kind.line, label=f"{name}, mean delay {mean:.3g}")
         if m.size <= _FEW:
             artists += ax.plot(m, values, kind.marker, color=kind.color, markersize=3)
     for _, kind, _, mean in rows:
         artists.append(ax.axvline(mean, color=kind.color, linestyle=":", linewidth=0.8))
-    ax.set_xlim(-0.02 * m.size, max(1, m.size - 1) * 1.02)
-    ax.set_ylim(0, 1.03)
-    ax.set_xlabel("lag m (tokens)")
-    ax.set_ylabel("energy of taps 0 to m (share)")
+    ax.set(
+        xlim=(-0.02 * m.size, max(1, m.size - 1) * 1.02),
+        ylim=(0, 1.03),
+        xlabel="lag m (tokens)",
+        ylabel="energy of taps 0 to m (share)",
+    )
     ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
     # Above the axes: short kernels leave no corner free.
     ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), borderaxespad=0.2)
@@ -144,8 +139,7 @@ def _draw_taps(a: Symbol, parts: InnerOuter, ax: Axes) -> list[Any]:
         )
     ax.axhline(0, color=FAINT, linewidth=0.6, zorder=0)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
-    ax.set_xlabel("lag k (tokens)")
-    ax.set_ylabel("modulus of the tap" if is_complex else "tap")
+    ax.set(xlabel="lag k (tokens)", ylabel="modulus of the tap" if is_complex else "tap")
     ax.legend(loc="best")
     return artists
 
@@ -160,17 +154,9 @@ def _circle(a: Symbol) -> tuple[np.ndarray, np.ndarray]:
 def _draw_modulus(a: Symbol, parts: InnerOuter, ax: Axes) -> list[Any]:
     turns, z = _circle(a)
     artists: list[Any] = ax.plot(turns, np.abs(a(z)), color=_KERNEL.color, linewidth=0.9, label="kernel")
-    artists += ax.plot(
-        turns,
-        np.abs(parts.outer(z)),
-        color=_OUTER.color,
-        linestyle=_OUTER.linestyle,
-        linewidth=1.4,
-        label="outer factor",
-    )
+    artists += ax.plot(turns, np.abs(parts.outer(z)), **_OUTER.line, linewidth=1.4, label="outer factor")
     ax.set_yscale("log")
-    ax.set_xlabel("θ / π")
-    ax.set_ylabel("|a(exp iθ)|")
+    ax.set(xlabel="θ / π", ylabel="|a(exp iθ)|")
     error = parts.factor.modulus_error
     note = (
         f"|a|² and |outer|² differ by at most {error:.0e} of the mean"
@@ -185,8 +171,7 @@ def _draw_phase(a: Symbol, parts: InnerOuter, ax: Axes) -> list[Any]:
     turns, _ = _circle(a)
     phase = _inner_phase(parts, turns)
     artists: list[Any] = ax.plot(turns, phase / (2 * np.pi), color=_KERNEL.color, linewidth=1.0)
-    ax.set_xlabel("θ / π")
-    ax.set_ylabel("phase of the inner factor (turns)")
+    ax.set(xlabel="θ / π", ylabel="phase of the inner factor (turns)")
     count = len(parts.zeros)
     sure = "" if parts.certified else " or more"
     what = f"{count}{sure} turn{'' if count == 1 else 's'} over the whole circle"

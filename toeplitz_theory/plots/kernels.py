@@ -28,12 +28,7 @@ from toeplitz_theory.plots.drawing import (
     panels,
     series,
 )
-from toeplitz_theory.plots.response import (
-    bode,
-    draw_modulus,
-    draw_phase,
-    response_of,
-)
+from toeplitz_theory.plots.response import bode, draw_modulus, draw_phase, response_of
 from toeplitz_theory.reports.sentences import counted, index_words
 
 if TYPE_CHECKING:
@@ -114,8 +109,7 @@ def draw_taps(ax: Axes, kernel: np.ndarray) -> list[Any]:
         artists += ax.plot(lags, values, "o", color=_ONE.color, markersize=3)
     ax.axhline(0.0, color=FAINT, linewidth=0.6, zorder=0)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-    ax.set_xlabel("lag k (tokens back)")
-    ax.set_ylabel("modulus of the tap" if is_complex else "tap")
+    ax.set(xlabel="lag k (tokens back)", ylabel="modulus of the tap" if is_complex else "tap")
     return artists
 
 

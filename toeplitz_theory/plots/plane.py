@@ -160,6 +160,5 @@ def _extent(grid: Any) -> tuple[float, float, float, float]:
 
 
 def _label_plane(axes: Any) -> None:
-    axes.set_xlabel("Re λ")
-    axes.set_ylabel("Im λ")
+    axes.set(xlabel="Re λ", ylabel="Im λ")
     axes.locator_params(nbins=5)

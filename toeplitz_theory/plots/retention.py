@@ -68,8 +68,7 @@ def retention_curves(measured: Measured | Mapping[str, Measured], ax: Any = None
             axes.axhline(0.0, color=FAINT, linewidth=0.6)
         if along != "position":
             _by_powers_of_two(axes, max(max(one.columns[along]) for one in each.values()))
-        axes.set_xlabel(_ALONG[along])
-        axes.set_ylabel(_height(first))
+        axes.set(xlabel=_ALONG[along], ylabel=_height(first))
         if len(each) > 1:
             axes.legend(loc="best")
     return Drawing(figure, (axes,), tuple(artists))
@@ -87,9 +86,7 @@ def _curve(axes: Any, one: Measured, number: int, name: str, along: str, summed:
     artists = axes.plot(
         x,
         np.cumsum(value) if summed else value,
-        color=style.color,
-        linestyle=style.linestyle,
-        marker=style.marker,
+        **style.marked,
         markersize=3,
         markevery=max(1, len(x) // 12),
         label=label(name),

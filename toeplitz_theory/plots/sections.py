@@ -50,12 +50,7 @@ def singular_values(section: CausalToeplitz, ax: Any = None) -> Drawing:
         above, below = logs > noise, (logs <= noise) & np.isfinite(logs)
         artists: list[Any] = axes.plot(number[above], logs[above], ".", color=CURVE)
         artists += axes.plot(
-            number[below],
-            logs[below],
-            "^",
-            color=INSIDE,
-            fillstyle="none",
-            label="below the noise",
+            number[below], logs[below], "^", color=INSIDE, fillstyle="none", label="below the noise"
         )
         if np.isfinite(noise):
             artists.append(axes.axhline(noise, color=INK, linestyle="--", linewidth=0.8))
@@ -63,8 +58,7 @@ def singular_values(section: CausalToeplitz, ax: Any = None) -> Drawing:
         zeros = int(np.isneginf(logs).sum())
         if zeros:
             artists.append(axes.set_title(f"{zeros} of {n} are exactly 0"))
-        axes.set_xlabel("number i")
-        axes.set_ylabel(f"log10 σ_i, n = {n}")
+        axes.set(xlabel="number i", ylabel=f"log10 σ_i, n = {n}")
         return Drawing(figure, (axes,), tuple(artists))
 
 
@@ -108,8 +102,7 @@ def splitting(splits: Splitting, ax: Any = None) -> Drawing:
         artists += axes.plot(
             splits.sizes, np.log10(splits.noise), "--", color=INK, label="noise of a float64 SVD"
         )
-        axes.set_xlabel("size n of the section")
-        axes.set_ylabel("log10 of the smallest σ")
+        axes.set(xlabel="size n of the section", ylabel="log10 of the smallest σ")
         axes.legend()
         return Drawing(figure, (axes,), tuple(artists))
 
@@ -155,20 +148,14 @@ def _draw_information(curve: InformationCurve, ax: Axes) -> list[Any]:
         decibels, curve.limit[order], color=_LIMIT.color, linewidth=1.0, label="Szegő's limit, n → ∞"
     )
     artists += ax.plot(
-        decibels,
-        curve.value[order],
-        color=_SECTION.color,
-        linestyle=_SECTION.linestyle,
-        linewidth=1.6,
-        label=f"this section, n = {curve.n}",
+        decibels, curve.value[order], **_SECTION.line, linewidth=1.6, label=f"this section, n = {curve.n}"
     )
     unsure = np.maximum(curve.error, curve.limit_error)[order] > 0.01 * np.maximum(curve.limit[order], 1e-300)
     if unsure.any():
         artists += ax.plot(
             decibels[unsure], curve.limit[order][unsure], "x", color=INK, label="known to 1 % or worse"
         )
-    ax.set_xlabel("signal-to-noise ratio at the input (dB)")
-    ax.set_ylabel("information (bits per token)")
+    ax.set(xlabel="signal-to-noise ratio at the input (dB)", ylabel="information (bits per token)")
     ax.set_ylim(bottom=0)
     ax.margins(x=0.02)
     ax.legend(loc="upper left")
@@ -215,17 +202,16 @@ def jacobian_spectrum(spectrum: JacobianSpectrum, ax: Any = None) -> Drawing:
         if noise > 0 and spectrum.smallest[-1] < 1e3 * noise:  # far below, it would squash the rest
             artists.append(axes.axhline(np.log10(noise), color=INK, linestyle="--", linewidth=0.8))
             axes.annotate(
-                "rounding: indistinguishable from 0",
-                (first[0], np.log10(noise)),
-                va="bottom",
-                fontsize=7,
+                "rounding: indistinguishable from 0", (first[0], np.log10(noise)), va="bottom", fontsize=7
             )
         if shift:
             axes.axvline(first[-1] + 1.5, color=FAINT, linewidth=0.8, zorder=0)
         ends = sorted({1, int(first[-1]), int(last[0]), int(last[-1])})
         axes.set_xticks([i if i <= first[-1] else i - shift for i in ends], [str(i) for i in ends])
-        axes.set_xlabel("number i" + (" (those between are left out)" if shift else ""))
-        axes.set_ylabel(f"log10 σ_i of the Jacobian, N = {size}")
+        axes.set(
+            xlabel="number i" + (" (those between are left out)" if shift else ""),
+            ylabel=f"log10 σ_i of the Jacobian, N = {size}",
+        )
         axes.legend()
         return Drawing(figure, (axes,), tuple(artists))
 
