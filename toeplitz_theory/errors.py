@@ -1,5 +1,8 @@
 """The errors a user can meet, each with a message that says what is wrong and what to do."""
 
+from numbers import Integral
+from typing import Any
+
 from toeplitz_theory.names import shown
 
 
@@ -36,3 +39,21 @@ def reason_of(error: Exception) -> str:
     """
     message = shown(" ".join(str(error).split()), 300)
     return message if isinstance(error, ToeplitzTheoryError) else f"{type(error).__name__}: {message}"
+
+
+def whole_number(value: Any, least: int, most: int | None, refusal: str) -> int:
+    """A whole number in its range, of numpy too; InputError with ``refusal`` for others and booleans.
+
+    Examples
+    --------
+    >>> whole_number(3, 1, None, "")
+    3
+    >>> whole_number(True, 0, None, "n = True: give a number of steps")
+    Traceback (most recent call last):
+        ...
+    toeplitz_theory.errors.InputError: n = True: give a number of steps
+    """
+    number = int(value) if isinstance(value, Integral) and not isinstance(value, bool) else least - 1
+    if number < least or (most is not None and number > most):
+        raise InputError(refusal)
+    return number

@@ -13,7 +13,7 @@ import numpy as np
 
 from toeplitz_theory.checkpoints.stores import is_torch
 from toeplitz_theory.display import Displayed
-from toeplitz_theory.errors import InputError, reason_of
+from toeplitz_theory.errors import InputError, reason_of, whole_number
 
 if TYPE_CHECKING:
     from toeplitz_theory.operators import MatrixSymbol, Symbol
@@ -184,8 +184,7 @@ def probe(
     (True, 40)
     """
     for name, value in (("n", n), ("channels", channels)):
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-            raise InputError(f"{name} = {value!r}: give a whole number, 1 or more")
+        whole_number(value, 1, None, f"{name} = {value!r}: give a whole number, 1 or more")
     if time_axis not in (1, 2):
         raise InputError(f"time_axis = {time_axis!r}: 1 for inputs (B, t, channels), 2 for (B, channels, t)")
     if not (isinstance(tail, (int, float)) and 0 <= tail < 1):

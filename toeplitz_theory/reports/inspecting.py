@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from toeplitz_theory.checkpoints import load
-from toeplitz_theory.errors import InputError
+from toeplitz_theory.errors import InputError, whole_number
 from toeplitz_theory.reports.analysis import Asked
 from toeplitz_theory.reports.computing import rows_of
 from toeplitz_theory.reports.mixing import analyse_mixing
@@ -94,8 +94,8 @@ def inspect(
         raise InputError(
             f"nullity_rtol = {nullity_rtol!r}: every singular value is as small; give one below 1"
         )
-    if jobs is not None and (isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1):
-        raise InputError(f"jobs = {jobs!r}: give the number of processes, 1 or more")
+    if jobs is not None:
+        whole_number(jobs, 1, None, f"jobs = {jobs!r}: give the number of processes, 1 or more")
     checkpoint = load(source, kernels=kernels, probe=probe, inputs=inputs)
     asked = Asked(float(tol), float(nullity_rtol), bool(quick))
     rows = rows_of(checkpoint.layers, asked, jobs, progress)

@@ -10,7 +10,7 @@ from torch.utils.tensorboard import SummaryWriter
 from transformers import Trainer, TrainerCallback
 from transformers.integrations.integration_utils import TensorBoardCallback
 
-from toeplitz_theory.errors import InputError
+from toeplitz_theory.errors import InputError, whole_number
 from toeplitz_theory.files import remove_partial, written_whole
 from toeplitz_theory.names import shown
 from toeplitz_theory.training.kernel_log import log_kernels
@@ -138,9 +138,9 @@ class InvertibilityCallback(TrainerCallback):
     """
 
     def __init__(self, trainer: Trainer, every: int = 100, **options: Any):
-        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-            raise InputError(f"every = {every!r}: give a number of steps, 1 or more")
-        self.trainer, self.every, self.options = trainer, every, options
+        refusal = f"every = {every!r}: give a number of steps, 1 or more"
+        self.trainer, self.options = trainer, options
+        self.every = whole_number(every, 1, None, refusal)
 
     def on_train_begin(self, args, state, control, model=None, **kwargs):
         """Look before the first step; `args`, `state`, `control` and `model` come from the Trainer."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from toeplitz_theory.checkpoints import ToeplitzLayer, load
-from toeplitz_theory.errors import InputError, NumericalError
+from toeplitz_theory.errors import NumericalError, whole_number
 from toeplitz_theory.names import printable
 from toeplitz_theory.operators import Symbol
 from toeplitz_theory.threads import one_thread
@@ -76,8 +76,8 @@ def log_kernels(
     >>> numbers["toeplitz/blocks.0/index_median"], numbers["toeplitz/index_median"]
     (-1.0, -1.0)
     """
-    if isinstance(per_layer, bool) or not isinstance(per_layer, int) or per_layer < 1:
-        raise InputError(f"per_layer = {per_layer!r}: give the number of kernels of a layer, 1 or more")
+    refusal = f"per_layer = {per_layer!r}: give the number of kernels of a layer, 1 or more"
+    whole_number(per_layer, 1, None, refusal)
     layers: dict[str, list[ToeplitzLayer]] = {}
     for kernel in load(model, kernels=kernels, probe=probe, inputs=inputs).layers:
         layers.setdefault(printable(kernel.layer), []).append(kernel)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.operators.layers.multihead import MatrixIndex
+from toeplitz_theory.operators.layers.multihead import MatrixIndex, times_winding
 from toeplitz_theory.operators.symbol import Symbol
 
 
@@ -75,9 +75,4 @@ class ChannelSymbol:
         return self._times_width(self.diagonal.residual())
 
     def _times_width(self, symbol: Symbol) -> MatrixIndex:
-        winding = symbol.winding()
-        if winding.count is None:
-            return MatrixIndex(None, False, winding.method)
-        return MatrixIndex(
-            -self.width * winding.count, True, f"the diagonal, {self.width} times: {winding.method}"
-        )
+        return times_winding(self.width, symbol.winding(), f"the diagonal, {self.width} times: ")

@@ -21,8 +21,9 @@ from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators.circle.arcs import UNIT
 from toeplitz_theory.operators.layers.determinant import ResidualWinding
-from toeplitz_theory.operators.recovery.layers import layer_memory, layer_recovery
+from toeplitz_theory.operators.recovery.layers import layer_memory, layer_recovery, layer_taps
 from toeplitz_theory.operators.recovery.results import Memory, Recovery
+from toeplitz_theory.operators.results import Winding
 from toeplitz_theory.operators.symbol import Symbol
 
 Matrix = NDArray[Any]
@@ -134,10 +135,7 @@ class MultiHeadSymbol:
         >>> layer.residual_index()
         MatrixIndex(value=-2, certified=True, method='2 arcs')
         """
-        taps = np.zeros((len(self.heads), max(len(a) for a in self.heads)), complex)
-        for row, a in zip(taps, self.heads, strict=True):
-            row[: len(a)] = a.kernel
-        winding = ResidualWinding(taps, self.w_in, self.w_out, self.channels)
+        winding = ResidualWinding(layer_taps(self).astype(complex), self.w_in, self.w_out, self.channels)
         return proved_or_sampled(winding.proved(max_arcs), winding.sampled)
 
     def recovery(self, snr: float = math.inf, residual: bool = True, horizon: int | None = None) -> Recovery:
@@ -204,6 +202,13 @@ class MultiHeadSymbol:
         array([1., 1.])
         """
         return layer_memory(self, residual, noise)
+
+
+def times_winding(width: int, winding: Winding, why: str) -> MatrixIndex:
+    """Return minus so many times a proved winding number, with ``why`` before how it was proved; or none."""
+    if winding.count is None:
+        return MatrixIndex(None, False, winding.method)
+    return MatrixIndex(-width * winding.count, True, why + winding.method)
 
 
 def proved_or_sampled(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.operators.layers.multihead import MatrixIndex
+from toeplitz_theory.operators.layers.multihead import MatrixIndex, times_winding
 from toeplitz_theory.operators.results import Winding
 from toeplitz_theory.operators.symbol import Symbol
 
@@ -70,7 +70,7 @@ class RowNormalised:
 
     def fredholm_index(self) -> MatrixIndex:
         """Return the index of D T(a) on l2(N), certified, or None."""
-        return _index(self.symbol.winding(), "D is invertible")
+        return times_winding(1, self.symbol.winding(), "D is invertible; ")
 
     def residual_winding(self, tol: float = 0.0) -> Winding:
         """Count the turns of 1 + a / s round 0, the symbol of I + D T(a) up to finite rank.
@@ -99,10 +99,4 @@ class RowNormalised:
 
     def residual_index(self) -> MatrixIndex:
         """Return the index of I + D T(a) on l2(N), certified, or None."""
-        return _index(self.residual_winding(), "up to finite rank I + T(a) / sum")
-
-
-def _index(winding: Winding, why: str) -> MatrixIndex:
-    if winding.count is None:
-        return MatrixIndex(None, False, winding.method)
-    return MatrixIndex(-winding.count, True, f"{why}; {winding.method}")
+        return times_winding(1, self.residual_winding(), "up to finite rank I + T(a) / sum; ")

@@ -56,7 +56,7 @@ from toeplitz_theory.operators.matrix.information_limit import check_snr
 from toeplitz_theory.operators.matrix.solve import substitute
 from toeplitz_theory.operators.product import CausalProduct, fast_length
 from toeplitz_theory.operators.recovery.limit import Arcs, mean_delay, noisy_limit, on_circle
-from toeplitz_theory.operators.recovery.results import Recovery
+from toeplitz_theory.operators.recovery.results import Recovery, horizon_of
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF
 
 _HORIZON = 4  # default horizon, in lengths of the kernel
@@ -66,13 +66,8 @@ _POINTS_PER_TAP = 32
 _SHORT_TAIL = 4e-8  # of the cepstrum where it folds back, times n: leaves an error below _GOOD
 _DECAY = 32.0  # e^-32 = 1e-14: what folds back in a division
 _MOST_POINTS = 1 << 23
-_LITTLE_NOISE = (
-    1e-1,
-    1e-2,
-    1e-3,
-    1e-4,
-    1e-5,
-)  # of the root mean square of |a|, where nothing can be proved without noise
+# Of the root mean square of |a|, where nothing can be proved without noise.
+_LITTLE_NOISE = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 
 
 @dataclass(frozen=True)
@@ -91,7 +86,6 @@ class _Quotient:
         """Return R(0) .. R(size - 1), later by the zeros at 0, and a bound of the error of each."""
         curve = np.zeros(size)
         curve[lead:] = np.minimum(np.cumsum(np.abs(self.values[: max(0, size - lead)]) ** 2), 1.0)
-        curve.flags.writeable = False
         # Running sums of squares, all below (1 + distance)^2.
         rounding = UNIT_ROUNDOFF * (size + 8.0) * (1.0 + self.distance) ** 2
         return curve, 1.01 * (self.distance * (2.0 + self.distance) + rounding)
@@ -103,10 +97,8 @@ def recovery(taps: Taps, snr: float = math.inf, horizon: int | None = None) -> R
         check_snr(snr)
     if taps.is_zero:
         raise InputError("the symbol is identically 0: its outputs give back nothing")
-    count = _HORIZON * taps.values.size if horizon is None else horizon
-    if isinstance(count, (bool, np.bool_)) or not isinstance(count, (int, np.integer)) or count < 0:
-        raise InputError(f"horizon is {horizon!r}: a number of tokens, 0 or more")
-    size, comb = int(count) + 1, taps.comb()
+    size = 1 + horizon_of(_HORIZON * taps.values.size if horizon is None else horizon)
+    comb = taps.comb()
     if comb is not None:
         return _spread(comb, recovery(comb.core, snr, max(0, size - 1 - comb.lead) // comb.step), size)
     scaled = taps.scaled()
@@ -117,7 +109,6 @@ def _spread(comb: Comb, core: Recovery, size: int) -> Recovery:
     """Return the curve of a comb, ``R(lead + step L + r) = R_core(L)``: c is ``z^lead`` times the core's."""
     places = np.arange(size) - comb.lead
     curve = np.where(places < 0, 0.0, core.curve[np.maximum(places, 0) // comb.step])
-    curve.flags.writeable = False
 
     def mean_delay() -> float | None:
         return None if core.mean_delay is None else comb.lead + comb.step * core.mean_delay
@@ -129,7 +120,6 @@ def _without_noise(scaled: Scaled, size: int) -> Recovery:
     own = without_zeros_inside(scaled)
     if own is not None:  # the inner factor is z^lead
         curve = (np.arange(size) >= scaled.lead).astype(float)
-        curve.flags.writeable = False
         return Recovery(curve, 0.0, (1.0, 0.0), scaled.lead, True, math.inf, "a shift times an outer kernel")
     inside = wind(scaled.exact).count
     outer = _Outer(*best_taps(scaled)[:2])
@@ -152,7 +142,6 @@ def _with_noise(scaled: Scaled, snr: float, size: int) -> Recovery:
     power = scaled.exponent + 0.5 * math.log2(snr)  # of |a| over the noise
     if power < -400.0:  # R <= snr (sum |w|)^2
         curve = np.zeros(size)
-        curve.flags.writeable = False
         return Recovery(curve, 2.0**-700, (0.0, 2.0**-700), None, True, snr, "nothing gets through")
     noise = math.ldexp(1.0 / math.sqrt(snr), -scaled.exponent) if power < 400.0 else 2.0**-400
     arcs = Arcs(scaled)

@@ -18,7 +18,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from toeplitz_theory.errors import InputError, NumericalError
+from toeplitz_theory.errors import InputError, NumericalError, whole_number
 from toeplitz_theory.operators.matrix.information_limit import check_snr
 from toeplitz_theory.operators.recovery.results import Recovery
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, split_scale
@@ -89,17 +89,12 @@ def _channel(weights: NDArray[Any], snr: float) -> tuple[NDArray[Any], float]:
 def _place(position: int | None, n: int) -> int:
     if position is None:
         return n // 2
-    if isinstance(position, (bool, np.bool_)) or not isinstance(position, (int, np.integer)):
-        raise InputError(f"position is {position!r}: an integer from 0 to {n - 1}")
-    if not 0 <= position < n:
-        raise InputError(f"position is {position}: pass one from 0 to {n - 1}")
-    return int(position)
+    return whole_number(position, 0, n - 1, f"position is {position!r}: an integer from 0 to {n - 1}")
 
 
 def _result(energy: NDArray[np.float64], place: int, snr: float, error: float, method: str) -> Recovery:
     # Outputs before the input hold nothing of it.
     curve = np.minimum(np.cumsum(energy[place:]), 1.0)
-    curve.flags.writeable = False
     limit, error = float(curve[-1]), min(1.0, error)
     steps = np.diff(curve, prepend=0.0)
     mean_delay = float((np.arange(curve.size) * steps).sum() / limit) if limit > 0.0 else None

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from toeplitz_theory.errors import InputError, NumericalError
 from toeplitz_theory.operators.matrix.information_limit import check_snr
-from toeplitz_theory.operators.recovery.results import Memory, Recovery
+from toeplitz_theory.operators.recovery.results import Memory, Recovery, horizon_of
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF
 
 if TYPE_CHECKING:
@@ -79,10 +79,8 @@ def layer_recovery(layer: MultiHeadSymbol, snr: float, residual: bool, horizon: 
     """Return the recovery curve of all channels together, an estimate."""
     if snr != math.inf:
         check_snr(snr)
-    count = 4 * max(len(a) for a in layer.heads) if horizon is None else horizon
-    if isinstance(count, (bool, np.bool_)) or not isinstance(count, (int, np.integer)) or count < 0:
-        raise InputError(f"horizon is {horizon!r}: a number of tokens, 0 or more")
-    return (_without_noise if snr == math.inf else _with_noise)(_Circle(layer, residual), snr, int(count))
+    count = horizon_of(4 * max(len(a) for a in layer.heads) if horizon is None else horizon)
+    return (_without_noise if snr == math.inf else _with_noise)(_Circle(layer, residual), snr, count)
 
 
 def _without_noise(circle: _Circle, snr: float, horizon: int) -> Recovery:
@@ -105,7 +103,6 @@ def _without_noise(circle: _Circle, snr: float, horizon: int) -> Recovery:
     index = layer.residual_index() if circle.residual else layer.fredholm_index()
     delay = -index.value / layer.width if index.certified and index.value is not None else None
     curve = np.maximum.accumulate(np.clip(curves[-1], 0.0, limit))
-    curve.flags.writeable = False
     text = f"Wilson's iteration at {len(curves) + 1} levels of noise, to no noise; index: {index.method}"
     return Recovery(curve, min(1.0, error), (limit, 0.0), delay, False, snr, text)
 
@@ -121,7 +118,6 @@ def _with_noise(circle: _Circle, snr: float, horizon: int) -> Recovery:
         if error <= _GOOD:
             break
     curve, limit = np.minimum(_shares(energy, horizon), 1.0), float(energy.sum())
-    curve.flags.writeable = False
     early = energy[: energy.size // 2]
     delay = float((np.arange(early.size) * early).sum()) / limit if limit > 0.0 else None
     return Recovery(curve, error, (min(limit, 1.0), error), delay, False, snr, "Wilson's iteration")

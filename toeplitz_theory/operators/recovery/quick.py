@@ -74,7 +74,6 @@ def quick_look(taps: Taps, tol: float = 0.0) -> QuickLook:
         if scaled.lead:
             deficit = _INFINITE
         curve = (np.arange(scaled.lead + 1) >= scaled.lead).astype(float)
-        curve.flags.writeable = False
         method = "a shift times an outer kernel"
         recovery = Recovery(curve, 0.0, (1.0, 0.0), scaled.lead, True, math.inf, method)
         return QuickLook(index, min_modulus(taps), deficit, recovery)
@@ -95,5 +94,4 @@ def _sampled(scaled: Scaled, zeros_inside: int | None) -> tuple[JensenDeficit, R
         deficit = JensenDeficit.around(value, error + slip, False, _METHOD, (0.0, math.inf))
         curve[0] = math.exp(-2.0 * value)  # which may be below what transforms resolve
         curve = np.maximum.accumulate(curve)
-    curve.flags.writeable = False
     return deficit, Recovery(curve, error, (1.0, 0.0), zeros_inside, False, math.inf, _METHOD)

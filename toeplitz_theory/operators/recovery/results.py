@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toeplitz_theory.display import Displayed
-from toeplitz_theory.errors import InputError
+from toeplitz_theory.errors import InputError, whole_number
 from toeplitz_theory.operators.results import Count
 from toeplitz_theory.operators.rounding import split_scale
 
@@ -87,7 +87,10 @@ class Recovery(Displayed):
     _mean_delay: float | Callable[[], float | None] | None
     certified: bool
     snr: float
-    method: str = field(default="")
+    method: str = ""
+
+    def __post_init__(self) -> None:
+        self.curve.flags.writeable = False
 
     # With noise the proof of the limit takes a quarter of the time, so it waits until someone asks.
 
@@ -196,6 +199,11 @@ class Recovery(Displayed):
         if math.isfinite(self.snr):
             parts.append(f"{self.limit:.4g} in the end at snr {self.snr:.4g}")
         return f"Recovery({', '.join(parts)}, {'certified' if self.certified else 'estimate'})"
+
+
+def horizon_of(count: Any) -> int:
+    """Return the longest delay asked for; InputError where it is no number of tokens."""
+    return whole_number(count, 0, None, f"horizon is {count!r}: a number of tokens, 0 or more")
 
 
 @dataclass(frozen=True, repr=False)
