@@ -93,7 +93,7 @@ def test_what_elimination_takes_off_and_leaves_is_the_inverse(kind):
             found.left[:k, :k] * (found.mantissas[:k] * 2.0 ** found.exponents[:k]) @ found.right[:k, :k].T
         )
         left = found.lower[:, :k] @ middle @ found.lower[:, :k].T
-        matrix, error = _schur_complement(cut)
+        matrix, error = _schur_complement(cut.column, found.lower[k:, k - 1] if k else None)
         scale = 2.0**cut.exponent if k < n else 0.0
         left[k:, k:] += matrix * scale
         # The perturbation 2**-64 of vanishing pivots included.

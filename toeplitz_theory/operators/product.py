@@ -42,6 +42,17 @@ def dense_causal(taps: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(padded, n)[::-1])
 
 
+def frobenius_square(taps: NDArray[Any]) -> float:
+    """Return ``||T||_F^2`` of the section with first column ``taps`` (n,), right to (n + 8) u, relative.
+
+    Examples
+    --------
+    >>> frobenius_square(np.array([1.0, 2.0]))
+    6.0
+    """
+    return float((np.arange(taps.size, 0, -1) * np.abs(taps) ** 2).sum())
+
+
 def spectrum_length(degree: int, oversampling: int) -> int:
     """Return an FFT length of at least ``oversampling`` points per degree of freedom."""
     return fast_length(max(8, oversampling * (degree + 1)))

@@ -26,10 +26,10 @@ from toeplitz_theory.operators.bits import TooFewBits
 from toeplitz_theory.operators.kernels import Kernel
 from toeplitz_theory.operators.matrix.bidiagonal import smallest_values
 from toeplitz_theory.operators.matrix.inverse import inverse_series
-from toeplitz_theory.operators.matrix.norm import _start
+from toeplitz_theory.operators.matrix.norm import start_vector
 from toeplitz_theory.operators.matrix.schur import count_above
 from toeplitz_theory.operators.matrix.waves import clustered, ritz
-from toeplitz_theory.operators.product import CausalProduct
+from toeplitz_theory.operators.product import CausalProduct, frobenius_square
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, split_scale
 from toeplitz_theory.threads import one_thread
 
@@ -154,7 +154,7 @@ def leading(product: CausalProduct, count: int) -> Leading:
 def _first_block(product: CausalProduct, size: int) -> NDArray[Any]:
     rng = np.random.default_rng(0)
     block = rng.standard_normal((size, product.n)).astype(product.taps.dtype)
-    block[0] = _start(product)
+    block[0] = start_vector(product)
     return np.ascontiguousarray(np.linalg.qr(block.T)[0].T)
 
 
@@ -186,7 +186,7 @@ def _complete(
     if len(images) == n:
         return True, "a whole basis"
     # ||A||_F^2 less what the basis carries bounds every singular value outside it (and those it carries).
-    squares = float(((n - np.arange(n)) * np.abs(product.taps) ** 2).sum()) * (1 + (n + 8) * UNIT_ROUNDOFF)
+    squares = frobenius_square(product.taps) * (1 + (n + 8) * UNIT_ROUNDOFF)
     carried = float((values**2).sum()) * (1 - (n + 8) * UNIT_ROUNDOFF)
     left_over = math.sqrt(max(squares - carried, 0.0) + 2 * squares * n * UNIT_ROUNDOFF)
     if left_over + error < values[count - 1]:

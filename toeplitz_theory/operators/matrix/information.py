@@ -18,6 +18,7 @@ from toeplitz_theory.operators.kernels import Kernel
 from toeplitz_theory.operators.matrix.information_limit import InformationLimit, check_snr, information_limit
 from toeplitz_theory.operators.matrix.norm import circle_bound
 from toeplitz_theory.operators.matrix.singular import dense_values, eigensolver_error
+from toeplitz_theory.operators.product import frobenius_square
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, float_format, shift_exponent, split_scale
 from toeplitz_theory.threads import one_thread
 
@@ -196,7 +197,7 @@ def bits_at(
     scaled, exponent = split_scale(taps)
     whole, _ = split_scale(kernel)
     n = taps.size
-    gain = float((np.abs(scaled) ** 2 * (n - np.arange(n))).sum()) / n
+    gain = frobenius_square(scaled) / n
     value, error = _rates(scaled, np.array([power / gain]), values)
     szego = information_limit(whole, power / float((np.abs(whole) ** 2).sum())) if limit else None
     # The gain is right to (n + 8) u, and a relative change of snr changes the rate by at most half of it.

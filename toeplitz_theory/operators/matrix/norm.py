@@ -14,8 +14,6 @@ Lower bounds are Rayleigh quotients. Upper bounds, the best of three, each rigor
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,7 +22,7 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from toeplitz_theory.operators.matrix.schur import norm_bounds
-from toeplitz_theory.operators.product import CausalProduct, spectrum_length
+from toeplitz_theory.operators.product import CausalProduct, frobenius_square, spectrum_length
 from toeplitz_theory.operators.results import Bracket
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, fft_error, without_specks
 from toeplitz_theory.threads import one_thread
@@ -79,14 +77,12 @@ def norm_bracket(product: CausalProduct, tight: bool | None = None) -> Bracket:
     >>> bracket.lower <= (1 + 5**0.5) / 2 <= bracket.upper, bracket.upper - bracket.lower < 1e-7
     (True, True)
     """
-    ritz = _lanczos(
-        lambda x: product.adjoint(product.forward(x)), _start(product), min(_STEPS, product.n), _CONVERGED
-    )
+    values, vectors = _lanczos(product)
     upper, method = circle_bound(product.taps), "circle"
-    deflated = _deflation_bound(product, ritz, upper)
+    deflated = _deflation_bound(product, values, vectors, upper)
     if deflated < upper:
         upper, method = deflated, "deflation"
-    lower, value = _rayleigh(product, ritz.vectors[0])
+    lower, value = _rayleigh(product, vectors[0])
     wanted = product.n <= TIGHT_UP_TO if tight is None else tight
     if wanted and upper > lower * (1 + _NARROW):
         lower, proved = _schur_bounds(product.taps, value, lower, upper)
@@ -95,15 +91,7 @@ def norm_bracket(product: CausalProduct, tight: bool | None = None) -> Bracket:
     return Bracket(min(max(value, lower), upper), lower, upper, True, method)
 
 
-@dataclass
-class _Ritz:
-    values: NDArray[Any]  # descending, of the operator
-    vectors: Vector  # rows
-    residuals: NDArray[np.float64]
-    converged: bool
-
-
-def _start(product: CausalProduct) -> Vector:
+def start_vector(product: CausalProduct) -> Vector:
     """Return a start vector near the leading singular vector of a decaying kernel, and not orthogonal to any.
 
     For a smooth symbol that vector is a half sine wave, modulated at the angle where |a| is largest.
@@ -119,32 +107,31 @@ def _start(product: CausalProduct) -> Vector:
     return start / np.linalg.norm(start)
 
 
-def _lanczos(apply: Callable[[Vector], Vector], start: Vector, steps: int, tolerance: float) -> _Ritz:
-    """Hermitian Lanczos with full reorthogonalisation; up to 12 leading Ritz pairs."""
-    basis = np.empty((steps + 1, start.size), start.dtype)
-    basis[0] = start
+def _lanczos(product: CausalProduct) -> tuple[NDArray[np.float64], Vector]:
+    """Return up to 12 leading Ritz values of T^H T, descending, and their vectors as rows.
+
+    Lanczos with full reorthogonalisation, until the first pair is good.
+    """
+    steps = min(_STEPS, product.n)
+    basis = np.empty((steps + 1, product.n), product.taps.dtype)
+    basis[0] = start_vector(product)
     diagonal: list[float] = []
     off: list[float] = []
     for k in range(steps):
-        image = apply(basis[k])
+        image = product.adjoint(product.forward(basis[k]))
         diagonal.append(float(np.vdot(basis[k], image).real))
         image = image - diagonal[-1] * basis[k]
         if k:
             image -= off[-1] * basis[k - 1]
         image, beta = _orthogonalise(image, basis[: k + 1])
-        size = max(map(abs, diagonal))
-        exhausted = beta <= 1e-14 * size or k + 1 == steps
+        exhausted = beta <= 1e-14 * max(map(abs, diagonal)) or k + 1 == steps
         if exhausted or (k >= 7 and k % 4 == 3):
             values, coordinates = scipy.linalg.eigh_tridiagonal(diagonal, off)
-            residuals = beta * np.abs(coordinates[-1, ::-1])
-            if exhausted or residuals[0] <= tolerance * values[-1]:
+            if exhausted or beta * abs(coordinates[-1, -1]) <= _CONVERGED * values[-1]:
                 break
         off.append(beta)
         basis[k + 1] = image / beta
-    count = min(12, values.size)
-    vectors = coordinates[:, ::-1][:, :count].T @ basis[: values.size]
-    converged = bool(residuals[0] <= tolerance * values[-1])
-    return _Ritz(values[::-1][:count], vectors, residuals[:count], converged)
+    return values[::-1][:12], coordinates[:, ::-1][:, :12].T @ basis[: values.size]
 
 
 def _orthogonalise(vector: Vector, basis: Vector) -> tuple[Vector, float]:
@@ -167,15 +154,13 @@ def _rayleigh(product: CausalProduct, vector: Vector) -> tuple[float, float]:
     return max(lower, 0.0), image / size
 
 
-def _deflation_bound(product: CausalProduct, ritz: _Ritz, norm: float) -> float:
+def _deflation_bound(product: CausalProduct, values: NDArray[np.float64], rows: Vector, norm: float) -> float:
     """Return the deflation bound for the best number of leading Ritz vectors; ``norm`` is an upper bound."""
     n, u = product.n, UNIT_ROUNDOFF
-    rows = ritz.vectors
     images = product.forward(rows)
-    residuals = product.adjoint(images) - ritz.values[: len(rows), None] * rows
+    residuals = product.adjoint(images) - values[:, None] * rows
     best = math.inf
-    # ||T||_F^2 = sum_k (n - k) |f_k|^2: positive terms, so relative rounding n u.
-    frobenius = float(((n - np.arange(n)) * np.abs(product.taps) ** 2).sum()) * (1 + (n + 8) * u)
+    frobenius = frobenius_square(product.taps) * (1 + (n + 8) * u)
     gram = rows.conj() @ rows.T
     energy = images.conj() @ images.T
     slack = (4 * n + 16) * u

@@ -54,44 +54,27 @@ def norm_bounds(taps: Vector, s: float) -> tuple[float, float]:
     >>> low > golden * (1 - 2e-9), high
     (True, inf)
     """
-    factors = _factorise(taps, s, most=0)
-    if factors is None or not math.isfinite(factors[1]):
+    counted = count_above(taps, s, most=0)
+    if counted is None:
         return 0.0, math.inf
-    count, low, high = _thresholds(factors, s)
+    count, low, high = counted
     return (low, math.inf) if count else (0.0, high)
 
 
-def _thresholds(factors: tuple[int, float], s: float) -> tuple[int, float, float]:
-    """Return the count and between what the norm it was taken at may have been."""
-    count, wrong = factors
-    slack = 4.0 * UNIT_ROUNDOFF
-    return count, math.sqrt(max(s * s - wrong, 0.0)) * (1 - slack), math.sqrt(s * s + wrong) * (1 + slack)
-
-
-def count_above(taps: Vector, s: float) -> tuple[int, float, float] | None:
+@one_thread()
+def count_above(taps: Vector, s: float, most: int | None = None) -> tuple[int, float, float] | None:
     """Count the singular values above s: (count, low, high), none being in doubt outside [low, high], proved.
 
     The signs of the pivots of M are those of its eigenvalues (Sylvester), and rounding changes M by less than
     the sum of the module's notes: so #{sigma > high} <= count <= #{sigma > low}. None where a pivot vanishes.
+    Ends at ``most`` + 1 negative pivots: then all is said of a leading section, and at least so many
+    eigenvalues of M are negative (Cauchy's interlacing).
 
     Examples
     --------
     >>> count, low, high = count_above(np.array([1.0, 1.0]), 1.25)  # singular values 1.618 and 0.618
     >>> count, 1.249 < low < 1.25 < high < 1.251
     (1, True)
-    """
-    factors = _factorise(taps, s, most=taps.size)
-    if factors is None or not math.isfinite(factors[1]):
-        return None
-    return _thresholds(factors, s)
-
-
-@one_thread()
-def _factorise(taps: Vector, s: float, most: int) -> tuple[int, float] | None:
-    """Return the number of negative pivots of s^2 I - T T^H and a bound of the rounding in M.
-
-    None where a pivot vanishes. Ends at ``most`` + 1 negative pivots: then both are of a leading section, and
-    at least so many eigenvalues of M are negative (Cauchy's interlacing).
     """
     n, u = taps.size, UNIT_ROUNDOFF
     rounding = 5.0 * u if np.iscomplexobj(taps) else 2.1 * u
@@ -102,16 +85,15 @@ def _factorise(taps: Vector, s: float, most: int) -> tuple[int, float] | None:
     p[0], q[:length] = s, taps[:length]
     total, stretch, negative, count = 0.0, 0.0, False, 0
     size_p, size_q = s, _size(q[:length])
-    turn = _turn_complex if np.iscomplexobj(taps) else _turn_real
     for k in range(n):
         if abs(q[0]) > abs(p[0]):  # M = -(q q^H - p p^H) from here on: a negative pivot
             p, q, size_p, size_q, negative = q, p, size_q, size_p, not negative
         count += negative
-        if count > most:
+        if most is not None and count > most:
             break
         length = min(length, n - k)
         now_p, now_q = p[:length], q[:length]
-        turned = turn(now_p, now_q)
+        turned = _turn(now_p, now_q)
         if turned is None:
             return None
         a, b = turned
@@ -126,7 +108,11 @@ def _factorise(taps: Vector, s: float, most: int) -> tuple[int, float] | None:
         # What is left of p may be shorter than the whole: an upper bound does.
         q, size_p, size_q = q[1:], after_p, after_q
     # Norms are rounded by n u at most, and entries that underflow are below 1e-290 in all.
-    return count, 1.001 * total * math.exp(min(1.1 * stretch, 700.0)) + 1e-290
+    moved = 1.001 * total * math.exp(min(1.1 * stretch, 700.0)) + 1e-290
+    if not math.isfinite(moved):
+        return None
+    slack = 4.0 * u
+    return count, math.sqrt(max(s * s - moved, 0.0)) * (1 - slack), math.sqrt(s * s + moved) * (1 + slack)
 
 
 def _size(x: Vector) -> float:
@@ -136,28 +122,19 @@ def _size(x: Vector) -> float:
 _PARAMETERS = np.array([-1.0, 0.0, 0.0, 0.0, 0.0])  # of BLAS: full, by columns
 
 
-def _turn_real(p: Vector, q: Vector) -> tuple[float, float] | None:
+def _turn(p: Vector, q: Vector) -> tuple[float, float] | None:
     """Turn p and q in place and return a and |b|; None if the pivot is not positive for certain."""
-    first = float(p[0])
-    g = float(q[0]) / first if first else math.nan
-    if not -1.0 < g < 1.0:
-        return None
-    a = 1.0 / math.sqrt((1.0 - g) * (1.0 + g))
-    b = g * a
-    _PARAMETERS[1] = _PARAMETERS[4] = a
-    _PARAMETERS[2] = _PARAMETERS[3] = -b
-    drotm(p, q, _PARAMETERS, overwrite_x=True, overwrite_y=True)
-    q[0] = 0.0
-    return a, abs(b)
-
-
-def _turn_complex(p: Vector, q: Vector) -> tuple[float, float] | None:
-    g = complex(q[0]) / complex(p[0]) if p[0] != 0 else math.nan
+    g = q[0].item() / p[0].item() if p[0] else math.nan
     size = abs(g)
     if not size < 1.0:
         return None
     a = 1.0 / math.sqrt((1.0 - size) * (1.0 + size))
     b = g * a
-    p[:], q[:] = a * p - b.conjugate() * q, a * q - b * p
+    if np.iscomplexobj(p):
+        p[:], q[:] = a * p - b.conjugate() * q, a * q - b * p
+    else:
+        _PARAMETERS[1] = _PARAMETERS[4] = a
+        _PARAMETERS[2] = _PARAMETERS[3] = -b
+        drotm(p, q, _PARAMETERS, overwrite_x=True, overwrite_y=True)
     q[0] = 0.0
     return a, size * a

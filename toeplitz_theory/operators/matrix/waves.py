@@ -72,7 +72,7 @@ def clustered(product: CausalProduct, count: int, most: int) -> tuple[Rows, Rows
         if sizes[: count + 1].max() <= wanted:
             return basis, images
         rows = scipy.fft.ifft(scipy.fft.fft(residual, length, axis=1) * weight, axis=1)[:, :n]
-        rows = _orthonormal(rows if product.is_complex else rows.real, basis)
+        rows = orthonormal(rows if product.is_complex else rows.real, basis, 1e-6)
         if not len(rows) or len(basis) + len(rows) > most:
             break
         basis = np.concatenate([basis, rows])
@@ -105,17 +105,23 @@ def _waves(product: CausalProduct, angles: list[float], modes: int) -> Rows:
     waves = np.exp(1j * np.concatenate([angle + shifts for angle in angles])[:, None] * j)
     if not product.is_complex:
         waves = np.concatenate([np.real(waves), np.imag(waves)])
-    return _orthonormal(waves, np.zeros((0, product.n), product.taps.dtype))
+    return orthonormal(waves, waves[:0], 1e-10)
 
 
-def _orthonormal(rows: Rows, basis: Rows) -> Rows:
-    """Return the directions of ``rows`` that are new to the basis, orthonormal; fewer where they are not."""
+def orthonormal(rows: Rows, basis: Rows, least: float) -> Rows:
+    """Return the directions of ``rows`` that are new to the basis by ``least``, orthonormal.
+
+    Examples
+    --------
+    >>> np.abs(orthonormal(np.array([[3.0, 4.0], [1.0, 0.0]]), np.eye(2)[:1], 1e-6)).tolist()
+    [[0.0, 1.0]]
+    """
     sizes = np.linalg.norm(rows, axis=1, keepdims=True)
     rows = rows[sizes[:, 0] > 0] / sizes[sizes[:, 0] > 0]
-    for least in (1e-6 if len(basis) else 1e-10, 0.5):
+    for smallest in (least, 0.5):
         rows = rows - (rows @ basis.conj().T) @ basis
         values, directions = np.linalg.svd(rows, full_matrices=False)[1:]
-        rows = directions[values > least]
+        rows = directions[values > smallest]
         if not len(rows):
             break
     return np.ascontiguousarray(rows)

@@ -155,31 +155,18 @@ class _Run:
 
     def _cut(self, k: int, size: float) -> bool:
         """Note that elimination may stop after k steps; whether the bits left are enough to go on."""
-        if k == self.n:
-            self.cuts.append(Cut(k, self._zeros(), 0, self._last()))
-            return False
-        exponent = int(max(size, -1e6))
+        exponent = int(max(size, -1e6)) if k < self.n else 0
         scale = flint.arb(2) ** -exponent
-        column, radius = floats([x * scale for x in self.rows[k : self.n]])
+        column, radius = floats([x * scale for x in self.rows[k:]])  # and the zero after them
         if radius > LOST:
             if not self.cuts:
                 raise TooFewBits("the bits given do not hold the inverse")
             return False
-        self.cuts.append(Cut(k, self._padded(column), exponent, self._last()))
+        self.cuts.append(Cut(k, column[:-1], exponent))
         return size > -math.inf
 
-    def _last(self) -> NDArray[Any]:
-        return self._padded(self.blocks[-1].columns[:, -1]) if self.blocks else self._zeros()
-
-    def _zeros(self) -> NDArray[Any]:
-        return np.zeros(self.n, np.complex128 if isinstance(self.zero, flint.acb) else np.float64)
-
-    def _padded(self, values: NDArray[Any]) -> NDArray[Any]:
-        return np.concatenate([self._zeros()[: self.n - len(values)], values])
-
     def _result(self) -> Elimination:
-        m = sum(block.size for block in self.blocks)
-        dtype = self._zeros().dtype
+        m, dtype = sum(block.size for block in self.blocks), floats([self.zero])[0].dtype
         lower, left, right = np.zeros((self.n, m), dtype), np.zeros((m, m), dtype), np.zeros((m, m), dtype)
         mantissas, exponents = np.zeros(m, dtype), np.zeros(m, np.int64)
         k = 0
@@ -219,12 +206,11 @@ class Elimination:
 
 @dataclass(frozen=True)
 class Cut:
-    """Where elimination may stop: after ``k`` steps, with ``S_k[:, 0] = column * 2**exponent``."""
+    """Where elimination may stop: after ``k`` steps, with ``S_k[k:, 0] = column * 2**exponent``."""
 
     k: int
-    column: NDArray[Any]  # (n,), zero above row k; largest entry near 1
+    column: NDArray[Any]  # (n - k,); largest entry near 1
     exponent: int
-    previous: NDArray[Any]  # (n,), column k - 1 of L
 
 
 @dataclass(frozen=True)

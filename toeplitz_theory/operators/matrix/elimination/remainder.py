@@ -132,7 +132,7 @@ class Remainder:
         self.cut = cut
         self.n, self.k = lower.shape
         self.basis, self.triangle = np.linalg.qr(lower)
-        self.matrix, defect = _schur_complement(cut)
+        self.matrix, defect = _schur_complement(cut.column, lower[self.k :, -1] if self.k else None)
         m = self.n - self.k
         self.noise = defect + m * UNIT_ROUNDOFF * float(np.linalg.norm(self.matrix))
         lifted = np.zeros((self.n, self.k), self.matrix.dtype)
@@ -178,27 +178,25 @@ class Remainder:
         return x
 
 
-def _schur_complement(cut: Cut) -> tuple[Matrix, float]:
-    """Return S (m, m), scaled by 2**-cut.exponent, and a bound of its error in the Frobenius norm.
+def _schur_complement(r: Matrix, last: Matrix | None) -> tuple[Matrix, float]:
+    """Return S (m, m) from its first column r, and a bound of its error in the Frobenius norm.
 
-    ``S[i, j+1] = S[i+1, j] + r_k(i) l(j) - l(i) r_k(j)``, l the last column of L before: the displacement of
-    a Hankel matrix's Schur complement has rank 2.
+    ``S[i, j+1] = S[i+1, j] + r(i) l(j) - l(i) r(j)``, l the last column of L before, if there is one: the
+    displacement of a Hankel matrix's Schur complement has rank 2.
     """
-    r, last, k = cut.column[cut.k :], cut.previous[cut.k :], cut.k
     m, u = r.size, UNIT_ROUNDOFF
     matrix = np.zeros((m, m), r.dtype)
     if m == 0:
         return matrix, 0.0
     matrix[:, 0] = r
     error, squares = 4 * u * np.abs(r), 0.0
-    sizes_r, sizes_last = np.abs(r), np.abs(last)
     for j in range(m - 1):
         new = matrix[:, j + 1]
         new[:-1] = matrix[1:, j]
         error = np.append(error[1:], 0.0)
-        if k:
+        if last is not None:
             new += r * last[j] - last * r[j]
-            error += 8 * u * (sizes_r * sizes_last[j] + sizes_last * sizes_r[j]) + u * np.abs(new)
+            error += 8 * u * (np.abs(r) * abs(last[j]) + np.abs(last) * abs(r[j])) + u * np.abs(new)
         squares += float(error @ error)
     return matrix, math.sqrt(squares)
 
