@@ -107,7 +107,7 @@ def start_vector(product: CausalProduct) -> Vector:
     return start / np.linalg.norm(start)
 
 
-def _lanczos(product: CausalProduct) -> tuple[NDArray[np.float64], Vector]:
+def _lanczos(product: CausalProduct) -> tuple[Vector, Vector]:
     """Return up to 12 leading Ritz values of T^H T, descending, and their vectors as rows.
 
     Lanczos with full reorthogonalisation, until the first pair is good.
@@ -154,7 +154,7 @@ def _rayleigh(product: CausalProduct, vector: Vector) -> tuple[float, float]:
     return max(lower, 0.0), image / size
 
 
-def _deflation_bound(product: CausalProduct, values: NDArray[np.float64], rows: Vector, norm: float) -> float:
+def _deflation_bound(product: CausalProduct, values: Vector, rows: Vector, norm: float) -> float:
     """Return the deflation bound for the best number of leading Ritz vectors; ``norm`` is an upper bound."""
     n, u = product.n, UNIT_ROUNDOFF
     images = product.forward(rows)
