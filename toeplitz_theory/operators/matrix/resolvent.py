@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -77,19 +79,18 @@ def resolvent(taps: Kernel, lam: Any, tolerance: float = 1e-12) -> Resolvent:
     for k in np.flatnonzero(~(distance < _FAR)):
         point, power = split_scale(flat[k : k + 1])
         log10[k] = -math.log10(abs(point[0])) - power * math.log10(2.0)
-    for k in np.flatnonzero((flat != taps[0]) & (distance < _TINY)):
-        log10[k], residual[k] = _one(taps, taps[0] - flat[k]), _CONVERGED
+    alone = (flat != taps[0]) & (distance < _TINY)
     regular = np.flatnonzero((distance >= _TINY) & (distance < _FAR))
-    inverse = InverseRows(scaled)
+    # Each of the blocks holds up to 2 * 256**2 numbers, and spectra.
+    blocks = lru_cache(maxsize=8)(partial(_Blocks, scaled))
     batch = max(1, _CHUNK_BYTES // (16 * _STEPS * taps.size))
     for start in range(0, regular.size, batch):
         chosen = regular[start : start + batch]
-        series = inverse(shifted[chosen])
-        norms, residual[chosen] = _norms(series.rows, tolerance)
-        log10[chosen] = np.log10(norms) + (series.power - exponent) * math.log10(2.0)
-        for k in chosen[series.failed]:
-            log10[k] = _one(taps, taps[0] - flat[k])
-            residual[k] = _CONVERGED
+        rows, powers, alone[chosen] = inverse_rows(blocks, shifted[chosen])
+        norms, residual[chosen] = _norms(rows, tolerance)
+        log10[chosen] = np.log10(norms) + (powers - exponent) * math.log10(2.0)
+    for k in np.flatnonzero(alone):
+        log10[k], residual[k] = _one(taps, taps[0] - flat[k]), _CONVERGED
     return Resolvent(log10.reshape(points.shape), residual.reshape(points.shape))
 
 
@@ -101,82 +102,61 @@ def _one(taps: Kernel, first: complex) -> float:
     return math.log10(norm_bracket(CausalProduct(series), False).value) + exponent * math.log10(2.0)
 
 
-def _norms(series: NDArray[Any], tolerance: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the norms of the rows' triangular Toeplitz matrices, and relative residuals, by Lanczos.
+def _norms(series: NDArray[Any], tolerance: float) -> tuple[Floats, Floats]:
+    """Return the norms of the rows' triangular Toeplitz matrices C, and relative residuals.
 
-    Rows whose residual is at most ``tolerance`` leave the batch early: where the norm is large the leading
-    singular value stands alone and a few steps are enough.
+    Lanczos' method on C^H C, reorthogonalised in full, for all rows together. Those whose residual is at most
+    ``tolerance`` leave early: where the norm is large the leading singular value stands alone and a few steps
+    are enough.
     """
-    points = len(series)
-    norms, residual = np.zeros(points), np.zeros(points)
-    lanczos = _Lanczos(series)
-    rows = np.arange(points)
-    for k in range(lanczos.steps):
-        lanczos.step(k)
-        if k + 1 in _CHECKS or k + 1 == lanczos.steps:
-            norms[rows], residual[rows] = lanczos.leading(k + 1)
-            open_ = residual[rows] > tolerance
-            rows = rows[open_]
-            if not rows.size:
-                break
-            lanczos.keep(open_)
-    return norms, residual
-
-
-class _Lanczos:
-    """Lanczos' method on C^H C for a batch of triangular Toeplitz matrices C, reorthogonalised in full."""
-
-    def __init__(self, series: NDArray[Any]) -> None:
-        points, n = series.shape
-        self.n, self.length = n, fast_length(2 * n - 1)
-        self.steps = min(_STEPS, n)
-        self.spectrum = scipy.fft.fft(series, self.length, axis=1)
-        self.basis = np.zeros((points, self.steps, n), np.complex128)
-        noise = np.random.default_rng(0).standard_normal(n)
-        self.basis[:, 0] = noise / np.linalg.norm(noise)
-        self.projected = np.zeros((points, self.steps, self.steps))
-        self.beta = self.largest = np.zeros(points)
-
-    def step(self, k: int) -> None:
-        """Add one direction."""
-        n, vector = self.n, self.basis[:, k]
-        forward = scipy.fft.fft(vector, self.length, axis=1)
-        forward *= self.spectrum
-        forward = scipy.fft.ifft(forward, axis=1, overwrite_x=True)[:, :n]
-        back = scipy.fft.fft(forward[:, ::-1].conj(), self.length, axis=1)
-        back *= self.spectrum
-        image = scipy.fft.ifft(back, axis=1, overwrite_x=True)[:, n - 1 :: -1].conj()
-        self.projected[:, k, k] = (vector.real * image.real + vector.imag * image.imag).sum(axis=1)
-        known = self.basis[:, : k + 1]
+    points, n = series.shape
+    steps, length = min(_STEPS, n), fast_length(2 * n - 1)
+    spectrum = scipy.fft.fft(series, length, axis=1)
+    basis = np.zeros((points, steps, n), np.complex128)
+    noise = np.random.default_rng(0).standard_normal(n)
+    basis[:, 0] = noise / np.linalg.norm(noise)
+    projected = np.zeros((points, steps, steps))
+    largest, norms, residual, rows = np.zeros(points), np.zeros(points), np.zeros(points), np.arange(points)
+    for k in range(steps):
+        vector = basis[:, k]
+        image = _adjoint_product(spectrum, vector)
+        projected[:, k, k] = (vector.real * image.real + vector.imag * image.imag).sum(axis=1)
+        known = basis[:, : k + 1]
         for _ in range(2):
             # Batched matrix products: several times as fast as einsum here.
             inner = known @ image.conj()[:, :, None]
             image = image - (inner.conj().transpose(0, 2, 1) @ known)[:, 0]
         beta = np.linalg.norm(image, axis=1)
         # A remainder of rounding errors is no direction: such a point goes on with zeros.
-        self.largest = np.maximum(self.largest, self.projected[:, k, k])
-        alive = beta > _EXHAUSTED * self.largest
-        self.beta = np.where(alive, beta, 0.0)
-        if k + 1 < self.steps:
-            self.projected[:, k, k + 1] = self.projected[:, k + 1, k] = self.beta
+        largest = np.maximum(largest, projected[:, k, k])
+        alive = beta > _EXHAUSTED * largest
+        beta = np.where(alive, beta, 0.0)
+        if k + 1 < steps:
+            projected[:, k, k + 1] = projected[:, k + 1, k] = beta
             image[~alive] = 0.0
-            self.basis[:, k + 1] = image / np.where(alive, beta, 1.0)[:, None]
+            basis[:, k + 1] = image / np.where(alive, beta, 1.0)[:, None]
+        if k + 1 in _CHECKS or k + 1 == steps:
+            values, vectors = np.linalg.eigh(projected[:, : k + 1, : k + 1])
+            top = np.maximum(values[:, -1], np.finfo(float).tiny)
+            norms[rows], residual[rows] = np.sqrt(top), beta * np.abs(vectors[:, -1, -1]) / top
+            left = residual[rows] > tolerance
+            rows = rows[left]
+            if not rows.size:
+                break
+            if not left.all():
+                spectrum, basis, projected, largest = (x[left] for x in (spectrum, basis, projected, largest))
+    return norms, residual
 
-    def leading(self, k: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the norms that k steps give, and the relative residuals of their squares."""
-        values, vectors = np.linalg.eigh(self.projected[:, :k, :k])
-        top = np.maximum(values[:, -1], np.finfo(float).tiny)
-        return np.sqrt(top), self.beta * np.abs(vectors[:, -1, -1]) / top
 
-    def keep(self, mask: NDArray[np.bool_]) -> None:
-        """Go on with some of the rows only."""
-        if not mask.all():
-            self.spectrum, self.basis, self.projected = (
-                self.spectrum[mask],
-                self.basis[mask],
-                self.projected[mask],
-            )
-            self.beta, self.largest = self.beta[mask], self.largest[mask]
+def _adjoint_product(spectrum: NDArray[Any], vectors: NDArray[Any]) -> NDArray[Any]:
+    """Return C^H C x for each row x, from the transforms of the first columns of C."""
+    n, length = vectors.shape[1], spectrum.shape[1]
+    forward = scipy.fft.fft(vectors, length, axis=1)
+    forward *= spectrum
+    forward = scipy.fft.ifft(forward, axis=1, overwrite_x=True)[:, :n]
+    back = scipy.fft.fft(forward[:, ::-1].conj(), length, axis=1)
+    back *= spectrum
+    return scipy.fft.ifft(back, axis=1, overwrite_x=True)[:, n - 1 :: -1].conj()
 
 
 # The series 1/(a(z) - lam) for many points at once, and how far their rounding can have led them.
@@ -187,8 +167,6 @@ class _Lanczos:
 #
 # A series may grow past 1e308. So it is run for the taps ``t_k 2**(-rate k)``, which divides coefficient k by
 # ``2**(rate k)``; a point whose series overflows is run again at the rate its growth suggests.
-#
-
 
 _BASE = 16  # stretches substituted one coefficient at a time
 _FFT_FROM = 512  # blocks of this length and more are multiplied by FFT
@@ -196,82 +174,46 @@ _STEP = 800.0  # bits by which neighbouring rates differ over the whole series
 _ROOM = 930.0  # bits a series may grow by at a rate: its last products stay below 2**1024
 
 
-class InverseRows:
-    """Series 1/(a - lam) of taps scaled near 1, for chunk after chunk of points."""
+def inverse_rows(
+    blocks: Callable[[float], _Blocks], firsts: NDArray[np.complex128]
+) -> tuple[NDArray[np.complex128], Floats, NDArray[np.bool_]]:
+    """Return the series for the first taps ``firsts`` (p,), each at least 2**-500 in modulus.
 
-    def __init__(self, taps: Kernel) -> None:
-        self._taps = taps
-        self._made: dict[float, _Blocks] = {}
-
-    def _blocks(self, rate: float) -> _Blocks:
-        if rate not in self._made:
-            while len(self._made) > 7:  # each holds up to 2 * 256**2 numbers, and spectra
-                self._made.pop(next(iter(self._made)))
-            self._made[rate] = _Blocks(self._taps, rate)
-        return self._made[rate]
-
-    def __call__(self, firsts: NDArray[np.complex128]) -> SeriesRows:
-        """Return the series for the first taps ``firsts`` (p,), each at least 2**-500 in modulus."""
-        n, p = self._taps.size, firsts.size
-        out = SeriesRows(np.zeros((p, n), np.complex128), np.zeros(p), np.ones(p, np.bool_))
-        rates = np.zeros(p)
-        todo = np.arange(p)
-        for _ in range(4):
-            again = []
-            for rate in np.unique(rates[todo]):
-                chosen = todo[rates[todo] == rate]
-                blocks = self._blocks(float(rate))
-                series = np.ascontiguousarray(blocks.forward(firsts[chosen]).T)
-                sizes = np.abs(series)
-                with np.errstate(invalid="ignore"):
-                    held = np.isfinite(sizes) & (sizes < 2.0**_ROOM)
-                good = held.all(axis=1)
-                if good.any():
-                    self._collect(out, blocks, chosen[good], series[good], sizes[good])
-                lost = chosen[~good]
-                # Coefficient k passed 2**930 at this rate: growth of 930 / k bits a step on top of it.
-                reached = np.maximum(np.argmin(held[~good], axis=1), 1)
-                bits = (_ROOM / reached + rate) * n
-                rates[lost] = _exact_rate(_STEP * np.ceil(np.maximum(bits - 700.0, 1.0) / _STEP), n)
-                again.append(lost[rates[lost] > rate])
-            todo = np.concatenate(again)
-            if not todo.size:
-                break
-        return out
-
-    def _collect(
-        self,
-        out: SeriesRows,
-        blocks: _Blocks,
-        chosen: NDArray[np.intp],
-        series: NDArray[np.complex128],
-        sizes: Floats,
-    ) -> None:
-        """Undo the weights, and scale each row's peak to 1."""
-        n = self._taps.size
-        k = np.arange(n)
-        with np.errstate(under="ignore", divide="ignore"):
-            logs = np.log2(sizes) + blocks.rate * k
-            peak_at = np.argmax(logs, axis=1)
-            peak = np.round(logs[np.arange(chosen.size), peak_at])
-            # In two halves: one factor alone may leave the range where the product does not.
-            # Where even half of it leaves the range, the coefficient is 0.
-            half = np.exp2(np.minimum(0.5 * (blocks.rate * k - peak[:, None]), 1000.0))
-            series *= half
-            series *= half
-        out.rows[chosen], out.power[chosen], out.failed[chosen] = series, peak, False
-
-
-@dataclass
-class SeriesRows:
-    """Series of many points: row i is ``2**power[i] * rows[i]``, largest entry near 1.
-
-    ``failed`` marks rows that no rate could hold.
+    Series i is ``2**powers[i] * rows[i]``, largest entry near 1; the last of the three arrays returned marks
+    those that no rate could hold. ``blocks`` makes the blocks of a rate.
     """
-
-    rows: NDArray[np.complex128]
-    power: Floats
-    failed: NDArray[np.bool_]
+    n, p = blocks(0.0).n, firsts.size
+    k = np.arange(n)
+    rows, powers, failed = np.zeros((p, n), np.complex128), np.zeros(p), np.ones(p, np.bool_)
+    rates, todo = np.zeros(p), np.arange(p)
+    for _ in range(4):
+        again = []
+        for rate in np.unique(rates[todo]):
+            chosen = todo[rates[todo] == rate]
+            series = np.ascontiguousarray(blocks(float(rate)).forward(firsts[chosen]).T)
+            sizes = np.abs(series)
+            with np.errstate(invalid="ignore"):
+                held = np.isfinite(sizes) & (sizes < 2.0**_ROOM)
+            good = held.all(axis=1)
+            # Undo the weights, and scale each row's peak to 1.
+            with np.errstate(under="ignore", divide="ignore"):
+                peaks = np.round((np.log2(sizes[good]) + rate * k).max(axis=1))
+                # In two halves: one factor alone may leave the range where the product does not.
+                # Where even half of it leaves the range, the coefficient is 0.
+                half = np.exp2(np.minimum(0.5 * (rate * k - peaks[:, None]), 1000.0))
+                rows[chosen[good]] = series[good] * half * half
+            powers[chosen[good]], failed[chosen[good]] = peaks, False
+            lost = chosen[~good]
+            # Coefficient k passed 2**930 at this rate: growth of 930 / k bits a step on top of it.
+            reached = np.maximum(np.argmin(held[~good], axis=1), 1)
+            bits = _STEP * np.ceil(np.maximum((_ROOM / reached + rate) * n - 700.0, 1.0) / _STEP)
+            # With so few binary places that products with k < n are exact.
+            rates[lost] = np.ceil(bits / n * 2.0**16) / 2.0**16
+            again.append(lost[rates[lost] > rate])
+        todo = np.concatenate(again)
+        if not todo.size:
+            break
+    return rows, powers, failed
 
 
 class _Blocks:
@@ -328,9 +270,3 @@ class _Blocks:
             # Of the cyclic product of length 2h only entries below h are wrapped.
             series[mid:hi] += scipy.fft.ifft(known, axis=1, overwrite_x=True)[:, h : h + hi - mid].T
         self._solve(series, inverse, mid, h)
-
-
-def _exact_rate(bits: Floats, n: int) -> Floats:
-    """Return about bits / n with so few binary places that products with k < n are exact."""
-    scale = 2.0**16
-    return np.asarray(np.ceil(bits / n * scale) / scale)
