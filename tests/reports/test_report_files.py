@@ -28,7 +28,7 @@ from toeplitz_theory.operators import (
 from toeplitz_theory.operators.circle.curve import cubic_pieces
 from toeplitz_theory.reports import COLUMNS, Report, Row, report_page
 from toeplitz_theory.reports.page_kernel import panel
-from toeplitz_theory.reports.provenance import collect
+from toeplitz_theory.reports.provenance import Provenance
 from toeplitz_theory.reports.sentences import cell_texts
 from toeplitz_theory.reports.svg import linear, recovery_svg, response_svg, symmetric, taps_svg, zeros_svg
 from toeplitz_theory.reports.verdict import latest
@@ -79,7 +79,8 @@ def refuse(token):
 @given(st.lists(rows, max_size=3), st.lists(st.tuples(text, text), max_size=2))
 def test_json_is_strict_and_loses_nothing(tmp_path_factory, some_rows, skipped):
     path = tmp_path_factory.mktemp("json") / "report.json"
-    report = Report(tuple(some_rows), tuple(skipped), ("note",), collect("x", (), (), (), TOLERANCES))
+    provenance = Provenance("x", (), (), (), tolerances=TOLERANCES)
+    report = Report(tuple(some_rows), tuple(skipped), ("note",), provenance)
     report.save(path)
     json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
     back = Report.load(path)
@@ -212,7 +213,7 @@ def test_page_escapes_what_users_wrote(tmp_path):
     evil = '<script>alert("x")</script>&'
     index = FredholmIndex(0, Winding(0, True, 0.5, (), 1, evil))
     row = Row(evil, None, 2, evil, evil, evil, np.array([1.0, 0.5]), 1.0, index=index, note=evil)
-    provenance = collect(evil, (), (evil,), (2,), TOLERANCES)
+    provenance = Provenance(evil, (), (evil,), (2,), tolerances=TOLERANCES)
     Report((row,), ((evil, evil),), (evil,), provenance).to_html(tmp_path / "r.html")
     source = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "alert" in source and evil not in source and source.count("<script>") == 1

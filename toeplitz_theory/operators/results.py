@@ -157,6 +157,23 @@ class FredholmIndex(Displayed):
     value: int | None
     winding: Winding
 
+    @classmethod
+    def of(cls, winding: Winding) -> Self:
+        """Return the index that a winding number proves, or None with what stood in the way.
+
+        Parameters
+        ----------
+        winding : Winding
+            Of the symbol about 0.
+
+        Examples
+        --------
+        >>> from toeplitz_theory.operators import Symbol
+        >>> FredholmIndex.of(Symbol([1.0, -2.0]).winding()).value
+        -1
+        """
+        return cls(None if winding.count is None else -winding.count, winding)
+
     @property
     def certified(self) -> bool:
         """Whether ``value`` is proved."""

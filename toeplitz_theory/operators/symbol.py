@@ -264,7 +264,7 @@ class Symbol:
         -2
         """
         proof = self.winding(tol=tol)
-        return FredholmIndex(None if proof.count is None else -proof.count, proof)
+        return FredholmIndex.of(proof)
 
     def zeros(self) -> Zeros:
         """Return all zeros with multiplicity, each in a proved disc, by ball arithmetic.

@@ -97,7 +97,7 @@ def _all(layer: ToeplitzLayer, asked: Asked, notes: list[str]) -> dict[str, Any]
     nullity = attempt("nullity", lambda: section.nullity(asked.nullity_rtol), notes)
     recovery = attempt("recovery", lambda: _recovery(symbol, index), notes)
     with_residual = attempt("index_residual", lambda: _with_residual(layer, tol, notes), notes)
-    notes += [_doubt_of_deficit(deficit), _doubt_of_condition(condition), _doubt_of_nullity(nullity)]
+    notes += _doubts(deficit, condition, nullity)
     return {
         "index": index,
         **_recovered(recovery, notes),
@@ -250,7 +250,7 @@ def _normalised(kernel: np.ndarray, tol: float, notes: list[str]) -> FredholmInd
     first, last = (f"{layer.scales[i]:.3g}" for i in (0, -1))
     notes.append(f"D from {first} in the first row to {last} in the last")
     winding = layer.residual_winding(tol)
-    index = FredholmIndex(None if winding.count is None else -winding.count, winding)
+    index = FredholmIndex.of(winding)
     notes.append(_why_no_index("I + D T(a)", index, tol))
     return index
 
@@ -263,17 +263,13 @@ def _why_no_index(operator: str, index: FredholmIndex | None, tol: float) -> str
     return f"{operator} not Fredholm at tolerance {tol:g}, angles {degrees(index.winding.on_circle)}"
 
 
-def _doubt_of_deficit(deficit: JensenDeficit | None) -> str:
-    return f"jensen_deficit is an estimate ({deficit.method})" if deficit and not deficit.certified else ""
-
-
-def _doubt_of_condition(condition: Condition | None) -> str:
-    if condition is None or condition.certified:
-        return ""
-    return f"log10_condition is an estimate between {condition.lower:.6g} and {condition.upper:.6g}"
-
-
-def _doubt_of_nullity(nullity: Nullity | None) -> str:
-    if nullity is None or nullity.lower == nullity.upper:
-        return ""
-    return f"nullity between {nullity.lower} and {nullity.upper}"
+def _doubts(deficit: JensenDeficit | None, condition: Condition | None, nullity: Nullity | None) -> list[str]:
+    doubts = []
+    if deficit and not deficit.certified:
+        doubts.append(f"jensen_deficit is an estimate ({deficit.method})")
+    if condition and not condition.certified:
+        bounds = f"{condition.lower:.6g} and {condition.upper:.6g}"
+        doubts.append(f"log10_condition is an estimate between {bounds}")
+    if nullity is not None and nullity.lower != nullity.upper:
+        doubts.append(f"nullity between {nullity.lower} and {nullity.upper}")
+    return doubts

@@ -12,7 +12,7 @@ from toeplitz_theory.errors import InputError, whole_number
 from toeplitz_theory.reports.analysis import Asked
 from toeplitz_theory.reports.computing import rows_of
 from toeplitz_theory.reports.mixing import analyse_mixing
-from toeplitz_theory.reports.provenance import collect
+from toeplitz_theory.reports.provenance import Provenance
 from toeplitz_theory.reports.report import Report
 from toeplitz_theory.reports.sentences import HEADS_NOTE, QUICK_NOTE
 from toeplitz_theory.threads import one_thread
@@ -107,7 +107,7 @@ def inspect(
         rows=rows,
         skipped=tuple((entry.name, entry.reason) for entry in checkpoint.skipped),
         notes=(*checkpoint.notes, *heads, *((QUICK_NOTE,) if quick else ())),
-        provenance=collect(
+        provenance=Provenance(
             source=str(checkpoint.source),
             files=checkpoint.files,
             dtypes=tuple(sorted({row.dtype for row in rows})),

@@ -43,9 +43,8 @@ def encode(
 
     Examples
     --------
-    >>> from toeplitz_theory.reports.provenance import collect
     >>> tolerances = {"tol": 0.0, "nullity_rtol": 1e-6}
-    >>> decode(encode((), (("x", "why"),), (), collect("x", (), (), (), tolerances)))[1]
+    >>> decode(encode((), (("x", "why"),), (), Provenance("x", (), (), (), tolerances=tolerances)))[1]
     (('x', 'why'),)
     """
     document = {

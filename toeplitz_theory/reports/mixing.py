@@ -75,11 +75,11 @@ def _index(symbol: MatrixSymbol, operator: str, notes: list[str]) -> FredholmInd
             f"{n} taps of {d} x {d} take too long here; tt.probe(module, n, channels).matrix_symbol does it"
         )
     told = symbol.fredholm_index(_MOST_ARCS)
-    if told.certified and told.value is not None:
-        return FredholmIndex(told.value, Winding(-told.value, True, 0.0, (), 0, told.method))
-    words = "no estimate" if told.value is None else f"from samples {told.value}"
-    notes.append(f"{operator}: index not certified ({told.method}), {words}")
-    return FredholmIndex(None, Winding(None, False, 0.0, (), 0, told.method))
+    count = -told.value if told.certified and told.value is not None else None
+    if count is None:
+        words = "no estimate" if told.value is None else f"from samples {told.value}"
+        notes.append(f"{operator}: index not certified ({told.method}), {words}")
+    return FredholmIndex.of(Winding(count, count is not None, 0.0, (), 0, told.method))
 
 
 def _condition(taps: np.ndarray) -> Condition:

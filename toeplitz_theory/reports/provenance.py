@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 
@@ -19,9 +19,20 @@ CONVENTION = (
 _PACKAGES = ("toeplitz-theory", "numpy", "scipy", "python-flint")
 
 
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    # torch took part only if something else in this process already loaded it.
+    for name in (*_PACKAGES, *(["torch"] if "torch" in sys.modules else [])):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "not installed as a package"
+    return versions
+
+
 @dataclass(frozen=True, repr=False)
 class Provenance(Displayed):
-    """What a report was computed from and with.
+    """What a report was computed from and with; what is not given is what this process knows of itself.
 
     Parameters
     ----------
@@ -50,59 +61,19 @@ class Provenance(Displayed):
 
     Examples
     --------
-    >>> collect("x", (), ("float32",), (512,), {"tol": 0.0}).n
-    (512,)
+    >>> provenance = Provenance("x", (), ("float32",), (512,))
+    >>> provenance.n, "numpy" in provenance.versions
+    ((512,), True)
     """
 
     source: str
     files: tuple[SourceFile, ...]
     dtypes: tuple[str, ...]
     n: tuple[int, ...]
-    convention: str
-    tolerances: dict[str, float]
-    quick: bool
-    versions: dict[str, str]
-    commit: str | None
-    time: str
-    platform: str
-
-
-def collect(
-    source: str,
-    files: tuple[SourceFile, ...],
-    dtypes: tuple[str, ...],
-    n: tuple[int, ...],
-    tolerances: dict[str, float],
-    quick: bool = False,
-) -> Provenance:
-    """The whole record: what was read and with which tolerances, and what the process knows about itself.
-
-    Examples
-    --------
-    >>> "numpy" in collect("x", (), (), (), {}).versions
-    True
-    """
-    return Provenance(
-        source=source,
-        files=files,
-        dtypes=dtypes,
-        n=n,
-        convention=CONVENTION,
-        tolerances=tolerances,
-        quick=quick,
-        versions=_versions(),
-        commit=own_commit(),
-        time=datetime.now(UTC).isoformat(timespec="seconds"),
-        platform=platform.platform(),
-    )
-
-
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    # torch took part only if something else in this process already loaded it.
-    for name in (*_PACKAGES, *(["torch"] if "torch" in sys.modules else [])):
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            versions[name] = "not installed as a package"
-    return versions
+    convention: str = CONVENTION
+    tolerances: dict[str, float] = field(default_factory=dict)
+    quick: bool = False
+    versions: dict[str, str] = field(default_factory=_versions)
+    commit: str | None = field(default_factory=own_commit)
+    time: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    platform: str = field(default_factory=platform.platform)

@@ -29,8 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toeplitz_theory.operators.kernels import Kernel
+from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF
 
-UNIT = 2.0**-53
 _SPLIT = 8  # pieces a failing arc is cut into; 8 keeps the number of numpy calls low
 _MAX_ORDER = 24
 
@@ -70,8 +70,8 @@ class ArcGrid:
     def _bound_errors(self, weight: Floats, tap_error: float, reach: float) -> None:
         size = reach * np.abs(self.steps)
         grown = weight * np.exp(size)
-        fft = 8.0 * UNIT * math.log2(2 * self.count)
-        rounding = fft * float(grown.sum()) + 4.0 * UNIT * float((grown * size).sum())
+        fft = 8.0 * UNIT_ROUNDOFF * math.log2(2 * self.count)
+        rounding = fft * float(grown.sum()) + 4.0 * UNIT_ROUNDOFF * float((grown * size).sum())
         # exp(|s|) multiplies a tap's error; 1.01 is for the bound's own rounding.
         self.rounding = 1.01 * (rounding + math.exp(float(size.max())) * tap_error)
         term = weight.copy()
@@ -84,7 +84,7 @@ class ArcGrid:
             remainder = float(rest.sum()) / (self.order + 1)
             if self.order == 3:
                 self.tail_after_3 = 1.01 * remainder
-            if self.order >= 3 and (remainder <= UNIT * self.norm1 or self.order == _MAX_ORDER):
+            if self.order >= 3 and (remainder <= UNIT_ROUNDOFF * self.norm1 or self.order == _MAX_ORDER):
                 break
         self.error = self.rounding + 1.01 * remainder
 
@@ -140,7 +140,7 @@ def segment_distance(c0: Complexes, c1: Complexes, half: Floats | float) -> Floa
     The foot is off by at most 3 u |c0| / |c1| + 3 u half, and the value there is rounded by 3 u (|c0| + half
     |c1|); 8 u covers both.
     """
-    return np.abs(c0 + c1 * foot(c0, c1, half)) - 8.0 * UNIT * (np.abs(c0) + half * np.abs(c1))
+    return np.abs(c0 + c1 * foot(c0, c1, half)) - 8.0 * UNIT_ROUNDOFF * (np.abs(c0) + half * np.abs(c1))
 
 
 def horner(poly: Complexes, t: Floats | Complexes) -> tuple[Complexes, Complexes]:
@@ -217,7 +217,8 @@ def bend_and_error(grid: ArcGrid, poly: Complexes) -> tuple[Floats, Floats]:
     j = np.arange(poly.shape[0])[:, None]
     size = np.abs(poly)
     # Horner: gamma_{4p} sum |C_j| (Higham, section 5.1, with complex operations at 4 u each).
-    return (size * (j * (j - 1))).sum(axis=0), grid.error + 4.0 * (len(poly) + 1) * UNIT * size.sum(axis=0)
+    rounding = 4.0 * (len(poly) + 1) * UNIT_ROUNDOFF * size.sum(axis=0)
+    return (size * (j * (j - 1))).sum(axis=0), grid.error + rounding
 
 
 def cover(grid: ArcGrid, floor: float) -> Cover:

@@ -17,11 +17,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from toeplitz_theory.operators.circle.arcs import UNIT, ArcGrid, Floats
+from toeplitz_theory.operators.circle.arcs import ArcGrid, Floats
 from toeplitz_theory.operators.circle.near_circle import Band, zeros_in_band
 from toeplitz_theory.operators.circle.zeros import ISOLATED_UP_TO, all_zeros
 from toeplitz_theory.operators.kernels import Scaled, Taps
 from toeplitz_theory.operators.results import JensenDeficit
+from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF
 
 _RANGE = (0.0, math.inf)  # of J: the terms of the sum are not negative
 _DECAY = 40.0  # e^-40 < 5e-18
@@ -82,7 +83,7 @@ def _one_rule(scaled: Scaled, grid: ArcGrid, points: int, band: Band, shifted: b
     far = 1.01 * scaled.values.size * math.exp(-_DECAY)
     value = mean[0] - correction[0] / points - first
     parts = mean[1] + (correction[1] + far) / points + first_error
-    error = 1.01 * (parts + 8.0 * UNIT * (abs(mean[0]) + abs(first)))
+    error = 1.01 * (parts + 8.0 * UNIT_ROUNDOFF * (abs(mean[0]) + abs(first)))
     zeros = int(band.multiplicity.sum())
     text = f"trapezoidal rule of {points} points, corrected by the {zeros} zeros next to the circle"
     return JensenDeficit.around(max(0.0, value), error, True, text, _RANGE)  # a value below 0 is rounding
@@ -92,7 +93,7 @@ def _mean_log(grid: ArcGrid, points: int, shifted: bool) -> tuple[float, float] 
     """Return the mean of log|b| over the nodes and a bound of its error; None if a node is too small."""
     size = _moduli(grid, points, shifted)
     # The FFT's error as in `arcs`, with the taps' own.
-    error = 1.01 * (8.0 * UNIT * math.log2(2 * points) * grid.norm1 + grid.tap_error)
+    error = 1.01 * (8.0 * UNIT_ROUNDOFF * math.log2(2 * points) * grid.norm1 + grid.tap_error)
     low = size - error
     if not (low > error).all():
         return None
@@ -100,7 +101,7 @@ def _mean_log(grid: ArcGrid, points: int, shifted: bool) -> tuple[float, float] 
     slip = error / low
     mean, bound, rough = (_mean(grid, x, shifted) for x in (logs, slip, np.abs(logs)))
     # |b| and log are right to 2 u each; numpy sums blocks of 128 in eight rows, then pairwise.
-    return mean, bound + UNIT * (4.0 + (24.0 + math.log2(points)) * rough)
+    return mean, bound + UNIT_ROUNDOFF * (4.0 + (24.0 + math.log2(points)) * rough)
 
 
 def _moduli(grid: ArcGrid, points: int, shifted: bool) -> Floats:
@@ -130,13 +131,13 @@ def _correction(band: Band, shifted: bool) -> tuple[float, float] | None:
     q = np.exp(-turn.imag) * np.exp(1j * phase)
     factor = 1.0 + q if shifted else 1.0 - q
     # In a disc of radius r the exponent moves by pi ratio r; a disc across the circle adds as much again.
-    move = np.pi * _RATIO * band.radius + 8.0 * UNIT * np.pi * _RATIO * 2.0
+    move = np.pi * _RATIO * band.radius + 8.0 * UNIT_ROUNDOFF * np.pi * _RATIO * 2.0
     wrong = np.abs(q) * np.expm1(move)
     gap = np.abs(factor) - wrong
     if not (gap > 2.0 * wrong).all():
         return None
     value = float(band.multiplicity @ np.log(np.abs(factor)))
-    return value, float(band.multiplicity @ (wrong / gap + move + 8.0 * UNIT))
+    return value, float(band.multiplicity @ (wrong / gap + move + 8.0 * UNIT_ROUNDOFF))
 
 
 def log_first(scaled: Scaled) -> tuple[float, float]:
@@ -146,7 +147,7 @@ def log_first(scaled: Scaled) -> tuple[float, float]:
     size = math.hypot(math.ldexp(head.real, -power), math.ldexp(head.imag, -power))
     power -= scaled.exponent
     # ``low`` is at most half an ulp of each part: u. hypot and log commit 2 u each, the product 2 u |power|.
-    return math.log(size) + power * math.log(2.0), 8.0 * UNIT * (1.0 + abs(power))
+    return math.log(size) + power * math.log(2.0), 8.0 * UNIT_ROUNDOFF * (1.0 + abs(power))
 
 
 def _estimated(scaled: Scaled) -> JensenDeficit:
@@ -169,11 +170,12 @@ def _by_zeros(scaled: Scaled) -> JensenDeficit | None:
     if not zeros.certified or zeros.radii is None:
         return None
     size, radius = np.abs(np.asarray(zeros)), zeros.radii
-    low = size - radius - 4.0 * UNIT * size
+    low = size - radius - 4.0 * UNIT_ROUNDOFF * size
     if not (low > 0).all():
         return None
     logs = np.maximum(0.0, -np.log(size))
     # log(1 / |z|) moves by at most radius / (|z| - radius); a disc across the circle no more than that.
     near = low < 1.0
-    error = float(((radius + 8.0 * UNIT * size) / low)[near].sum() + 8.0 * UNIT * logs.sum())
+    slack = 8.0 * UNIT_ROUNDOFF
+    error = float(((radius + slack * size) / low)[near].sum() + slack * logs.sum())
     return JensenDeficit.around(float(logs.sum()), 1.01 * error, True, "all zeros, in proved discs", _RANGE)

@@ -19,9 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toeplitz_theory.operators.circle.approximations import REACH, close_pairs, mirrored, near_zeros
-from toeplitz_theory.operators.circle.arcs import UNIT, ArcGrid, Complexes, Floats
+from toeplitz_theory.operators.circle.arcs import ArcGrid, Complexes, Floats
 from toeplitz_theory.operators.circle.winding import count_between
 from toeplitz_theory.operators.kernels import Scaled
+from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF
 
 _MAX_CLUSTER = 8
 _RHO = 2.0 ** -np.arange(46.0, 0.5, -0.5)  # radii tried, in units of an arc's half-width
@@ -73,7 +74,7 @@ def _pellet(grid: ArcGrid, poly: Complexes, t: NDArray[Any], most: int) -> tuple
     # Rounding of the recentring: gamma_{4p} times the same scheme on absolute values.
     size = np.abs(_recentre(np.abs(poly).astype(complex), np.abs(t).astype(complex)))
     powers = _RHO ** np.arange(p)[:, None]
-    slack = 4.0 * (p + 1) * UNIT * (size.T @ powers) + grid.error
+    slack = 4.0 * (p + 1) * UNIT_ROUNDOFF * (size.T @ powers) + grid.error
     terms = d[:, :, None] * powers[:, None, :]
     total = terms.sum(axis=0)
     reach = np.abs(t)[:, None] + _RHO <= REACH
@@ -111,7 +112,7 @@ def _certify(grid: ArcGrid, u: Complexes, arc: NDArray[np.intp], poly: Complexes
         band_u = np.append(band_u, -np.conj(band_u[off]))
         band_r, band_m = np.append(band_r, band_r[off]), np.append(band_m, band_m[off])
     # u = 2 m + t was rounded
-    return Band(band_u, band_r + 4.0 * UNIT * 2.0 * grid.count, band_m)
+    return Band(band_u, band_r + 4.0 * UNIT_ROUNDOFF * 2.0 * grid.count, band_m)
 
 
 def _disjoint(grid: ArcGrid, band: Band) -> bool:

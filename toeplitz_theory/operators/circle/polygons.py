@@ -23,9 +23,10 @@ from scipy.spatial import cKDTree
 
 from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.operators.circle.arcs import UNIT, Complexes, Floats, segment_distance
+from toeplitz_theory.operators.circle.arcs import Complexes, Floats, segment_distance
 from toeplitz_theory.operators.circle.winding import wind
 from toeplitz_theory.operators.kernels import Kernel, Taps
+from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF
 
 _EDGES_PER_TAP = (64, 512)
 _MOST_EDGES = 1 << 21
@@ -132,8 +133,8 @@ def _far(kernel: Kernel, error: float, points: Complexes) -> Floats:
     weight = np.abs(kernel)
     # Half an arc away from a node the curve has moved by at most that many radians times max|a'|.
     moved = np.pi / nodes * float(weight @ np.arange(kernel.size))
-    rounding = (8 * UNIT * np.log2(nodes) + 16 * UNIT) * float(weight.sum()) + error
-    return np.asarray(nearest * (1 - 16 * UNIT) - 1.01 * (moved + rounding))
+    rounding = (8 * UNIT_ROUNDOFF * np.log2(nodes) + 16 * UNIT_ROUNDOFF) * float(weight.sum()) + error
+    return np.asarray(nearest * (1 - 16 * UNIT_ROUNDOFF) - 1.01 * (moved + rounding))
 
 
 class _Polygon:
@@ -148,9 +149,9 @@ class _Polygon:
         half = np.exp(1j * np.pi * k / edges)
         bend = np.abs(scipy.fft.ifft(kernel * k**2 * half, edges, norm="forward"))
         h = 2 * np.pi / edges
-        rounding = 8 * UNIT * np.log2(2 * edges)
+        rounding = 8 * UNIT_ROUNDOFF * np.log2(2 * edges)
         # bend is rounded too: by less than rounding * sum k^2 |w_k|, with the twist by `half`.
-        second = bend + (rounding + 8 * UNIT) * float(weight @ k**2) + h / 2 * float(weight @ k**3)
+        second = bend + (rounding + 8 * UNIT_ROUNDOFF) * float(weight @ k**2) + h / 2 * float(weight @ k**3)
         error = rounding * float(weight.sum()) + tap_error
         self.radius = 1.01 * (h * h / 8 * second + error)
         self.start, self.stop = vertices, np.roll(vertices, -1)
@@ -199,5 +200,5 @@ class _Polygon:
         to, along, edge, point = to[close], along[close], edge[close], point[close]
         gap = segment_distance(0.5 * along - to, 0.5 * along, 1.0)
         # 16 u of the numbers involved covers the rounding of the differences.
-        slack = 16 * UNIT * (np.abs(to) + np.abs(along) + np.abs(at[point]))
+        slack = 16 * UNIT_ROUNDOFF * (np.abs(to) + np.abs(along) + np.abs(at[point]))
         np.minimum.at(distance, point, gap - slack - self.radius[edge])

@@ -30,7 +30,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from toeplitz_theory.operators.circle.arcs import UNIT
+from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF
 
 Matrix = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -67,10 +67,10 @@ class Arcs:
     def __init__(self, taps: Matrix, w_in: Matrix, w_out: Matrix, channels: int) -> None:
         self.taps, self.channels = taps, channels
         self.width = d = len(w_in)
-        self.gamma = 4 * (d + 4) * UNIT
+        self.gamma = 4 * (d + 4) * UNIT_ROUNDOFF
         self.mixing = w_in @ w_out
         self.mixing_size = float(np.linalg.norm(self.mixing))
-        self.mixing_error = float(np.linalg.norm((d + 2) * UNIT * (np.abs(w_in) @ np.abs(w_out))))
+        self.mixing_error = float(np.linalg.norm((d + 2) * UNIT_ROUNDOFF * (np.abs(w_in) @ np.abs(w_out))))
         self.k = np.arange(taps.shape[1])
         powers = np.ones((self.k.size, _ORDER + 1), complex)
         for i in range(1, _ORDER + 1):
@@ -133,7 +133,7 @@ class Arcs:
         A power e^{ik theta} is off by 4 u (k |theta| + 1), a coefficient's sum by 2 n u of its terms.
         """
         grown = self._sizes * (self._powers_size @ half ** np.arange(_ORDER + 1))
-        rounding = grown @ (UNIT * (4 * self.k * abs(middle) + 2 * self.k.size + 3 * _ORDER + 12))
+        rounding = grown @ (UNIT_ROUNDOFF * (4 * self.k * abs(middle) + 2 * self.k.size + 3 * _ORDER + 12))
         rest = self._sizes @ ((self.k * half) ** (_ORDER + 1)) / self._factorial
         return 1.01 * float((rounding + rest).max())
 

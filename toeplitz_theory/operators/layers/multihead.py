@@ -19,11 +19,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.operators.circle.arcs import UNIT
 from toeplitz_theory.operators.layers.determinant import ResidualWinding
 from toeplitz_theory.operators.recovery.layers import layer_memory, layer_recovery, layer_taps
 from toeplitz_theory.operators.recovery.results import Memory, Recovery
 from toeplitz_theory.operators.results import Winding
+from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF
 from toeplitz_theory.operators.symbol import Symbol
 
 Matrix = NDArray[Any]
@@ -242,6 +242,7 @@ def proved_nonsingular(matrix: Matrix) -> bool:
 def _defect(inverse: Matrix, matrix: Matrix) -> NDArray[np.float64]:
     """Return bounds of the row sums of |I - inverse matrix|, the rounding of the product included."""
     d = len(matrix)
-    gamma = 4 * (d + 4) * UNIT
+    gamma = 4 * (d + 4) * UNIT_ROUNDOFF
     sums = np.abs(np.eye(d) - inverse @ matrix).sum(axis=1)
-    return np.asarray(sums * (1 + gamma) + gamma * (np.abs(inverse) @ np.abs(matrix).sum(axis=1)) + d * UNIT)
+    size = np.abs(inverse) @ np.abs(matrix).sum(axis=1)
+    return np.asarray(sums * (1 + gamma) + gamma * size + d * UNIT_ROUNDOFF)

@@ -67,7 +67,7 @@ def quick_look(taps: Taps, tol: float = 0.0) -> QuickLook:
     if taps.is_zero:
         raise InputError("the symbol is identically 0: it has no index, and its outputs give back nothing")
     winding = wind(taps, tol)
-    index = FredholmIndex(None if winding.count is None else -winding.count, winding)
+    index = FredholmIndex.of(winding)
     scaled = taps.scaled()
     if winding.count == scaled.lead:  # no zeros inside but those at 0
         deficit = JensenDeficit(0.0, 0.0, 0.0, True, "no zero inside: the sum is empty")
