@@ -11,7 +11,7 @@ from matplotlib.ticker import SymmetricalLogLocator
 
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.plots.drawing import FAINT, INK, Drawing, Series, label, letter, look, panels, series
-from toeplitz_theory.reports.verdict import stacks
+from toeplitz_theory.reports.verdict import layer_places, stacks
 
 if TYPE_CHECKING:
     from toeplitz_theory.reports import Report
@@ -25,7 +25,6 @@ _QUANTITIES = (
 )
 _SPREAD = 0.75  # of the distance between two layers, what the markers of all models take
 _GAP = 0.7  # between two stacks of layers, in distances of layers
-_MOST_TICKS = 16
 _MOST_DOTS = 200  # kernels of a model that are drawn one by one
 _EXPLAINED = "line: median of a layer's kernels; bar: their middle half; "
 
@@ -95,43 +94,29 @@ def by_layer(reports: Mapping[str, Report], ax: Any = None) -> Drawing:
         return Drawing(figure, axes, tuple(artists))
 
 
-def _places(
-    report: Report, named: bool = False
-) -> tuple[dict[str, float], list[tuple[float, str]], list[float]]:
-    """Where each layer stands, its tick, and the middles between stacks."""
-    places: dict[str, float] = {}
-    ticks, between = [], []
-    start = 0.0
-    groups = stacks(list(dict.fromkeys(row.layer for row in report.rows)))
-    every = -(-sum(map(len, groups)) // _MOST_TICKS)
-    for group in groups:
-        if places:
-            between.append(start - (1 + _GAP) / 2)
-        for k, layer in enumerate(group):
-            places[layer] = start + k
-            ticks += [(start + k, str(k))] if k % every == 0 else []
-        if named and len(groups) > 1:
-            # The stack's name below its first number.
-            ticks[-len(range(0, len(group), every))] = (start, f"0\n{label(group[0], 18)}")
-        start += len(group) + _GAP
-    return places, ticks, between
+def _stacks(report: Report) -> list[list[str]]:
+    return stacks(list(dict.fromkeys(row.layer for row in report.rows)))
 
 
 def _label_layers(ax: Axes, reports: Mapping[str, Report]) -> None:
     longest = max(reports.values(), key=lambda report: len({row.layer for row in report.rows}))
     names = {tuple(dict.fromkeys(row.layer for row in report.rows)) for report in reports.values()}
-    _, ticks, between = _places(longest, named=len(names) == 1)
+    groups = _stacks(longest)
+    places, ticks = layer_places(groups, _GAP)
+    starts = {places[group[0]]: label(group[0], 18) for group in groups}
+    if len(names) == 1 and len(groups) > 1:  # the stack's name below its first number
+        ticks = [(x, f"{text}\n{starts[x]}" if x in starts else text) for x, text in ticks]
     ax.set_xticks([x for x, _ in ticks], [text for _, text in ticks])
     ax.set_xlabel("layer")
-    for x in between:
-        ax.axvline(x, color=FAINT, linewidth=0.6, linestyle=":")
+    for x in list(starts)[1:]:
+        ax.axvline(x - (1 + _GAP) / 2, color=FAINT, linewidth=0.6, linestyle=":")
 
 
 def _draw_quantity(ax: Axes, reports: Mapping[str, Report], column: str) -> list[Any]:
     artists: list[Any] = []
     missing = 0
     for number, (name, report) in enumerate(reports.items()):
-        places, _, _ = _places(report)
+        places, _ = layer_places(_stacks(report), _GAP)
         values = [row.cells()[column] for row in report.rows]
         value = np.array([np.nan if one is None else float(one) for one in values])
         place = np.array([places[row.layer] for row in report.rows], dtype=float)

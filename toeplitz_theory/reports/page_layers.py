@@ -14,10 +14,9 @@ from toeplitz_theory.reports.html import render
 from toeplitz_theory.reports.rows import Row
 from toeplitz_theory.reports.sentences import median, number
 from toeplitz_theory.reports.svg import Chart, Scale, drawn, linear, tokens
-from toeplitz_theory.reports.verdict import MOST_DRAWN, stacks
+from toeplitz_theory.reports.verdict import MOST_DRAWN, layer_places, stacks
 
 _GAP = 0.6  # between two stacks of layers, in distances of layers
-_MOST_NUMBERED = 16
 _WIDTH = 0.7  # that a layer's dots take, of the distance of two layers
 
 # Heading, value of a kernel, and whether its axis is that of tokens.
@@ -59,22 +58,6 @@ def charts(rows: Sequence[Row], linked: frozenset[int]) -> Markup:
     return render("charts.html", pictures=pictures, about=about)
 
 
-def _places(groups: list[list[str]]) -> tuple[dict[str, float], list[tuple[float, str]]]:
-    """Where each layer stands, and which of them are numbered, each stack from 0."""
-    places: dict[str, float] = {}
-    ticks = []
-    start = 0.0
-    total = sum(map(len, groups))
-    every = math.ceil(total / _MOST_NUMBERED)
-    for group in groups:
-        for k, layer in enumerate(group):
-            places[layer] = start + k
-            if k % every == 0:
-                ticks.append((start + k, str(k)))
-        start += len(group) + _GAP
-    return places, ticks
-
-
 def _chart(
     rows: Sequence[Row],
     groups: list[list[str]],
@@ -83,7 +66,7 @@ def _chart(
     each: bool,
 ) -> str:
     heading, value_of, in_tokens = chart
-    places, ticks = _places(groups)
+    places, ticks = layer_places(groups, _GAP)
     values = [None if (v := value_of(row)) is None or math.isnan(v) else float(v) for row in rows]
     known = [v for v in values if v is not None and math.isfinite(v)]
     top = max(known, default=1.0)

@@ -33,6 +33,7 @@ MOST_DRAWN = (
     200  # kernels that are shown one by one; of more, the layers' distributions and the latest by name
 )
 _MOST_STACKS = 4
+_MOST_NUMBERED = 16
 
 # What the table of layers shows: name, heading.
 VERDICT = (
@@ -118,6 +119,25 @@ def stacks(layers: Sequence[str]) -> list[list[str]]:
     for layer in layers:
         named.setdefault(re.sub(r"\d+", "#", layer), []).append(layer)
     return list(named.values()) if 0 < len(named) <= _MOST_STACKS else [list(layers)]
+
+
+def layer_places(groups: list[list[str]], gap: float) -> tuple[dict[str, float], list[tuple[float, str]]]:
+    """Where layers stand on an axis, their stacks ``gap`` apart, and the numbers of some, each stack from 0.
+
+    Examples
+    --------
+    >>> layer_places([["encoder.0", "encoder.1"], ["decoder.0"]], 0.5)[1]
+    [(0.0, '0'), (1.0, '1'), (2.5, '0')]
+    """
+    places: dict[str, float] = {}
+    ticks = []
+    start = 0.0
+    every = math.ceil(sum(map(len, groups)) / _MOST_NUMBERED)
+    for group in groups:
+        places |= {layer: start + k for k, layer in enumerate(group)}
+        ticks += [(start + k, str(k)) for k in range(0, len(group), every)]
+        start += len(group) + gap
+    return places, ticks
 
 
 def gives_back(entry: dict[str, Any]) -> str:
