@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from html import escape
+from statistics import median
 
 import numpy as np
 from markupsafe import Markup
@@ -12,7 +13,7 @@ from markupsafe import Markup
 from toeplitz_theory.names import shown
 from toeplitz_theory.reports.html import render
 from toeplitz_theory.reports.rows import Row
-from toeplitz_theory.reports.sentences import median, number
+from toeplitz_theory.reports.sentences import number
 from toeplitz_theory.reports.svg import Chart, Scale, drawn, linear, tokens
 from toeplitz_theory.reports.verdict import MOST_DRAWN, layer_places, stacks
 
@@ -94,7 +95,7 @@ def _summarise(canvas: Chart, place: float, values: list[float], whole: bool) ->
     if not values:
         return
     low, high = np.quantile(values, (0.25, 0.75), method="nearest")
-    middle = median(sorted(values))
+    middle = median(values)
     at = canvas.along(place)
     half = max(6, (canvas.along(0.35) - canvas.along(0.0)))
     if whole:

@@ -131,7 +131,7 @@ def _of_capacity(one: Measured) -> str:
     half = int(lag[int(np.argmax(total >= total[-1] / 2))])
     far = value[lag >= 8].sum()
     return (
-        f"Single tokens decide {_interval(one)} of the {one.baselines.get('rank', np.nan):.0f} dimensions of "
+        f"Single tokens decide {one.text} of the {one.baselines.get('rank', np.nan):.0f} dimensions of "
         f"the last hidden vector, half of that the token{'' if half == 0 else f's up to {half} steps back'}"
         f"{' itself' if half == 0 else ''}, {far:.1f} those 8 and more steps back."
     )
@@ -162,10 +162,6 @@ def _last(one: Measured, along: str) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(table[along], float), np.asarray(table["value"], float)
 
 
-def _interval(one: Measured) -> str:
-    return f"{one.value:.3g} [{one.interval[0]:.3g}, {one.interval[1]:.3g}]"
-
-
 def _all_measures(results: Mapping[str, Mapping[str, Measured]]) -> list[list[str]]:
     rows = []
     for name in dict.fromkeys(name for measures in results.values() for name in measures):
@@ -174,7 +170,7 @@ def _all_measures(results: Mapping[str, Mapping[str, Measured]]) -> list[list[st
                 one = found[name]
                 beside = ", ".join(f"{key} {value:.4g}" for key, value in one.baselines.items())
                 rows.append(
-                    [name, model, _interval(one), one.unit, f"{one.samples:,}", beside, f"{one.seconds:.1f}"]
+                    [name, model, one.text, one.unit, f"{one.samples:,}", beside, f"{one.seconds:.1f}"]
                 )
     return rows
 

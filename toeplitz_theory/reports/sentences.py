@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from statistics import median
 
 import numpy as np
 
@@ -196,12 +197,6 @@ def spread(values: Iterable[float]) -> str:
     if not known:
         return "unknown"
     return f"median {number(median(known))} ({number(known[0])} to {number(known[-1])})"
-
-
-def median(known: Sequence[float]) -> float:
-    """The median of sorted numbers; of infinities too, whose mean is that infinity and not nan."""
-    low, high = known[(len(known) - 1) // 2], known[len(known) // 2]
-    return low if low == high else float(np.mean([low, high]))
 
 
 # The layer with its residual connection: whose rows are normalised, are not, or may be.

@@ -176,7 +176,7 @@ def comparison(results: Mapping[str, Mapping[str, Measured]]) -> list[dict[str, 
             if name in measures:
                 one = measures[name]
                 row["unit"] = one.unit
-                row[model] = f"{one.value:.3g} [{one.interval[0]:.3g}, {one.interval[1]:.3g}]"
+                row[model] = one.text
         rows.append(row)
     return rows
 

@@ -166,6 +166,17 @@ class Measured(Displayed):
                 f"{shown(path, 300)}: holds no single measure; give a file that save wrote"
             ) from None
 
+    @property
+    def text(self) -> str:
+        """Value and interval as a table has them.
+
+        Examples
+        --------
+        >>> Measured("recall", "bits", 1.0, (0.9, 1.1), 8, {}, 0.1, {}).text
+        '1 [0.9, 1.1]'
+        """
+        return f"{self.value:.3g} [{self.interval[0]:.3g}, {self.interval[1]:.3g}]"
+
     def __repr__(self) -> str:
         beside = ", ".join(f"{name} {value:.4g}" for name, value in self.baselines.items())
         return (

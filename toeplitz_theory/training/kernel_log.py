@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -121,7 +122,5 @@ def _medians(prefix: str, rows: list[dict[str, float]]) -> dict[str, float]:
     names = dict.fromkeys(name for row in rows for name in row)
     numbers = {}
     for name in names:
-        values = sorted(row[name] for row in rows if name in row)
-        low, high = values[(len(values) - 1) // 2], values[len(values) // 2]
-        numbers[f"{prefix}/{name}_median"] = low if low == high else 0.5 * (low + high)
+        numbers[f"{prefix}/{name}_median"] = median(row[name] for row in rows if name in row)
     return numbers | {f"{prefix}/without_index": float(sum("index" not in row for row in rows))}
