@@ -98,24 +98,26 @@ def isolated(taps: Kernel, exact: list[flint.acb]) -> list[Disc] | None:
         points, pairs = _symmetric([flint.acb(z) for z in start.tolist()], exact)
         discs = _newton_discs(points[: len(points) - pairs], exact, PRECISIONS[0])
         discs += [disc and disc.mirrored() for disc in discs[:pairs]]
+    whole: list[Disc] | None = None
     for bits in (0, *PRECISIONS):
         if bits:
             poor = [k for k, disc in enumerate(discs) if disc is None or not disc.good]
             work = improve(points, np.array(poor, np.intp), exact, bits, work)
             work -= bits * len(poor) * len(exact)
             if work < 0:
-                return None
+                break
             better = _newton_discs([points[k] for k in poor], exact, bits)
             for k, disc in zip(poor, better, strict=True):
                 discs[k] = disc
         proved = [disc for disc in discs if disc is not None]
         if len(proved) == len(discs) and disjoint(proved):
-            return proved
-        if bits:
-            whole = _with_clusters(points, discs, exact)
-            if whole is not None:
-                return whole
-    return None
+            whole = proved
+        elif bits:
+            whole = _with_clusters(points, discs, exact) or whole
+        # Close zeros have wide discs after one step from float64: they get another try.
+        if whole is not None and (bits or all(disc.good for disc in whole)):
+            break
+    return whole
 
 
 def _symmetric(points: list[flint.acb], exact: list[flint.acb]) -> tuple[list[flint.acb], int]:
