@@ -14,8 +14,7 @@ from scipy.stats import t as student
 
 import toeplitz_theory as tt
 from toeplitz_theory.cache import file_hash
-from toeplitz_theory.checkpoints.folders import read_json
-from toeplitz_theory.files import write_json, write_text
+from toeplitz_theory.files import read_json, write_json, write_text
 from toeplitz_theory.retention import (
     kernel_costs,
     rank_correlation,

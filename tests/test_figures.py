@@ -43,7 +43,7 @@ def test_trajectory_goes_on_from_its_cache(tmp_path, monkeypatch):
     )
     assert kernel_trajectory(tmp_path / "kernels", cache) == first
     cache.write_text(cache.read_text()[:50])
-    with pytest.raises(InputError, match="is not JSON"):
+    with pytest.raises(InputError, match="not valid JSON"):
         kernel_trajectory(tmp_path / "kernels", cache)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from toeplitz_theory.errors import InputError, RunError
-from toeplitz_theory.names import printable
+from toeplitz_theory.names import printable, shown
 
 # What is under way and goes when the process has to leave at once.
 _unfinished: set[Path] = set()
@@ -174,6 +174,78 @@ def json_text(value: Any, indent: int = 2) -> str:
         if not character.isprintable():
             text = text.replace(character, json.dumps(character)[1:-1])
     return text + "\n"
+
+
+# Small files of somebody else's.
+
+MOST_JSON = 4 << 20  # bytes of a configuration
+
+
+def read_text(path: str | os.PathLike[str], most: int, advice: str) -> str:
+    """Return the text of a file, read up to a limit and never waited for; its lines end in newlines.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    most : int
+        Size in bytes that is read.
+    advice : str
+        What to do where it cannot be had, for the message.
+
+    Raises
+    ------
+    InputError
+        There is no such file, it is a folder or a pipe, too large, cannot be read, or is not UTF-8.
+
+    Examples
+    --------
+    >>> read_text("/nowhere.toml", 100, "check the path")
+    Traceback (most recent call last):
+        ...
+    toeplitz_theory.errors.InputError: /nowhere.toml: there is no such file; check the path
+    """
+    name = shown(path, 300)
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited on for ever
+        raise InputError(f"{name}: not a regular file; {advice}")
+    try:
+        with open(path, "rb") as file:
+            content = file.read(most + 1)
+    except (FileNotFoundError, ValueError):  # the latter of a null byte in the name
+        raise InputError(f"{name}: there is no such file; {advice}") from None
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read ({error.strerror}); {advice}") from None
+    if len(content) > most:
+        raise InputError(f"{name}: larger than the {most:,} bytes that are read of such a file; {advice}")
+    try:
+        return content.decode("utf-8").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name}: is not text ({error}); {advice}") from None
+
+
+def read_json(
+    path: str | os.PathLike[str], most: int = MOST_JSON, advice: str = "restore it"
+) -> dict[str, Any]:
+    """Return the object that a JSON file holds; errors as of `read_text`, and where it holds anything else.
+
+    Parameters
+    ----------
+    path, most, advice
+        As of `read_text`.
+
+    Raises
+    ------
+    InputError
+        In one line.
+    """
+    text = read_text(path, most, advice)
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        raise InputError(f"{shown(path, 300)}: not valid JSON; {advice}") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{shown(path, 300)}: holds no JSON object; {advice}")
+    return value
 
 
 def cache_folder() -> Path:

@@ -13,8 +13,8 @@ from checkpoint_builders import flat, mixer, safetensors_bytes, taps
 from safetensors.numpy import save_file
 
 from toeplitz_theory.checkpoints import load
-from toeplitz_theory.checkpoints.folders import MAX_CONFIG_BYTES, read_json
 from toeplitz_theory.errors import InputError
+from toeplitz_theory.files import MOST_JSON, read_json
 
 KEY = f"{mixer(0)}.weight"
 ESCAPES = "\x1b]0;title\x07\x1b[31m\r\n\u202e"
@@ -80,7 +80,7 @@ def test_json_files_are_read_with_a_limit(tmp_path, name):
 
 
 def test_a_configuration_inside_the_metadata_is_read_with_a_limit(tmp_path):
-    text = "[" * (MAX_CONFIG_BYTES + 1)
+    text = "[" * (MOST_JSON + 1)
     save_file(flat(1), tmp_path / "m.safetensors", metadata={"tmm_config": text})
     assert load(tmp_path / "m.safetensors").skipped[0].name == "tmm_config"
 

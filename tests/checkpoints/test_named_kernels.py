@@ -1,6 +1,7 @@
 """Kernels that the caller names: every way to say it, every layout of a tensor, and what is refused."""
 
 import json
+import os
 import re
 
 import numpy as np
@@ -117,8 +118,13 @@ def test_a_toml_file_that_says_nothing_is_refused(tmp_path, text, error):
     (tmp_path / "zoo.toml").write_text(text)
     with pytest.raises(InputError, match=error):
         load({NAME: BANK}, kernels=tmp_path / "zoo.toml")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match=r"kernels: missing\.toml: there is no such file"):
         load({NAME: BANK}, kernels="missing.toml")
+    os.mkfifo(tmp_path / "pipe.toml")
+    (tmp_path / "deep.toml").write_text("a=" + "[" * 8000)
+    for name, error in [("pipe.toml", "not a regular file"), ("deep.toml", "not TOML")]:
+        with pytest.raises(InputError, match=error):
+            load({NAME: BANK}, kernels=tmp_path / name)
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from toeplitz_theory.checkpoints.checkpoint import Skipped
 from toeplitz_theory.checkpoints.safetensors import SafetensorsFile
 from toeplitz_theory.errors import InputError
+from toeplitz_theory.files import read_json
 from toeplitz_theory.names import shown
 
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt")
@@ -32,7 +31,6 @@ _SHARD = re.compile(r"(.+?)[-_.]?([0-9]{1,6})[-_]of[-_]([0-9]{1,6})(\.[a-z]+)")
 _SLICE = re.compile(r"(consolidated\.|mp_rank_|tp_rank_|model_mp)[0-9]{2}.*")
 _DEEPSPEED_PART = re.compile(r"(bf16_)?zero_pp_rank_.*|.*_optim_states\.pt")
 _CHECKPOINT = re.compile(r"checkpoint-([0-9]{1,18})")
-MAX_CONFIG_BYTES = 4 << 20
 MAX_INDEX_BYTES = 32 << 20
 
 
@@ -267,41 +265,3 @@ def read_index(path: Path) -> dict[str, list[str]]:
             )
         shards.setdefault(shard, []).append(tensor)
     return {shard: shards[shard] for shard in sorted(shards, key=_natural)}
-
-
-def read_json(path: Path, most: int = MAX_CONFIG_BYTES) -> dict[str, Any]:
-    """Read a JSON file that holds an object.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    most : int
-        Size in bytes that is read.
-
-    Returns
-    -------
-    dict
-        The object.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, is too large, is not JSON, or holds something else than an object.
-    """
-    if path.exists() and not path.is_file():  # a pipe would be waited on for ever
-        raise InputError(f"{shown(path)}: not a regular file.")
-    try:
-        with open(path, "rb") as handle:
-            raw = handle.read(most + 1)
-    except OSError as wrong:
-        raise InputError(f"{shown(path)}: cannot be read ({wrong.strerror}).") from None
-    if len(raw) > most:
-        raise InputError(f"{shown(path)}: larger than the {most} bytes that are read of such a file.")
-    try:
-        value = json.loads(raw.decode("utf-8"))
-    except (ValueError, RecursionError):
-        raise InputError(f"{shown(path)}: not valid JSON.") from None
-    if not isinstance(value, dict):
-        raise InputError(f"{shown(path)}: holds no JSON object.")
-    return value

@@ -18,12 +18,10 @@ from toeplitz_theory.checkpoints.candidates import how_to_name, may_be_kernels_a
 from toeplitz_theory.checkpoints.checkpoint import Checkpoint, Skipped, SourceFile
 from toeplitz_theory.checkpoints.folders import (
     INDEX_SUFFIX,
-    MAX_CONFIG_BYTES,
     PICKLE_SUFFIXES,
     choose,
     note_on_part,
     read_index,
-    read_json,
 )
 from toeplitz_theory.checkpoints.hub import HUB, downloaded
 from toeplitz_theory.checkpoints.layouts import find_layers
@@ -34,6 +32,7 @@ from toeplitz_theory.checkpoints.stores import MemoryStore, TensorInfo, TensorSt
 from toeplitz_theory.checkpoints.unread import recognised
 from toeplitz_theory.checkpoints.wrappers import unwrap
 from toeplitz_theory.errors import InputError
+from toeplitz_theory.files import MOST_JSON, read_json
 from toeplitz_theory.names import shown
 
 if TYPE_CHECKING:
@@ -388,12 +387,15 @@ class _Model:
 def _config_of(store: TensorStore, folder: Path) -> tuple[dict[str, Any], list[Skipped]]:
     """Read config.json beside the weights; without it, what a file of kernels says of its model itself."""
     if (folder / "config.json").exists():
-        return _read_config(folder)
+        try:
+            return read_json(folder / "config.json"), []
+        except InputError as wrong:  # only notes hang on it
+            return {}, [Skipped("config.json", str(wrong))]
     text = store.metadata.get(CONFIG_KEY) if isinstance(store, SafetensorsFile) else None
     if text is None:
         return {}, []
     config = None
-    if len(text) <= MAX_CONFIG_BYTES:
+    if len(text) <= MOST_JSON:
         try:
             config = json.loads(text)
         except (ValueError, RecursionError):
@@ -401,14 +403,3 @@ def _config_of(store: TensorStore, folder: Path) -> tuple[dict[str, Any], list[S
     if not isinstance(config, dict):
         return {}, [Skipped(CONFIG_KEY, "in the metadata of the file, and not a JSON object: not applied")]
     return config, []
-
-
-def _read_config(folder: Path) -> tuple[dict[str, Any], list[Skipped]]:
-    """Read config.json beside the weights; a broken one is reported: only notes hang on it."""
-    path = folder / "config.json"
-    if not path.exists():
-        return {}, []
-    try:
-        return read_json(path), []
-    except InputError as wrong:
-        return {}, [Skipped("config.json", str(wrong))]

@@ -19,9 +19,11 @@ from toeplitz_theory.checkpoints.layouts import notes_on, softplus_of
 from toeplitz_theory.checkpoints.stores import TensorStore, is_torch
 from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError
+from toeplitz_theory.files import read_text
 from toeplitz_theory.names import shown
 
 _SOFTPLUS = "softplus"
+_LONGEST = 1 << 20  # bytes of a .toml file
 _OPTIONS = "axis=N, reversed, transform=softplus, heads=0-3, residual=false"
 
 
@@ -146,12 +148,10 @@ def _as_kernels(name: str, how: Any) -> Kernels:
 
 def _from_toml(path: Path) -> dict[str, Kernels]:
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(
-            f"kernels: {shown(path)} cannot be read ({error.strerror}); check the path"
-        ) from None
-    except ValueError as error:  # TOMLDecodeError, and what is not UTF-8
+        document = tomllib.loads(read_text(path, _LONGEST, "check the path"))
+    except InputError as error:
+        raise InputError(f"kernels: {error}") from None
+    except (ValueError, RecursionError) as error:
         raise InputError(f"kernels: {shown(path)} is not TOML ({shown(error)})") from None
     if not document:
         raise InputError(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.files import write_text
+from toeplitz_theory.files import read_text, write_text
 from toeplitz_theory.names import shown
 from toeplitz_theory.reports import json_form
 from toeplitz_theory.reports.provenance import Provenance
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from toeplitz_theory.plots import Drawing
 
+_LONGEST = 1 << 31  # bytes of a report: some hundred thousand kernels
 KINDS = ("symbols", "zeros", "kernels", "by_layer", "recovery")
 _MOST_BANDS = 6  # as many as differ in colour, marker and dash
 
@@ -133,21 +134,11 @@ class Report:
         InputError
             The file cannot be read or holds no such report.
         """
-        name = shown(os.fspath(path))
-        try:
-            if not Path(path).is_file():  # reading a pipe would wait for ever
-                raise InputError(f"{name}: there is no such file; give a report written by Report.save")
-            text = Path(path).read_text(encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"{name}: cannot be read ({error.strerror}); check the path") from error
-        except ValueError as error:
-            if isinstance(error, InputError):
-                raise
-            raise InputError(f"{name}: is not text; give a report written by Report.save") from error
+        text = read_text(path, _LONGEST, "give a report written by Report.save")
         try:
             return cls(*json_form.decode(text))
         except InputError as error:
-            raise InputError(f"{name}: {error}") from error
+            raise InputError(f"{shown(path, 300)}: {error}") from error
 
     def to_html(self, path: str | os.PathLike[str], *, progress: bool = False) -> None:
         """Write a self-contained page: sortable table, and the symbol and zeros of every kernel.

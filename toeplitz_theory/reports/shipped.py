@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from toeplitz_theory.checkpoints.folders import read_json
 from toeplitz_theory.errors import InputError
+from toeplitz_theory.files import read_json
 from toeplitz_theory.reports.inspecting import inspect
 from toeplitz_theory.reports.report import Report
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +11,12 @@ import numpy as np
 from toeplitz_theory.cache import file_hash
 from toeplitz_theory.checkpoints import load
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.files import write_json
+from toeplitz_theory.files import read_json, write_json
 from toeplitz_theory.operators import Symbol
 from toeplitz_theory.threads import one_thread
 
 _VERSION = 2  # raise when what is computed below changes
+_LONGEST = 1 << 30  # bytes of the kept steps
 _NUMBERS = ("index", "delay_50", "delay_90", "jensen_deficit", "log10_condition")
 
 
@@ -80,7 +80,8 @@ def kernel_trajectory(
         raise InputError(
             f"{folder}: holds no step-N.safetensors; give the kernels/ folder of a trained model"
         )
-    kept = _kept(cache)
+    advice = "delete it to compute the steps anew"
+    kept = read_json(cache, _LONGEST, advice) if cache is not None and os.path.exists(cache) else {}
     results = []
     for path in files:
         name = f"{_VERSION}:{file_hash(path)}"
@@ -94,15 +95,6 @@ def kernel_trajectory(
         layers=results[0]["layers"],
         **{name: [numbers[name] for numbers in results] for name in _NUMBERS},
     )
-
-
-def _kept(cache: str | os.PathLike[str] | None) -> dict:
-    if cache is None or not Path(cache).exists():
-        return {}
-    try:
-        return json.loads(Path(cache).read_text(encoding="utf-8"))
-    except ValueError:
-        raise InputError(f"{cache}: is not JSON; delete it to compute the steps anew") from None
 
 
 def _numbers(path: Path) -> dict[str, list]:

@@ -129,11 +129,13 @@ def layer_places(groups: list[list[str]], gap: float) -> tuple[dict[str, float],
     --------
     >>> layer_places([["encoder.0", "encoder.1"], ["decoder.0"]], 0.5)[1]
     [(0.0, '0'), (1.0, '1'), (2.5, '0')]
+    >>> layer_places([[]], 0.5)  # stacks of no layers
+    ({}, [])
     """
     places: dict[str, float] = {}
     ticks = []
     start = 0.0
-    every = math.ceil(sum(map(len, groups)) / _MOST_NUMBERED)
+    every = max(1, math.ceil(sum(map(len, groups)) / _MOST_NUMBERED))
     for group in groups:
         places |= {layer: start + k for k, layer in enumerate(group)}
         ticks += [(start + k, str(k)) for k in range(0, len(group), every)]

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toeplitz_theory.checkpoints.folders import read_json
 from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.files import write_json
+from toeplitz_theory.files import read_json, write_json
 from toeplitz_theory.names import shown
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from toeplitz_theory.checkpoints.hub import HUB
 from toeplitz_theory.errors import InputError
+from toeplitz_theory.files import read_text
 from toeplitz_theory.names import shown
 from toeplitz_theory.training.section import Count, NonNegative, Positive, Section, Size
 from toeplitz_theory.training.tasks import TASKS, CopyTask, InductionTask, RecallTask
@@ -285,21 +286,7 @@ def refuse_repeated_windows(recipe: Recipe, path: str | os.PathLike) -> None:
 
 def recipe_text(path: Path, kind: str = "recipe") -> str:
     """Return the text of a recipe file, or of another kind of TOML file."""
-    name = shown(path, 300)
-    try:
-        if path.exists() and not path.is_file():
-            raise InputError(f"{name}: is not a file; give the path of a {kind}.toml")
-        with path.open("rb") as file:
-            content = file.read(_LONGEST + 1)
-        if len(content) > _LONGEST:
-            raise InputError(f"{name}: has more than {_LONGEST:,} bytes, which no {kind} needs")
-        return content.decode("utf-8").replace("\r\n", "\n")
-    except FileNotFoundError:
-        raise InputError(f"{name}: there is no such file; give the path of a {kind}.toml") from None
-    except OSError as error:
-        raise InputError(f"{name}: cannot be read ({error.strerror}); give a readable {kind}.toml") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{name}: is not a TOML file: {error}") from None
+    return read_text(path, _LONGEST, f"give the path of a {kind}.toml")
 
 
 def first_problem(error: ValidationError, section: type[Section]) -> str:

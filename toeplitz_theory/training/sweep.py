@@ -20,10 +20,9 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from toeplitz_theory.cache import key_of
-from toeplitz_theory.checkpoints.folders import read_json
 from toeplitz_theory.display import Displayed, duration
 from toeplitz_theory.errors import InputError, RunError, ToeplitzTheoryError, reason_of
-from toeplitz_theory.files import write_text, written_whole
+from toeplitz_theory.files import read_json, write_text, written_whole
 from toeplitz_theory.interrupts import be_child, stop_children
 from toeplitz_theory.names import shown
 from toeplitz_theory.training.recipe import (

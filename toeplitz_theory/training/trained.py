@@ -13,9 +13,9 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from toeplitz_theory.cache import file_hash
-from toeplitz_theory.checkpoints.folders import read_json
 from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError, reason_of
+from toeplitz_theory.files import read_json
 from toeplitz_theory.names import shown
 from toeplitz_theory.tmm import TMMConfig, TMMForAutoencoding, TMMForCausalLM
 from toeplitz_theory.training.batches import PackedTokens
