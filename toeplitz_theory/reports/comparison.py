@@ -17,7 +17,9 @@ from toeplitz_theory.files import write_text
 from toeplitz_theory.names import printable, shown
 from toeplitz_theory.reports.inspecting import inspect
 from toeplitz_theory.reports.report import Report
-from toeplitz_theory.reports.sentences import csv_cell, number
+from toeplitz_theory.reports.rows import COLUMN_NAMES
+from toeplitz_theory.reports.sentences import number
+from toeplitz_theory.reports.tables import FORMS
 from toeplitz_theory.reports.verdict import MEDIANS, medians
 
 if TYPE_CHECKING:
@@ -103,9 +105,10 @@ class Comparison:
         InputError
             The place cannot be written to.
         """
-        text = self.table.select_dtypes("str").columns
-        table = self.table.assign(**{name: self.table[name].map(csv_cell) for name in text})
-        write_text(path, table.to_csv(index=False, lineterminator="\n"))
+        records = [
+            {"model": name, **row.cells()} for name, report in self.reports.items() for row in report.rows
+        ]
+        write_text(path, FORMS["csv"](("model", *COLUMN_NAMES), records) + "\n")
 
     def plot(self, ax: Any = None) -> Drawing:
         """Index, Jensen deficit, log10 condition and nullity by layer, one line per model.

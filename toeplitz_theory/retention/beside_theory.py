@@ -9,14 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch import nn
 
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.retention.states import given_tokens
-from toeplitz_theory.training.surgery import replaceable, replacement
+from toeplitz_theory.training.surgery import losses, replaceable, replacement
 
-_BATCH = 16
 _FEWEST = 8  # sequences, and pairs of a correlation
 
 Array = NDArray[np.float64]
@@ -92,7 +90,7 @@ def kernel_costs(
     training = model.training
     model.eval()
     try:
-        before = _losses(model, text)
+        before = losses(model, text)
         costs = []
         for key, taps in kernels:
             if progress is not None:
@@ -105,7 +103,7 @@ def kernel_costs(
             ):
                 try:
                     taps.copy_(other)
-                    change = _losses(model, text) - before
+                    change = losses(model, text) - before
                 finally:
                     taps.copy_(kept)
                 pairs += [float(change.mean()), float(change.std(ddof=1) / np.sqrt(len(change)))]
@@ -113,18 +111,6 @@ def kernel_costs(
         return costs
     finally:
         model.train(training)
-
-
-def _losses(model: nn.Module, text: Tensor) -> Array:
-    """Return the loss (sequences,) in nats per token: of the next token, or of an autoencoder's own."""
-    device = next(iter(model.parameters())).device
-    ahead = 0 if hasattr(model, "encoder_states") else 1
-    parts = []
-    for batch in text.to(device).split(_BATCH):
-        logits = model(input_ids=batch).logits[:, : batch.shape[1] - ahead].float()
-        loss = cross_entropy(logits.flatten(0, 1), batch[:, ahead:].flatten(), reduction="none")
-        parts.append(loss.view(len(batch), -1).mean(dim=1).double().cpu())
-    return torch.cat(parts).numpy()
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,13 @@ import torch
 from safetensors import SafetensorError
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError, RunError, reason_of
 from toeplitz_theory.names import shown
 from toeplitz_theory.operators import Symbol
 from toeplitz_theory.tmm.mixers import CausalKernels, ToeplitzKernel
-from toeplitz_theory.training.batches import PackedTokens
 from toeplitz_theory.training.model_kernels import named_kernels, stored_key
 from toeplitz_theory.training.trained import TrainedModel, open_trained
 
@@ -259,27 +259,30 @@ def _measured(
     trained: TrainedModel, target: Path | None, seed: int, keep: Keep, near: float
 ) -> SurgeryMeasured:
     model, sequences = trained.model, trained.tokens.datasets(trained.recipe)[1]
+    text = torch.from_numpy(sequences.sequences.astype(np.int64))
     originals = [weight.detach().clone() for _, weight in named_kernels(model)]
-    before = _loss(model, sequences)
+    before = float(losses(model, text).mean())
     replaced = make_invertible(model, keep, near)
-    after = _loss(model, sequences)
+    after = float(losses(model, text).mean())
     if target is not None:
         _save(model, trained.tokenizer, target)
     _move(model, originals, replaced, seed)
-    control = _loss(model, sequences)
+    control = float(losses(model, text).mean())
     unigram = trained.tokens.baselines.unigram
     return SurgeryMeasured(before, after, control, unigram, sequences.sequences.size, tuple(replaced))
 
 
 @torch.no_grad()
-def _loss(model: nn.Module, sequences: PackedTokens) -> float:
-    total = 0.0
-    for start in range(0, len(sequences), _BATCH):
-        ids = torch.stack(
-            [sequences[i]["input_ids"] for i in range(start, min(start + _BATCH, len(sequences)))]
-        )
-        total += model(ids, labels=ids).loss.item() * len(ids)
-    return total / len(sequences)
+def losses(model: nn.Module, text: Tensor) -> np.ndarray:
+    """Return the loss (sequences,) in nats per token: of the next token, or of an autoencoder's own."""
+    device = next(iter(model.parameters())).device
+    ahead = 0 if hasattr(model, "encoder_states") else 1
+    parts = []
+    for batch in text.to(device).split(_BATCH):
+        logits = model(input_ids=batch).logits[:, : batch.shape[1] - ahead].float()
+        loss = cross_entropy(logits.flatten(0, 1), batch[:, ahead:].flatten(), reduction="none")
+        parts.append(loss.view(len(batch), -1).mean(dim=1).double().cpu())
+    return torch.cat(parts).numpy()
 
 
 @torch.no_grad()
