@@ -53,11 +53,6 @@ def frobenius_square(taps: NDArray[Any]) -> float:
     return float((np.arange(taps.size, 0, -1) * np.abs(taps) ** 2).sum())
 
 
-def spectrum_length(degree: int, oversampling: int) -> int:
-    """Return an FFT length of at least ``oversampling`` points per degree of freedom."""
-    return fast_length(max(8, oversampling * (degree + 1)))
-
-
 class CausalProduct:
     """Products with the lower-triangular Toeplitz matrix of ``taps`` and its adjoint, along the last axis.
 

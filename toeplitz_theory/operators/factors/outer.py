@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import flint
@@ -90,14 +89,13 @@ def outer_factor(taps: Taps, wrap: Callable[[Kernel], Symbol], zeros: Zeros | No
         index = None if factor.index is None else comb.step * factor.index
         return replace(factor, symbol=symbol, index=index, method=comb.note(factor.method))
     scaled = taps.scaled()
-    roots = Roots(scaled, zeros)
-    own = without_zeros_inside(scaled, roots)
+    own = without_zeros_inside(scaled, zeros)
     if own is not None:  # the kernel is its own outer factor, up to a number of modulus 1
         turn = np.conj(scaled.direction())
         core = scaled.values * (turn if np.iscomplexobj(scaled.values) else turn.real)
         error, method = modulus_error(scaled, core), own
     else:
-        core, error, method = best_taps(scaled, roots)
+        core, error, method = best_taps(scaled, zeros)
     return _finished(taps, wrap, core, error, method, own is not None)
 
 
@@ -122,34 +120,24 @@ def _finished(
     return OuterFactor(outer, error, None if count is None else -count, certified, method)
 
 
-class Roots:
-    """The zeros of a symbol, those at 0 divided out, isolated when first asked for."""
+def without_zeros_inside(scaled: Scaled, zeros: Zeros | None = None) -> str | None:
+    """Return why the symbol, zeros at 0 divided out, is proved to have no zero in the open disc, or None.
 
-    def __init__(self, scaled: Scaled, zeros: Zeros | None = None) -> None:
-        self.exact = scaled.exact
-        self.given = zeros
-
-    @cached_property
-    def zeros(self) -> Zeros:
-        """All of them."""
-        return all_zeros(self.exact) if self.given is None else self.given
-
-
-def without_zeros_inside(scaled: Scaled, roots: Roots | None = None) -> str | None:
-    """Return why the symbol, zeros at 0 divided out, is proved to have no zero in the open disc, or None."""
+    Its ``zeros`` are isolated where they are needed and not given.
+    """
     proof = wind(scaled.exact)
     if proof.count == 0:
         return "the kernel itself: no zeros inside"
     n = scaled.values.size
     if proof.count is None and n <= _MOST_ISOLATED and not wind(scaled.exact, radius=1 - 0.25 / n).count:
-        zeros = (roots or Roots(scaled)).zeros
+        zeros = all_zeros(scaled.exact) if zeros is None else zeros
         inside = zeros.inside()
         if zeros.certified and not inside[inside != 0].size and zeros.settled:
             return "the kernel itself: zeros on the circle, none inside"
     return None
 
 
-def best_taps(scaled: Scaled, roots: Roots | None = None) -> tuple[Kernel, float, str]:
+def best_taps(scaled: Scaled, zeros: Zeros | None = None) -> tuple[Kernel, float, str]:
     """Return the taps, their modulus error and the method, of the methods that are worth trying the best."""
     limit = GOOD_PER_TAP * (scaled.values.size + 8)
     short = scaled.values.size <= ISOLATED_UP_TO
@@ -162,7 +150,7 @@ def best_taps(scaled: Scaled, roots: Roots | None = None) -> tuple[Kernel, float
             if error <= limit and not (short and taps[1]):
                 return taps[0], error, tried[-1][1]
     if short or not tried:
-        zeros = (roots or Roots(scaled)).zeros
+        zeros = all_zeros(scaled.exact) if zeros is None else zeros
         sizes = np.abs(np.asarray(zeros))
         core = by_reflection(scaled, np.asarray(zeros)[(sizes < 1.0) & (sizes > 0.0)])
         error = modulus_error(scaled, core)

@@ -22,7 +22,7 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from toeplitz_theory.operators.matrix.schur import norm_bounds
-from toeplitz_theory.operators.product import CausalProduct, frobenius_square, spectrum_length
+from toeplitz_theory.operators.product import CausalProduct, fast_length, frobenius_square
 from toeplitz_theory.operators.results import Bracket
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, fft_error, without_specks
 from toeplitz_theory.threads import one_thread
@@ -49,7 +49,7 @@ def circle_bound(taps: Vector, oversampling: int = 16) -> float:
     >>> 2.0 <= circle_bound(np.array([1.0, 1.0])) < 2.02
     True
     """
-    length = spectrum_length(taps.size - 1, oversampling)
+    length = fast_length(max(8, oversampling * taps.size))
     transformed = scipy.fft.fft(taps, length) if np.iscomplexobj(taps) else scipy.fft.rfft(taps, length)
     grid = float(np.max(np.abs(transformed)))
     # One value is off by at most the 2-norm error of the whole transform.
