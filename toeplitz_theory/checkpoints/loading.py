@@ -14,6 +14,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toeplitz_theory.cache import file_hash
 from toeplitz_theory.checkpoints.candidates import how_to_name, may_be_kernels_at_hand
 from toeplitz_theory.checkpoints.checkpoint import Checkpoint, Skipped, SourceFile
 from toeplitz_theory.checkpoints.folders import (
@@ -267,7 +268,9 @@ def _from_files(
             # only the shards that hold kernels are hashed: the others may be many gigabytes
             used = {id(owner[key][1]): owner[key][1] for key in keys}
             files = tuple(opened.hash() for opened in used.values())
-            return files if index is None else (_Opened.of_small(index), *files)
+            if index is None:
+                return files
+            return SourceFile(str(index), file_hash(index), index.stat().st_size), *files
 
         config, broken = _config_of(store, paths[0].parent)
         if len(shards) > 1 or index is not None:
@@ -305,12 +308,6 @@ class _Opened:
         self._handle.seek(0)
         digest = hashlib.file_digest(self._handle, "sha256").hexdigest()
         return SourceFile(str(self.path), digest, self.size)
-
-    @staticmethod
-    def of_small(path: Path) -> SourceFile:
-        """Hash a small file that is not kept open."""
-        raw = path.read_bytes()
-        return SourceFile(str(path), hashlib.sha256(raw).hexdigest(), len(raw))
 
 
 def _open(path: Path, stack: ExitStack) -> _Opened:

@@ -80,21 +80,11 @@ def is_held_out(name: str, validation_fraction: float) -> bool:
     return int.from_bytes(digest[:8], "little") < validation_fraction * 2**64
 
 
-class TextHash:
-    """Hash of documents, name and text, added one by one."""
-
-    def __init__(self):
-        self._digest = hashlib.sha256()
-
-    def add(self, name: str, text: str) -> None:
-        """Add a document."""
-        for part in (name, text):
-            data = part.encode("utf-8", "surrogatepass")
-            self._digest.update(len(data).to_bytes(8, "little") + data)
-
-    def hexdigest(self) -> str:
-        """Return the hash so far."""
-        return self._digest.hexdigest()
+def add_document(digest: Any, name: str, text: str) -> None:
+    """Add a document to the hash of a text: its name, and what it says."""
+    for part in (name, text):
+        data = part.encode("utf-8", "surrogatepass")
+        digest.update(len(data).to_bytes(8, "little") + data)
 
 
 # Local files and folders.
@@ -292,9 +282,9 @@ _DOCS = DiskCache(STDLIB_DOCS, version=2)  # raise when the extraction below cha
 def _stdlib_docs() -> Documents:
     version = f"{platform.python_implementation()} {platform.python_version()}"
     documents = [(name, text) for name, text in _DOCS.json([version], _extracted_docs)]
-    digest = TextHash()
+    digest = hashlib.sha256()
     for name, text in documents:
-        digest.add(name, text)
+        add_document(digest, name, text)
     title = f"standard-library documentation of {version}"
     return Documents(title, digest.hexdigest(), lambda: iter(documents))
 

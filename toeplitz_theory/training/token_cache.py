@@ -1,5 +1,6 @@
 """Token streams on disk: made once for a text and a tokenizer, mapped into memory by each run."""
 
+import hashlib
 import json
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from toeplitz_theory.names import shown
 from toeplitz_theory.training.batches import PackedTokens, encode
 from toeplitz_theory.training.count_models import Baselines, count_baselines
 from toeplitz_theory.training.recipe import DataSection, Recipe
-from toeplitz_theory.training.text import Documents, TextHash, is_held_out, open_documents
+from toeplitz_theory.training.text import Documents, add_document, is_held_out, open_documents
 from toeplitz_theory.training.tokenizer import (
     given_tokenizer,
     tokenizer_hash,
@@ -118,11 +119,11 @@ def _write(folder: Path, documents: Documents, data: DataSection, given) -> None
         (folder / "tokenizer.json").write_text(tokenizer.backend_tokenizer.to_str(), encoding="utf-8")
     size = vocabulary_size(tokenizer)
     dtype = np.dtype("<u2" if size <= 1 << 16 else "<u4")
-    digest, parts, counts = TextHash(), deque[str](), Counter[str]()
+    digest, parts, counts = hashlib.sha256(), deque[str](), Counter[str]()
 
     def texts() -> Iterator[str]:
         for name, text in documents:
-            digest.add(name, text)
+            add_document(digest, name, text)
             part = _PARTS[is_held_out(name, data.validation_fraction)]
             counts.update({"documents": 1, "characters": len(text), part: 1})
             parts.append(part)

@@ -26,8 +26,8 @@ def rotate(x: Tensor, positions: Tensor) -> Tensor:
     return torch.cat([first * cos - second * sin, first * sin + second * cos], -1).to(x.dtype)
 
 
-class AttentionMixer(nn.Module):
-    """``softmax(q k^T / sqrt(c)) v`` in H heads of c channels; a cache keeps rotated keys, and values."""
+class QueriesKeysValues(nn.Module):
+    """The projections of attention, softmax's or linear."""
 
     def __init__(self, config):
         super().__init__()
@@ -36,8 +36,16 @@ class AttentionMixer(nn.Module):
         self.in_proj = nn.Linear(d, 3 * d, bias=config.projection_bias)
         self.out_proj = nn.Linear(d, d, bias=config.projection_bias)
 
+    def project(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return queries, keys and values, each (B, t, H, c)."""
+        return self.in_proj(x).unflatten(-1, (3, self.heads, -1)).unbind(2)
+
+
+class AttentionMixer(QueriesKeysValues):
+    """``softmax(q k^T / sqrt(c)) v`` in H heads of c channels; a cache keeps rotated keys, and values."""
+
     def forward(self, x: Tensor, place: Place, history: MixerHistory | None = None) -> Tensor:
-        q, k, v = self.in_proj(x).unflatten(-1, (3, self.heads, -1)).unbind(2)
+        q, k, v = self.project(x)
         q, k = rotate(q, place.positions), rotate(k, place.positions)
         seen = torch.cat([k, v], -1).flatten(2)
         if history is not None:

@@ -8,29 +8,22 @@ the numerator alone, so that the denominator stays positive (Su et al., 2021).
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import elu, pad
 
 from toeplitz_theory.tmm.cache import MixerHistory
 from toeplitz_theory.tmm.inputs import Place
-from toeplitz_theory.tmm.mixers.attention import rotate
+from toeplitz_theory.tmm.mixers.attention import QueriesKeysValues, rotate
 
 # Positions that are multiplied as a dense block; sums over earlier blocks come from their states.
 BLOCK = 64
 
 
-class LinearAttentionMixer(nn.Module):
+class LinearAttentionMixer(QueriesKeysValues):
     """H heads of c channels; the state is a (c, c) matrix and a vector of c numbers a head."""
 
-    def __init__(self, config):
-        super().__init__()
-        d = config.hidden_size
-        self.heads = config.num_heads
-        self.in_proj = nn.Linear(d, 3 * d, bias=config.projection_bias)
-        self.out_proj = nn.Linear(d, d, bias=config.projection_bias)
-
     def forward(self, x: Tensor, place: Place, history: MixerHistory | None = None) -> Tensor:
-        q, k, v = self.in_proj(x).unflatten(-1, (3, self.heads, -1)).unbind(2)
+        q, k, v = self.project(x)
         wide = torch.promote_types(x.dtype, torch.float32)
         layer = None if history is None else history.state(len(x))
         state = (None, None) if layer is None or not layer.state else (layer.state["s"], layer.state["z"])
