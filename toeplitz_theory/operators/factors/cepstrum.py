@@ -16,6 +16,8 @@ So a zero on the circle itself is no obstacle, and N stays a fixed multiple of n
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import scipy.fft
@@ -125,11 +127,14 @@ def exponential(coefficients: Kernel, is_complex: bool) -> Kernel:
     radius = np.exp(-_DECAY / (points - n) * np.arange(n))
     series = 2.0 * radius * coefficients
     series[0] = coefficients[0].real
-    if is_complex:
-        values = np.exp(scipy.fft.fft(series, points))
-        return np.asarray(scipy.fft.ifft(values)[:n] / radius)
-    values = np.exp(scipy.fft.rfft(series.real, points))
-    return np.asarray(scipy.fft.irfft(values, points)[:n] / radius)
+    forward, backward = transforms(is_complex)
+    values = np.exp(forward(series if is_complex else series.real, points))
+    return np.asarray(backward(values, points)[:n] / radius)
+
+
+def transforms(is_complex: bool) -> tuple[Callable[..., NDArray[Any]], Callable[..., NDArray[Any]]]:
+    """Return the transforms from taps to values on the circle, on half of it for real taps, and back."""
+    return (scipy.fft.fft, scipy.fft.ifft) if is_complex else (scipy.fft.rfft, scipy.fft.irfft)
 
 
 # Polylogarithms on the closed unit disc, for arrays: what aliasing does to the logarithm of a zero.

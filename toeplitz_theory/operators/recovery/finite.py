@@ -89,17 +89,15 @@ def _channel(weights: NDArray[Any], snr: float) -> tuple[NDArray[Any], float]:
 def _place(position: int | None, n: int) -> int:
     if position is None:
         return n // 2
-    if isinstance(position, (bool, np.bool_)) or not isinstance(position, (int, np.integer)):
-        raise InputError(f"position is {position!r}: an integer from 0 to {n - 1}")
-    if not 0 <= position < n:
-        raise InputError(f"position is {position}: pass one from 0 to {n - 1}")
+    whole = isinstance(position, (int, np.integer)) and not isinstance(position, (bool, np.bool_))
+    if not whole or not 0 <= position < n:
+        raise InputError(f"position is {position!r}: pass an integer from 0 to {n - 1}")
     return int(position)
 
 
 def _result(energy: NDArray[np.float64], place: int, snr: float, error: float, method: str) -> Recovery:
     # Outputs before the input hold nothing of it.
     curve = np.minimum(np.cumsum(energy[place:]), 1.0)
-    curve.flags.writeable = False
     limit, error = float(curve[-1]), min(1.0, error)
     steps = np.diff(curve, prepend=0.0)
     mean_delay = float((np.arange(curve.size) * steps).sum() / limit) if limit > 0.0 else None
