@@ -71,11 +71,9 @@ def cepstrum(scaled: Scaled, oversample: int) -> tuple[NDArray[np.complex128], b
 def _quiet_shift(place: NDArray[np.complex128]) -> float:
     """Return s in [0, 1) such that no zero is close to a node m + s: there log|a| would be all rounding."""
     shifts = np.arange(_SHIFTS) / _SHIFTS
-    if not place.size:
-        return 0.0
     gap = place.real[None, :] - shifts[:, None]
     gap -= np.round(gap)
-    nearest = np.hypot(gap, place.imag[None, :]).min(axis=1)
+    nearest = np.hypot(gap, place.imag[None, :]).min(axis=1, initial=math.inf)
     return float(shifts[int(np.argmax(nearest))])
 
 

@@ -139,8 +139,7 @@ def _residual(taps: Taps, factor: OuterFactor, zeros: Zeros, constant: complex) 
     scaled = taps.scaled()
     outer = shift_exponent(factor.symbol.kernel, -scaled.exponent)  # in the units of scaled.values
     product = inner_series(np.asarray(zeros), constant, outer, outer.size)
-    target = np.zeros(outer.size, dtype=complex)
-    target[scaled.lead : scaled.lead + scaled.values.size] = scaled.values
+    target = np.pad(scaled.values, (scaled.lead, outer.size - scaled.lead - scaled.values.size))
     return float(np.abs(product - target).max() / np.abs(target).max())
 
 

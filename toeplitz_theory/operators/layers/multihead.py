@@ -21,8 +21,9 @@ from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators.circle.arcs import UNIT
 from toeplitz_theory.operators.layers.determinant import ResidualWinding
-from toeplitz_theory.operators.recovery.layers import layer_memory, layer_recovery
+from toeplitz_theory.operators.recovery.layers import layer_memory, layer_recovery, layer_taps
 from toeplitz_theory.operators.recovery.results import Memory, Recovery
+from toeplitz_theory.operators.results import Winding
 from toeplitz_theory.operators.symbol import Symbol
 
 Matrix = NDArray[Any]
@@ -134,10 +135,7 @@ class MultiHeadSymbol:
         >>> layer.residual_index()
         MatrixIndex(value=-2, certified=True, method='2 arcs')
         """
-        taps = np.zeros((len(self.heads), max(len(a) for a in self.heads)), complex)
-        for row, a in zip(taps, self.heads, strict=True):
-            row[: len(a)] = a.kernel
-        winding = ResidualWinding(taps, self.w_in, self.w_out, self.channels)
+        winding = ResidualWinding(layer_taps(self).astype(complex), self.w_in, self.w_out, self.channels)
         return proved_or_sampled(winding.proved(max_arcs), winding.sampled)
 
     def recovery(self, snr: float = math.inf, residual: bool = True, horizon: int | None = None) -> Recovery:
@@ -219,6 +217,13 @@ def proved_or_sampled(
     return MatrixIndex(-count, False, f"estimate from {samples} samples: no proof within {arcs} arcs")
 
 
+def index_of(winding: Winding, why: str, channels: int = 1) -> MatrixIndex:
+    """Return the index on so many channels of one symbol; ``why`` goes before the proof of its winding."""
+    if winding.count is None:
+        return MatrixIndex(None, False, winding.method)
+    return MatrixIndex(-channels * winding.count, True, why + winding.method)
+
+
 def proved_nonsingular(matrix: Matrix) -> bool:
     """Whether ``||I - R W|| < 1`` for a computed inverse R, rounding included: then W is nonsingular.
 
@@ -231,12 +236,10 @@ def proved_nonsingular(matrix: Matrix) -> bool:
         inverse = np.linalg.inv(matrix)
     except np.linalg.LinAlgError:
         return False
-    return bool(_defect(inverse, matrix).max() < 1)
-
-
-def _defect(inverse: Matrix, matrix: Matrix) -> NDArray[np.float64]:
-    """Return bounds of the row sums of |I - inverse matrix|, the rounding of the product included."""
     d = len(matrix)
     gamma = 4 * (d + 4) * UNIT
-    sums = np.abs(np.eye(d) - inverse @ matrix).sum(axis=1)
-    return np.asarray(sums * (1 + gamma) + gamma * (np.abs(inverse) @ np.abs(matrix).sum(axis=1)) + d * UNIT)
+    sums = np.abs(np.eye(d) - inverse @ matrix).sum(
+        axis=1
+    )  # of the rows; gamma bounds the product's rounding
+    bounds = sums * (1 + gamma) + gamma * (np.abs(inverse) @ np.abs(matrix).sum(axis=1)) + d * UNIT
+    return bool(bounds.max() < 1)

@@ -51,7 +51,7 @@ from toeplitz_theory.operators.factors.outer import (
     modulus_gap,
     without_zeros_inside,
 )
-from toeplitz_theory.operators.kernels import Comb, Kernel, Scaled, Taps
+from toeplitz_theory.operators.kernels import Comb, Kernel, Scaled, Taps, resized
 from toeplitz_theory.operators.matrix.solve import substitute
 from toeplitz_theory.operators.product import CausalProduct, fast_length
 from toeplitz_theory.operators.recovery.limit import Arcs, mean_delay, noisy_limit, on_circle
@@ -147,24 +147,21 @@ def _with_noise(scaled: Scaled, snr: float, size: int) -> Recovery:
 def _shares(
     scaled: Scaled, arcs: Arcs, quotient: _Quotient, noise: float, size: int
 ) -> tuple[NDArray[np.float64], float, str]:
-    """Return the curve, its error and the method; an estimate where nothing is proved of ``quotient``."""
+    """Return the curve, its error and the method.
+
+    Where nothing is proved of ``quotient``: the curve with as little more noise as can be had, and as its
+    error how far it moved with the last step.
+    """
     if quotient.proved:
         return *quotient.shares(scaled.lead, size), quotient.method
-    text = f"{'more' if noise else 'little'} noise: {quotient.method}"
-    return *_estimated(scaled, arcs, noise, size), text
-
-
-def _estimated(scaled: Scaled, arcs: Arcs, noise: float, size: int) -> tuple[NDArray[np.float64], float]:
-    """Return the curve with as little more noise as can be had, and how far it moved with the last step."""
     scale = float(np.linalg.norm(scaled.values))
     curve, error = np.zeros(size), 1.0
     for ratio in _LITTLE_NOISE:
-        level = math.hypot(noise, ratio * scale)
-        quotient = _noisy_quotient(scaled, arcs, level, size)
-        if quotient.proved:
-            last, (curve, bound) = curve, quotient.shares(scaled.lead, size)
+        noisier = _noisy_quotient(scaled, arcs, math.hypot(noise, ratio * scale), size)
+        if noisier.proved:
+            last, (curve, bound) = curve, noisier.shares(scaled.lead, size)
             error = float(np.abs(curve - last).max()) + bound
-    return curve, error
+    return curve, error, f"{'more' if noise else 'little'} noise: {quotient.method}"
 
 
 # By division: a / G with a proved outer G near the outer factor.
@@ -181,11 +178,8 @@ class _Outer:
 
 def _by_division(scaled: Scaled, arcs: Arcs, outer: _Outer, noise: float, size: int) -> _Quotient:
     """Return a / outer mod z^size, and how far it is from a / g, g the outer factor of |a|^2 + noise^2."""
-    taps = np.zeros(size, outer.taps.dtype)
-    taps[: outer.taps.size] = outer.taps[:size]
-    right = np.zeros(size, np.result_type(taps, scaled.values))
-    right[: scaled.values.size] = scaled.values[:size]
-    values, remainder = _divided(taps, right)
+    right = resized(scaled.values, size).astype(np.result_type(outer.taps, scaled.values))
+    values, remainder = _divided(resized(outer.taps, size), right)
     if wind(Taps(outer.taps)).count != 0:
         return _Quotient(values, math.nan, "the computed outer factor is not proved to have no zero inside")
     remainder += scaled.error + UNIT_ROUNDOFF * float(np.linalg.norm(right))

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from toeplitz_theory.errors import InputError, NumericalError
 from toeplitz_theory.operators.factors.cepstrum import transforms
+from toeplitz_theory.operators.kernels import resized
 from toeplitz_theory.operators.recovery.results import Memory, Recovery, check_channel
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF
 
@@ -123,19 +124,13 @@ def _with_noise(circle: _Circle, snr: float, horizon: int) -> Recovery:
 
 def _shares(energy: NDArray[np.float64], horizon: int) -> NDArray[np.float64]:
     """Return R(0) .. R(horizon); lags in the later half of the circle are those that folded back."""
-    lags = np.zeros(horizon + 1)
-    kept = energy[: energy.size // 2][: horizon + 1]
-    lags[: kept.size] = kept
-    return np.cumsum(lags)
+    return np.cumsum(resized(energy[: energy.size // 2], horizon + 1))
 
 
 def layer_taps(layer: MultiHeadSymbol) -> NDArray[Any]:
     """Return the heads' kernels, shape (H, n), shorter ones padded with zeros."""
-    rows = [a.kernel for a in layer.heads]
-    taps = np.zeros((len(rows), max(map(len, rows))), np.result_type(*rows))
-    for row, kernel in zip(taps, rows, strict=True):
-        row[: kernel.size] = kernel
-    return taps
+    longest = max(map(len, layer.heads))
+    return np.array([resized(a.kernel, longest) for a in layer.heads])
 
 
 class _Circle:
