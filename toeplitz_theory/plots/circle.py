@@ -12,7 +12,19 @@ from numpy.typing import NDArray
 
 from toeplitz_theory.operators import Symbol
 from toeplitz_theory.operators.circle.curve import cubic_pieces
-from toeplitz_theory.plots.drawing import CURVE, FAINT, INK, INSIDE, OUTSIDE, Drawing, look, panels, series
+from toeplitz_theory.plots.drawing import (
+    BACKED,
+    CURVE,
+    FAINT,
+    INK,
+    INSIDE,
+    OUTSIDE,
+    SMALL,
+    Drawing,
+    drawn,
+    note,
+    series,
+)
 
 if TYPE_CHECKING:
     from toeplitz_theory.operators import ChannelSymbol, MultiHeadSymbol, Zeros
@@ -44,12 +56,10 @@ def symbol_curve(symbol: Symbol, ax: Any = None) -> Drawing:
     >>> symbol_curve(Symbol([1.0, -2.0])).axes[0].get_xlabel()
     'Re a'
     """
-    with look():
-        figure, axes = panels(1, ax, 1, _SIZE)
-        return Drawing(figure, axes, tuple(_draw_curve(symbol, axes[0])))
+    return drawn(ax, _SIZE, _draw_curve, symbol)
 
 
-def _draw_curve(symbol: Symbol, ax: Axes) -> list[Any]:
+def _draw_curve(ax: Axes, symbol: Symbol) -> list[Any]:
     # Axes cannot tell apart numbers near 1e-40 and write ticks near 1e5 badly: such kernels get a named unit.
     size = float(np.abs(symbol.kernel).max())
     exponent = int(np.floor(np.log10(size))) if size else 0
@@ -75,11 +85,8 @@ def _draw_curve(symbol: Symbol, ax: Axes) -> list[Any]:
         j = int((values.size - 1) * (2 * k + 1) / 12)
         if slopes[j] == 0:
             continue
-        turn = np.degrees(np.angle(slopes[j]))
-        marker = (3, 0, turn - 90)
-        artists += ax.plot(
-            values[j].real, values[j].imag, marker=marker, color=INK, markersize=6, markeredgecolor="white"
-        )
+        arrow: Any = {"marker": (3, 0, np.degrees(np.angle(slopes[j])) - 90), "markeredgecolor": "white"}
+        artists += ax.plot(values[j].real, values[j].imag, color=INK, markersize=6, **arrow)
     artists += ax.plot(0, 0, "+", color=INK, markersize=9, markeredgewidth=1.1, zorder=4)
     artists += ax.plot(0, 0, "o", color=INK, markersize=5.5, fillstyle="none", markeredgewidth=0.9, zorder=4)
     ax.set_aspect("equal", adjustable="datalim")
@@ -119,9 +126,7 @@ def zeros(a: Symbol | Row, ax: Any = None) -> Drawing:
     >>> inside.get_offsets().round(3).tolist()  # 2 log(1/2) at angle 0
     [[0.0, -1.386]]
     """
-    with look():
-        figure, axes = panels(1, ax, 1, _SIZE)
-        return Drawing(figure, axes, tuple(draw_zeros(axes[0], a)))
+    return drawn(ax, _SIZE, draw_zeros, a)
 
 
 def draw_zeros(ax: Axes, a: Symbol | Row) -> list[Any]:
@@ -130,7 +135,7 @@ def draw_zeros(ax: Axes, a: Symbol | Row) -> list[Any]:
     n, real = a.kernel.size, not np.iscomplexobj(a.kernel)
     artists: list[Any] = []
     reach = 3.0
-    for points, marks in _looks(isolated.outside(), isolated.undecided(), isolated.inside()):
+    for points, marks in _looks(isolated):
         points = points[(points != 0) & (np.imag(points) >= 0 if real else True)]
         angle = np.mod(np.angle(points), 2 * np.pi) / np.pi
         height = n * np.log(np.abs(points))
@@ -142,18 +147,13 @@ def draw_zeros(ax: Axes, a: Symbol | Row) -> list[Any]:
     ticks = [*(-p for p in reversed(powers)), 0, *powers]
     ax.set_yticks(ticks, [str(tick) for tick in ticks])
     ax.minorticks_off()
-    ax.set_ylim(-reach, reach)
-    ax.set_xlim(-0.03, 1.03 if real else 2.03)
+    ax.set(xlim=(-0.03, 1.03 if real else 2.03), ylim=(-reach, reach))
     ax.set(xlabel="angle / π" + (", upper half" if real else ""), ylabel="n log|z|")
     at_origin = int((isolated.inside() == 0).sum())
     some = f", {at_origin} at 0" if at_origin else ""
-    for y, where, count in (
-        (0.98, "top", f"{len(isolated.outside())} outside"),
-        (0.02, "bottom", f"{len(isolated.inside())} inside{some}"),
-    ):
-        words = ax.text(0.98, y, count, transform=ax.transAxes, ha="right", va=where, fontsize=6.5, color=INK)
-        words.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.8})
-        artists.append(words)
+    corner: Any = {"ha": "right", "bbox": {**BACKED, "pad": 0.6, "alpha": 0.8}}
+    artists.append(note(ax, 0.98, 0.98, f"{len(isolated.outside())} outside", va="top", **corner))
+    artists.append(note(ax, 0.98, 0.02, f"{len(isolated.inside())} inside{some}", va="bottom", **corner))
     return artists
 
 
@@ -162,12 +162,12 @@ def _zeros_of(a: Symbol | Row) -> Zeros:
     return a.zeros() if isinstance(a, Symbol) else a.zeros
 
 
-def _looks(outside: Any, undecided: Any, inside: Any) -> list[tuple[np.ndarray, dict[str, Any]]]:
+def _looks(isolated: Zeros) -> list[tuple[np.ndarray, dict[str, Any]]]:
     """Each kind of zeros with its look; those inside last, on top of the others."""
     return [
-        (outside, {"marker": "x", "s": 7, "color": OUTSIDE, "linewidths": 0.7}),
-        (undecided, {"marker": "s", "s": 16, "facecolors": "none", "edgecolors": INK}),
-        (inside, {"marker": "o", "s": 10, "color": INSIDE, "linewidths": 0}),
+        (isolated.outside(), {"marker": "x", "s": 7, "color": OUTSIDE, "linewidths": 0.7}),
+        (isolated.undecided(), {"marker": "s", "s": 16, "facecolors": "none", "edgecolors": INK}),
+        (isolated.inside(), {"marker": "o", "s": 10, "color": INSIDE, "linewidths": 0}),
     ]
 
 
@@ -201,13 +201,10 @@ def pole_zero(a: Symbol | Row, ax: Any = None) -> Drawing:
     >>> pole_zero(Symbol([1.0, -2.0])).artists[-1].get_offsets().tolist()
     [[0.5, 0.0]]
     """
-    isolated = _zeros_of(a)
-    with look():
-        figure, axes = panels(1, ax, 1, _SIZE)
-        return Drawing(figure, axes, tuple(_draw_plane(isolated, a.kernel.size, axes[0])))
+    return drawn(ax, _SIZE, _draw_plane, _zeros_of(a), a.kernel.size)
 
 
-def _draw_plane(isolated: Zeros, n: int, ax: Axes) -> list[Any]:
+def _draw_plane(ax: Axes, isolated: Zeros, n: int) -> list[Any]:
     artists: list[Any] = []
     for radius, dashes, colour in ((1.0, "-", INK), (1.25, ":", FAINT), (1.5, ":", FAINT)):
         circle = Circle((0, 0), radius, fill=False, linestyle=dashes, edgecolor=colour, linewidth=0.8)
@@ -215,12 +212,9 @@ def _draw_plane(isolated: Zeros, n: int, ax: Axes) -> list[Any]:
     pole = f"∞ (pole of order {n - 1})" if n > 1 else "∞"
     for radius, name in ((1.0, "1"), (1.25, "2"), (1.5, pole)):
         spot = radius * np.exp(-0.25j * np.pi)
-        text = ax.annotate(
-            name, (spot.real, spot.imag), fontsize=6.5, color=INK, ha="center", va="center", zorder=5
-        )
-        text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.4})
-        artists.append(text)
-    for points, marks in _looks(isolated.outside(), isolated.undecided(), isolated.inside()):
+        middle: Any = {"ha": "center", "va": "center", "zorder": 5, "bbox": {**BACKED, "pad": 0.4}}
+        artists.append(ax.annotate(name, (spot.real, spot.imag), **SMALL, **middle))
+    for points, marks in _looks(isolated):
         radius = np.abs(points)
         shown = np.where(radius <= 1, radius, 1.5 - 0.5 / np.maximum(radius, 1))
         where: NDArray[np.complex128] = shown * np.exp(1j * np.angle(points))
@@ -259,12 +253,10 @@ def eigenvalue_curves(layer: MultiHeadSymbol | ChannelSymbol, ax: Any = None, po
     >>> len(drawn.get_xdata())
     16
     """
-    with look():
-        figure, axes = panels(1, ax, 1, (3.2, 3.2))
-        return Drawing(figure, axes, tuple(_draw_eigenvalues(layer, axes[0], points)))
+    return drawn(ax, (3.2, 3.2), _draw_eigenvalues, layer, points)
 
 
-def _draw_eigenvalues(layer: MultiHeadSymbol | ChannelSymbol, ax: Axes, points: int) -> list[Any]:
+def _draw_eigenvalues(ax: Axes, layer: MultiHeadSymbol | ChannelSymbol, points: int) -> list[Any]:
     parts: Any = getattr(layer, "heads", None) or getattr(layer, "kernels", ())
     count = points or max(128, 4 * max(len(a) for a in parts))
     circle = np.exp(2j * np.pi * np.arange(count) / count)

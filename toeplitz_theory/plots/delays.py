@@ -10,19 +10,18 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.plots.drawing import FAINT, INK, Drawing, label, look, panels, series
+from toeplitz_theory.plots.drawing import FAINT, SMALL, Drawing, drawn, label, series
 from toeplitz_theory.reports.sentences import counted
 
 if TYPE_CHECKING:
     from toeplitz_theory.operators import Memory, Recovery, Symbol
-    from toeplitz_theory.reports import Report
+    from toeplitz_theory.reports import Report, Row
 
     Curve: TypeAlias = NDArray[np.float64]
-    Kernels: TypeAlias = Symbol | Recovery | Memory | Report | Sequence[Symbol | Recovery | Memory]
+    Kernels: TypeAlias = Symbol | Row | Recovery | Memory | Report | Sequence[Symbol | Recovery | Memory]
 
 _SIZE = (3.8, 2.8)
 _BESIDE: Any = {"xytext": (3, 0), "textcoords": "offset points", "va": "center", "annotation_clip": False}
-_SMALL: Any = {"fontsize": 6.5, "color": INK}
 
 
 def recovery(kernels: Kernels | Mapping[str, Kernels], ax: Any = None) -> Drawing:
@@ -57,7 +56,7 @@ def recovery(kernels: Kernels | Mapping[str, Kernels], ax: Any = None) -> Drawin
     """
     words = "delay (tokens)", "share of the input given back"
     # Curves that rise to 1 leave the lower right corner free.
-    return _drawn(kernels, _recovered, ax, words, "lower right", marked=(0.5, 0.9))
+    return drawn(ax, _SIZE, _draw, *_curves(kernels, _recovered), words, "lower right", (0.5, 0.9))
 
 
 def memory(kernels: Kernels | Mapping[str, Kernels], ax: Any = None) -> Drawing:
@@ -89,31 +88,7 @@ def memory(kernels: Kernels | Mapping[str, Kernels], ax: Any = None) -> Drawing:
     [0.5, 0.5, 1.0]
     """
     words = "lag k (tokens back)", "share of an output from lags 0 to k"
-    return _drawn(kernels, _remembered, ax, words, "best")
-
-
-def _drawn(
-    kernels: Any,
-    curve_of: Callable[[Any], Curve],
-    ax: Any,
-    words: tuple[str, str],
-    corner: Literal["lower right", "best"],
-    marked: tuple[float, ...] = (),
-) -> Drawing:
-    """Draw the curves, with the words of both axes, the legend in its corner and the shares to mark."""
-    groups, missing = _curves(kernels, curve_of)
-    with look():
-        figure, (axes,) = panels(1, ax, 1, _SIZE)
-        for share in marked:
-            axes.axhline(share, color=FAINT, linewidth=0.7, linestyle=":", zorder=0)
-            axes.annotate(
-                f"{share:.0%}", (1.0, share), xycoords=("axes fraction", "data"), **_BESIDE, **_SMALL
-            )
-        artists = _draw_groups(axes, groups, missing)
-        if any(groups) and any(groups.values()):
-            axes.legend(loc=corner)
-        axes.set(xlabel=words[0], ylabel=words[1])
-        return Drawing(figure, (axes,), tuple(artists))
+    return drawn(ax, _SIZE, _draw, *_curves(kernels, _remembered), words, "best", ())
 
 
 def _curves(kernels: Any, curve_of: Callable[[Any], Curve]) -> tuple[dict[str, list[Curve]], int]:
@@ -150,7 +125,18 @@ def _remembered(kernel: Any) -> Curve:
     return np.cumsum(held.shares) / held.total
 
 
-def _draw_groups(ax: Axes, groups: Mapping[str, list[Curve]], missing: int) -> list[Any]:
+def _draw(
+    ax: Axes,
+    groups: Mapping[str, list[Curve]],
+    missing: int,
+    words: tuple[str, str],
+    corner: Literal["lower right", "best"],
+    marked: tuple[float, ...],
+) -> list[Any]:
+    """Draw the curves, with the words of both axes, the legend in its corner and the shares to mark."""
+    for share in marked:
+        ax.axhline(share, color=FAINT, linewidth=0.7, linestyle=":", zorder=0)
+        ax.annotate(f"{share:.0%}", (1.0, share), xycoords=("axes fraction", "data"), **_BESIDE, **SMALL)
     artists: list[Any] = []
     last = 1
     for place, (name, curves) in enumerate(groups.items()):
@@ -163,26 +149,20 @@ def _draw_groups(ax: Axes, groups: Mapping[str, list[Curve]], missing: int) -> l
         low, middle, high = np.percentile([curve[:longest] for curve in curves], [25, 50, 75], axis=0)
         delays = np.arange(longest)
         if len(curves) > 1:
-            band = ax.fill_between(
-                delays, low, high, step="post", color=look_of.color, alpha=0.15, linewidth=0
-            )
-            artists.append(band)
+            shade: Any = {"color": look_of.color, "alpha": 0.15, "linewidth": 0}
+            artists.append(ax.fill_between(delays, low, high, step="post", **shade))
         marks = sorted({round(10**x) for x in np.linspace(0, np.log10(max(longest - 1, 1)), 7)} | {0})
         # Between two tokens nothing comes back: the share keeps its value until the next.
-        artists += ax.step(
-            delays,
-            middle,
-            where="post",
-            **look_of.marked,
-            markevery=[mark for mark in marks if mark < longest],
-            markersize=3.5,
-            label=label(name) or None,
-        )
+        every = [mark for mark in marks if mark < longest]
+        marker: Any = {"marker": look_of.marker, "markevery": every, "markersize": 3.5}
+        artists += ax.step(delays, middle, where="post", **look_of.line, **marker, label=label(name) or None)
     ax.set_xscale("symlog", linthresh=1.0, linscale=0.5)
     ticks = [0, *(10**k for k in range(7) if 10**k <= last)]
     ax.set_xticks(ticks, [str(tick) for tick in ticks])
     ax.set_xticks([d * 10**k for k in range(7) for d in range(2, 10) if d * 10**k <= last], minor=True)
-    ax.set(xlim=(-0.1, last), ylim=(0, 1.02))
+    ax.set(xlim=(-0.1, last), ylim=(0, 1.02), xlabel=words[0], ylabel=words[1])
+    if any(groups) and any(groups.values()):
+        ax.legend(loc=corner)
     if missing:
         artists.append(ax.set_title(f"{counted(missing, 'kernel')} could not be drawn", fontsize=7))
     return artists

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,8 @@ FAINT = "#8a939c"
 CURVE = "#0072B2"
 INSIDE = "#D55E00"
 OUTSIDE = "#56B4E9"
+SMALL: Any = {"fontsize": 6.5, "color": INK}
+BACKED: Any = {"facecolor": "white", "edgecolor": "none"}  # the box of words that stand on lines
 
 # Signed numbers: white at 0. In greyscale its ends are told apart by the signs that stand in the colour bar.
 DIVERGING = "PuOr"
@@ -76,13 +78,8 @@ class Series:
 
     @property
     def line(self) -> dict[str, Any]:
-        """Colour and dash, as keywords of ``plot``."""
+        """Colour and dash, as ``plot`` takes them."""
         return {"color": self.color, "linestyle": self.linestyle}
-
-    @property
-    def marked(self) -> dict[str, Any]:
-        """The same with the marker."""
-        return self.line | {"marker": self.marker}
 
 
 # Okabe and Ito's palette (2008) in an order in which neighbours also differ in lightness.
@@ -262,6 +259,20 @@ def panels(count: int, ax: Any, columns: int, size: tuple[float, float]) -> tupl
     width, height = columns * size[0], rows * size[1]
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, tuple(figure.add_subplot(rows, columns, k + 1) for k in range(count))
+
+
+def drawn(
+    ax: Any, size: tuple[float, float], draw: Callable[..., Iterable[Artist]], *what: Any, count: int = 1
+) -> Drawing:
+    """Return what ``draw(*axes, *what)`` draws on ``count`` panels of this size, side by side."""
+    with look():
+        figure, axes = panels(count, ax, count, size)
+        return Drawing(figure, axes, tuple(draw(*axes, *what)))
+
+
+def note(ax: Axes, x: float, y: float, words: str, **more: Any) -> Artist:
+    """Write small words, at a place in shares of the panel."""
+    return ax.text(x, y, words, transform=ax.transAxes, **SMALL, **more)
 
 
 def letter(axes: Iterable[Axes]) -> None:

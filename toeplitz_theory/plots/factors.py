@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from toeplitz_theory.operators import Symbol
-from toeplitz_theory.plots.drawing import FAINT, INK, Drawing, look, panels, series
+from toeplitz_theory.plots.drawing import FAINT, INK, Drawing, drawn, series
 
 if TYPE_CHECKING:
     from toeplitz_theory.operators import EnergyDelay, InnerOuter
@@ -49,12 +49,10 @@ def energy_delay(a: Symbol | EnergyDelay, ax: Any = None) -> Drawing:
     'lag m (tokens)'
     """
     delay = a.energy_delay() if isinstance(a, Symbol) else a
-    with look():
-        figure, axes = panels(1, ax, 1, _SIZE)
-        return Drawing(figure, axes, tuple(_draw_delay(delay, axes[0])))
+    return drawn(ax, _SIZE, _draw_delay, delay)
 
 
-def _draw_delay(delay: EnergyDelay, ax: Axes) -> list[Any]:
+def _draw_delay(ax: Axes, delay: EnergyDelay) -> list[Any]:
     m = np.arange(delay.kernel.size)
     artists: list[Any] = [
         ax.fill_between(m, delay.kernel, delay.outer, step="post", color=FAINT, alpha=0.25, linewidth=0)
@@ -69,12 +67,8 @@ def _draw_delay(delay: EnergyDelay, ax: Axes) -> list[Any]:
             artists += ax.plot(m, values, kind.marker, color=kind.color, markersize=3)
     for _, kind, _, mean in rows:
         artists.append(ax.axvline(mean, color=kind.color, linestyle=":", linewidth=0.8))
-    ax.set(
-        xlim=(-0.02 * m.size, max(1, m.size - 1) * 1.02),
-        ylim=(0, 1.03),
-        xlabel="lag m (tokens)",
-        ylabel="energy of taps 0 to m (share)",
-    )
+    ax.set(xlim=(-0.02 * m.size, max(1, m.size - 1) * 1.02), ylim=(0, 1.03))
+    ax.set(xlabel="lag m (tokens)", ylabel="energy of taps 0 to m (share)")
     ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
     # Above the axes: short kernels leave no corner free.
     ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), borderaxespad=0.2)
@@ -112,14 +106,18 @@ def inner_outer(a: Symbol, ax: Any = None, parts: InnerOuter | None = None) -> D
     >>> [panel.get_xlabel() for panel in inner_outer(Symbol([1.0, -2.0])).axes]
     ['lag k (tokens)', 'θ / π', 'θ / π']
     """
-    with look():
-        figure, axes = panels(3, ax, 3, _SIZE)
-        parts = a.inner_outer() if parts is None else parts
-        artists = _draw_taps(a, parts, axes[0]) + _draw_modulus(a, parts, axes[1])
-        return Drawing(figure, axes, tuple(artists + _draw_phase(a, parts, axes[2])))
+    return drawn(ax, _SIZE, _draw_parts, a, parts or a.inner_outer(), count=3)
 
 
-def _draw_taps(a: Symbol, parts: InnerOuter, ax: Axes) -> list[Any]:
+def _draw_parts(left: Axes, middle: Axes, right: Axes, a: Symbol, parts: InnerOuter) -> list[Any]:
+    # The upper half of the circle for a real kernel, whose other half is its mirror image, else all of it.
+    start = -1.0 if np.iscomplexobj(a.kernel) else 0.0
+    turns = np.linspace(start, 1.0, max(400, _POINTS_PER_TAP * len(a)) + 1)
+    artists = _draw_taps(left, a, parts) + _draw_modulus(middle, a, parts, turns)
+    return artists + _draw_phase(right, parts, turns)
+
+
+def _draw_taps(ax: Axes, a: Symbol, parts: InnerOuter) -> list[Any]:
     artists: list[Any] = []
     k = np.arange(len(a))
     few = len(a) <= _FEW
@@ -127,16 +125,8 @@ def _draw_taps(a: Symbol, parts: InnerOuter, ax: Axes) -> list[Any]:
     # The outer factor's few large taps come first: they are drawn over the kernel's many.
     for kernel, kind, name in ((a.kernel, _KERNEL, "kernel"), (parts.outer.kernel, _OUTER, "outer factor")):
         values = np.abs(kernel) if is_complex else kernel
-        artists += ax.plot(
-            k,
-            values,
-            color=kind.color,
-            linestyle=kind.linestyle if few else "-",
-            linewidth=0.9,
-            marker=kind.marker if few else None,
-            markersize=3.5,
-            label=name,
-        )
+        style = {**kind.line, "marker": kind.marker} if few else {"color": kind.color}
+        artists += ax.plot(k, values, **style, linewidth=0.9, markersize=3.5, label=name)
     ax.axhline(0, color=FAINT, linewidth=0.6, zorder=0)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
     ax.set(xlabel="lag k (tokens)", ylabel="modulus of the tap" if is_complex else "tap")
@@ -144,31 +134,18 @@ def _draw_taps(a: Symbol, parts: InnerOuter, ax: Axes) -> list[Any]:
     return artists
 
 
-def _circle(a: Symbol) -> tuple[np.ndarray, np.ndarray]:
-    """Angles over the upper half for a real kernel, whose other half is its mirror image, else over all."""
-    start = -1.0 if np.iscomplexobj(a.kernel) else 0.0
-    turns = np.linspace(start, 1.0, max(400, _POINTS_PER_TAP * len(a)) + 1)
-    return turns, np.exp(1j * np.pi * turns)
-
-
-def _draw_modulus(a: Symbol, parts: InnerOuter, ax: Axes) -> list[Any]:
-    turns, z = _circle(a)
+def _draw_modulus(ax: Axes, a: Symbol, parts: InnerOuter, turns: np.ndarray) -> list[Any]:
+    z = np.exp(1j * np.pi * turns)
     artists: list[Any] = ax.plot(turns, np.abs(a(z)), color=_KERNEL.color, linewidth=0.9, label="kernel")
     artists += ax.plot(turns, np.abs(parts.outer(z)), **_OUTER.line, linewidth=1.4, label="outer factor")
-    ax.set_yscale("log")
-    ax.set(xlabel="θ / π", ylabel="|a(exp iθ)|")
+    ax.set(yscale="log", xlabel="θ / π", ylabel="|a(exp iθ)|")
     error = parts.factor.modulus_error
-    note = (
-        f"|a|² and |outer|² differ by at most {error:.0e} of the mean"
-        if error
-        else "the same modulus, exactly"
-    )
-    artists.append(ax.set_title(note, fontsize=7, color=INK))
+    apart = f"|a|² and |outer|² differ by at most {error:.0e} of the mean"
+    artists.append(ax.set_title(apart if error else "the same modulus, exactly", fontsize=7, color=INK))
     return artists
 
 
-def _draw_phase(a: Symbol, parts: InnerOuter, ax: Axes) -> list[Any]:
-    turns, _ = _circle(a)
+def _draw_phase(ax: Axes, parts: InnerOuter, turns: np.ndarray) -> list[Any]:
     phase = _inner_phase(parts, turns)
     artists: list[Any] = ax.plot(turns, phase / (2 * np.pi), color=_KERNEL.color, linewidth=1.0)
     ax.set(xlabel="θ / π", ylabel="phase of the inner factor (turns)")

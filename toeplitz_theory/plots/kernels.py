@@ -22,6 +22,7 @@ from toeplitz_theory.plots.drawing import (
     INK,
     Drawing,
     Series,
+    drawn,
     label,
     letter,
     look,
@@ -73,10 +74,9 @@ def taps(kernels: Symbol | Row | Report | Sequence[Symbol | Row], ax: Any = None
     [[1.0, 0.5], [0.0, -1.0]]
     """
     rows: Any = getattr(kernels, "rows", kernels)
+    if not isinstance(rows, (list, tuple)):
+        return drawn(ax, _SIZE, draw_taps, rows.kernel)
     with look():
-        if not isinstance(rows, (list, tuple)):
-            figure, axes = panels(1, ax, 1, _SIZE)
-            return Drawing(figure, axes, tuple(draw_taps(axes[0], rows.kernel)))
         usable = [row for row in rows if np.isfinite(row.kernel).all() and row.kernel.any()]
         if not usable:
             raise InputError("taps: no kernels to draw: give a symbol, or a report with some")
@@ -123,16 +123,11 @@ def _draw_many(ax: Axes, rows: Sequence[Any]) -> list[Any]:
         values = np.abs(row.kernel) if np.iscomplexobj(row.kernel) else row.kernel
         shown = _largest(values / np.abs(values).max(), step)
         line[: shown.size] = shown
-    drawn = ax.imshow(
-        np.ma.masked_invalid(image),
-        cmap=DIVERGING,
-        norm=AsinhNorm(linear_width=_LINEAR, vmin=-1.0, vmax=1.0),
-        interpolation="nearest",
-        aspect="auto",
-        extent=(-0.5, image.shape[1] * step - 0.5, len(rows) - 0.5, -0.5),
-    )
+    colours: Any = {"cmap": DIVERGING, "norm": AsinhNorm(linear_width=_LINEAR, vmin=-1.0, vmax=1.0)}
+    extent = (-0.5, image.shape[1] * step - 0.5, len(rows) - 0.5, -0.5)
+    pixels: Any = {"interpolation": "nearest", "aspect": "auto", "extent": extent}
+    artists: list[Any] = [ax.imshow(np.ma.masked_invalid(image), **colours, **pixels)]
     ax.set_xlabel("lag k (tokens back)" + (f", {step} share a place" if step > 1 else ""))
-    artists: list[Any] = [drawn]
     names = [getattr(row, "layer", "") for row in rows]
     firsts = [k for k, name in enumerate(names) if k == 0 or name != names[k - 1]]
     artists += [ax.axhline(k - 0.5, color=INK, linewidth=0.5) for k in firsts[1:]]
@@ -181,18 +176,13 @@ def kernel(a: Symbol | Row, ax: Any = None) -> Drawing:
     with look():
         figure, axes = panels(6, ax, 3, _SIZE)
         artists = _attempt(axes[:1], lambda: draw_taps(axes[0], a.kernel))
-        artists += _attempt(axes[1:2], lambda: delays.recovery(_recovery(a), ax=axes[1]).artists)
+        artists += _attempt(axes[1:2], lambda: delays.recovery(a, ax=axes[1]).artists)
         artists += _attempt(axes[2:3], lambda: draw_zeros(axes[2], a))
         artists += _attempt(axes[3:], lambda: bode(a, ax=axes[3:]).artists)
         letter(axes)
         if not isinstance(a, Symbol) and ax is None:
             figure.suptitle(f"{label(a.name)}: {index_words(a.index.value if a.index else None)}", fontsize=9)
         return Drawing(figure, axes, tuple(artists))
-
-
-def _recovery(a: Any) -> Any:
-    """What a row of a report keeps, a symbol itself."""
-    return a if isinstance(a, Symbol) else a.recovery
 
 
 def chosen(report: Report, what: str, ax: Any = None, title: str = "") -> Drawing:
@@ -262,10 +252,9 @@ def _draw_row(axes: Sequence[Axes], row: Row, what: str) -> list[Any]:
     if what == "zeros":
         return draw_zeros(axes[0], row)
     response = response_of(row)
-    axes[1].set_xlabel("θ / π")
-    drawn = draw_modulus(axes[0], response, _ONE) + draw_phase(axes[1], response, _ONE)
+    artists = draw_modulus(axes[0], response, _ONE) + draw_phase(axes[1], response, _ONE)
     axes[0].set_xlabel("")
-    return drawn
+    return artists
 
 
 def _attempt(axes: Sequence[Axes], draw: Callable[[], Sequence[Any]]) -> list[Any]:

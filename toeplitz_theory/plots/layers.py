@@ -10,8 +10,19 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import SymmetricalLogLocator
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.plots.drawing import FAINT, INK, Drawing, Series, label, letter, look, panels, series
-from toeplitz_theory.reports.verdict import layer_places, stacks
+from toeplitz_theory.plots.drawing import (
+    FAINT,
+    INK,
+    Drawing,
+    Series,
+    label,
+    letter,
+    look,
+    note,
+    panels,
+    series,
+)
+from toeplitz_theory.reports.verdict import stacks
 
 if TYPE_CHECKING:
     from toeplitz_theory.reports import Report
@@ -76,10 +87,7 @@ def by_layer(reports: Mapping[str, Report], ax: Any = None) -> Drawing:
             panel.set_ylabel(title)
             panel.margins(y=0.12)
             # From 0, which is what each quantity is measured against: a layer from which nothing is lost.
-            if column == "index":
-                panel.set_ylim(top=0.0)
-            else:
-                panel.set_ylim(bottom=0.0)
+            panel.set(ylim=(None, 0.0) if column == "index" else (0.0, None))
         letter(axes)
         if ax is None:
             most = max(len(report.rows) for report in reports.values())
@@ -125,8 +133,7 @@ def _draw_quantity(ax: Axes, reports: Mapping[str, Report], column: str) -> list
         beside = _SPREAD * (number - (len(reports) - 1) / 2) / len(reports)
         artists += _draw_model(ax, place + beside, value, series(number), name)
     if missing:
-        words = f"{missing} not known"
-        artists.append(ax.text(0.02, 0.98, words, transform=ax.transAxes, va="top", fontsize=6.5, color=INK))
+        artists.append(note(ax, 0.02, 0.98, f"{missing} not known", va="top"))
     return artists
 
 
@@ -137,14 +144,10 @@ def _draw_model(ax: Axes, place: np.ndarray, value: np.ndarray, look_of: Series,
     # A layer of which nothing finite is known breaks the line, and so does the gap between two stacks.
     medians = [np.median(group) if group.size else np.nan for group in groups]
     ends = np.flatnonzero(np.diff(layers) > 1 + _GAP / 2) + 1
-    artists: list[Any] = ax.plot(
-        np.insert(layers, ends, np.nan),
-        np.insert(medians, ends, np.nan),
-        **look_of.marked,
-        clip_on=False,
-        label=label(name) or None,
-        zorder=3,
-    )
+    x, y = (np.insert(values, ends, np.nan) for values in (layers, medians))
+    above: Any = {"marker": look_of.marker, "clip_on": False, "zorder": 3}
+    artists: list[Any] = ax.plot(x, y, **look_of.line, **above, label=label(name) or None)
+    hollow: Any = {"color": look_of.color, "linestyle": "none", "fillstyle": "none", "clip_on": False}
     if layers.size < place.size:
         for layer, group in zip(layers, groups, strict=True):
             if group.size > 1:
@@ -155,34 +158,12 @@ def _draw_model(ax: Axes, place: np.ndarray, value: np.ndarray, look_of: Series,
                 ends_of = [group.min(), group.max()]
                 artists += ax.plot([layer, layer], ends_of, color=look_of.color, linewidth=0.7)
         if place.size <= _MOST_DOTS:
-            artists += ax.plot(
-                place[finite],
-                value[finite],
-                color=look_of.color,
-                marker=look_of.marker,
-                linestyle="none",
-                markersize=2,
-                fillstyle="none",
-                markeredgewidth=0.5,
-                alpha=0.7,
-                clip_on=False,
-            )
+            small: Any = {"marker": look_of.marker, "markersize": 2, "markeredgewidth": 0.5, "alpha": 0.7}
+            artists += ax.plot(place[finite], value[finite], **small, **hollow)
     endless = np.isposinf(value)
     if endless.any():
         # In the axes' own height, so that infinities do not stretch the scale.
-        artists += ax.plot(
-            place[endless],
-            np.full(int(endless.sum()), 0.985),
-            transform=ax.get_xaxis_transform(),
-            color=look_of.color,
-            marker="^",
-            markersize=6,
-            fillstyle="none",
-            linestyle="none",
-            clip_on=False,
-        )
-        words = ax.text(
-            1.0, 1.0, "△ inf", transform=ax.transAxes, ha="right", va="bottom", fontsize=6.5, color=INK
-        )
-        artists.append(words)
+        top, upright = np.full(int(endless.sum()), 0.985), ax.get_xaxis_transform()
+        artists += ax.plot(place[endless], top, transform=upright, marker="^", markersize=6, **hollow)
+        artists.append(note(ax, 1.0, 1.0, "△ inf", ha="right", va="bottom"))
     return artists

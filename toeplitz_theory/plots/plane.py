@@ -52,15 +52,9 @@ def index_map(windings: IndexMap, ax: Any = None) -> Drawing:
         # Light where the index is 0, dark where much is missing: the order survives greyscale.
         shades = colormaps["cividis_r"](np.linspace(0.02, 0.8, max(len(edges) - 1, 2)))[: len(edges) - 1]
         shades[0] = (0.96, 0.96, 0.96, 1.0) if low == 0 else shades[0]
-        image = axes.imshow(
-            count,
-            origin="lower",
-            extent=_extent(grid),
-            cmap=ListedColormap(shades),
-            norm=BoundaryNorm(edges, len(edges) - 1),
-            interpolation="nearest",
-            aspect="equal",
-        )
+        colours: Any = {"cmap": ListedColormap(shades), "norm": BoundaryNorm(edges, len(edges) - 1)}
+        pixels: Any = {"interpolation": "nearest", "aspect": "equal", "extent": _extent(grid)}
+        image = axes.imshow(count, origin="lower", **colours, **pixels)
         artists: list[Any] = [image]
         curve = windings.curve
         width = 0.5 if len(windings.symbol) < 64 else 0.15
@@ -88,17 +82,8 @@ def _numbers(axes: Any, count: Any, grid: Any, edges: np.ndarray) -> list[Any]:
             if depth[row, column] < 0.025 * max(count.shape):
                 continue
             dark = (value - edges[0]) / (edges[-1] - edges[0]) > 0.55
-            written.append(
-                axes.text(
-                    grid.x[column],
-                    grid.y[row],
-                    str(int(value)),
-                    ha="center",
-                    va="center",
-                    fontsize=8,
-                    color="white" if dark else INK,
-                )
-            )
+            style: Any = {"ha": "center", "va": "center", "fontsize": 8, "color": "white" if dark else INK}
+            written.append(axes.text(grid.x[column], grid.y[row], str(int(value)), **style))
     return written
 
 
@@ -143,9 +128,8 @@ def pseudospectrum(norms: Pseudospectrum, ax: Any = None) -> Drawing:
         width = 1.1 if curve.size < 700 else 0.4
         artists += axes.plot(curve.real, curve.imag, "--", color=CURVE, linewidth=width, label="symbol curve")
         first = complex(norms.section.kernel[0])
-        artists += axes.plot(
-            first.real, first.imag, "o", color="white", markeredgecolor=INK, markersize=4.5, label="w[0]"
-        )
+        ring: Any = {"color": "white", "markeredgecolor": INK, "markersize": 4.5}
+        artists += axes.plot(first.real, first.imag, "o", label="w[0]", **ring)
         figure.colorbar(filled, ax=axes, label=f"log10 ‖(T − λ)⁻¹‖, n = {norms.section.shape[0]}", shrink=0.9)
         axes.set_aspect("equal")
         _label_plane(axes)
@@ -154,8 +138,7 @@ def pseudospectrum(norms: Pseudospectrum, ax: Any = None) -> Drawing:
 
 def _extent(grid: Any) -> tuple[float, float, float, float]:
     """Edges of the outer pixels: imshow's pixels are centred on the grid's points."""
-    dx = (grid.x[-1] - grid.x[0]) / max(grid.x.size - 1, 1) / 2 or 0.5
-    dy = (grid.y[-1] - grid.y[0]) / max(grid.y.size - 1, 1) / 2 or 0.5
+    dx, dy = ((at[-1] - at[0]) / max(at.size - 1, 1) / 2 or 0.5 for at in (grid.x, grid.y))
     return grid.x[0] - dx, grid.x[-1] + dx, grid.y[0] - dy, grid.y[-1] + dy
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.plots.drawing import FAINT, Drawing, Series, label, look, panels, series
+from toeplitz_theory.plots.drawing import BACKED, FAINT, SMALL, Drawing, Series, label, look, panels, series
 
 if TYPE_CHECKING:
     from toeplitz_theory.operators import Response, Symbol
@@ -80,15 +80,9 @@ def response_of(one: Any) -> Response:
 
 def draw_modulus(ax: Axes, response: Response, style: Series, name: str = "") -> list[Any]:
     """Draw decibels against the angle, the deepest cut off."""
-    lowest = response.decibels.max() - _DEEPEST
+    shown = np.maximum(response.decibels, response.decibels.max() - _DEEPEST)
     ax.set(xlabel="θ / π", ylabel="|a(exp iθ)| (dB)")
-    return ax.plot(
-        response.angle / np.pi,
-        np.maximum(response.decibels, lowest),
-        **style.line,
-        linewidth=0.8,
-        label=label(name) or None,
-    )
+    return ax.plot(response.angle / np.pi, shown, **style.line, linewidth=0.8, label=label(name) or None)
 
 
 def draw_phase(ax: Axes, response: Response, style: Series) -> list[Any]:
@@ -108,16 +102,9 @@ def draw_group_delay(ax: Axes, response: Response, style: Series) -> list[Any]:
     if response.certified:
         mean = round(2 * response.turns / angle[-1])  # the turns of a closed curve
         artists.append(ax.axhline(mean, color=style.color, linestyle=":", linewidth=1.0))
-        words = ax.annotate(
-            f"mean {mean}",
-            (0.98, mean),
-            xycoords=("axes fraction", "data"),
-            ha="right",
-            va="bottom",
-            fontsize=6.5,
-            color=style.color,
-        )
-        words.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.4, "alpha": 0.8})
+        words: Any = SMALL | {"ha": "right", "va": "bottom", "color": style.color}
+        box = BACKED | {"pad": 0.4, "alpha": 0.8}
+        ax.annotate(f"mean {mean}", (0.98, mean), xycoords=("axes fraction", "data"), bbox=box, **words)
     return artists
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.plots.drawing import FAINT, Drawing, label, look, panels, series
+from toeplitz_theory.plots.drawing import FAINT, Drawing, Series, label, look, panels, series
 
 if TYPE_CHECKING:
     from toeplitz_theory.retention import Measured
@@ -54,60 +54,49 @@ def retention_curves(measured: Measured | Mapping[str, Measured], ax: Any = None
     if len(kinds) != 1:
         raise InputError(f"measures of {len(kinds)} kinds: pass those of one kind, by model")
     first = next(iter(each.values()))
-    summed = first.unit == "dimensions"
+    summed, exact = first.unit == "dimensions", "second" in first.columns
+    height = f"{first.name}{', sum' if summed else ''}, {first.unit}"
     along = next(name for name in _ALONG if name in first.columns)
     with look():
         figure, (axes,) = panels(1, ax, 1, _SIZE)
         artists: list[Any] = []
         for number, (name, one) in enumerate(each.items()):
-            if "second" in first.columns:
-                artists += _margins(axes, one, number, name)
+            style = series(number)
+            if exact:
+                artists += _margins(axes, one, style, name)
             else:
-                artists += _curve(axes, one, number, name, along, summed)
-        if "second" not in first.columns:
+                artists += _curve(axes, one, style, name, along, summed)
+        if not exact:
             axes.axhline(0.0, color=FAINT, linewidth=0.6)
         if along != "position":
             _by_powers_of_two(axes, max(max(one.columns[along]) for one in each.values()))
-        axes.set(xlabel=_ALONG[along], ylabel=_height(first))
+        axes.set(xlabel=_ALONG[along], ylabel="distance of the nearest tokens' states" if exact else height)
         if len(each) > 1:
             axes.legend(loc="best")
     return Drawing(figure, (axes,), tuple(artists))
 
 
-def _height(one: Measured) -> str:
-    if "second" in one.columns:
-        return "distance of the nearest tokens' states"
-    return f"{one.name}{', sum' if one.unit == 'dimensions' else ''}, {one.unit}"
-
-
-def _curve(axes: Any, one: Measured, number: int, name: str, along: str, summed: bool) -> list[Any]:
-    style = series(number)
+def _curve(axes: Any, one: Measured, style: Series, name: str, along: str, summed: bool) -> list[Any]:
     x, value, lower, upper = _last_layer(one, along)
-    artists = axes.plot(
-        x,
-        np.cumsum(value) if summed else value,
-        **style.marked,
-        markersize=3,
-        markevery=max(1, len(x) // 12),
-        label=label(name),
-    )
+    height = np.cumsum(value) if summed else value
+    marks: Any = {"marker": style.marker, "markersize": 3, "markevery": max(1, len(x) // 12)}
+    artists = axes.plot(x, height, **style.line, **marks, label=label(name))
     if not summed:
         artists.append(axes.fill_between(x, lower, upper, color=style.color, alpha=0.2, linewidth=0))
     return artists
 
 
-def _margins(axes: Any, one: Measured, number: int, name: str) -> list[Any]:
+def _margins(axes: Any, one: Measured, style: Series, name: str) -> list[Any]:
     """Draw how far the two nearest tokens' states are, by position; a distance of 0 is left out."""
-    style, artists = series(number), []
+    artists = []
     position = np.array(one.columns["position"])
     places = np.unique(position)
     for column, kind, text in (("second", style.linestyle, name), ("nearest", ":", "")):
         distance = np.array(one.columns[column], float)
         middle = np.array([np.median(distance[position == place]) for place in places])
         middle[middle <= 0] = np.nan
-        artists += axes.plot(
-            places, middle, color=style.color, linestyle=kind, marker=style.marker, label=label(text)
-        )
+        look_of: Any = {"color": style.color, "linestyle": kind, "marker": style.marker}
+        artists += axes.plot(places, middle, **look_of, label=label(text))
     axes.set_yscale("log")
     return artists
 

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from toeplitz_theory.operators import CausalToeplitz
-from toeplitz_theory.plots.drawing import CURVE, FAINT, INK, INSIDE, Drawing, look, panels, series
+from toeplitz_theory.plots.drawing import CURVE, FAINT, INK, INSIDE, Drawing, drawn, look, panels, series
 
 if TYPE_CHECKING:
     from toeplitz_theory.operators import InformationCurve
@@ -49,9 +49,8 @@ def singular_values(section: CausalToeplitz, ax: Any = None) -> Drawing:
         noise = logs[0] + np.log10(n * 2.0**-53)
         above, below = logs > noise, (logs <= noise) & np.isfinite(logs)
         artists: list[Any] = axes.plot(number[above], logs[above], ".", color=CURVE)
-        artists += axes.plot(
-            number[below], logs[below], "^", color=INSIDE, fillstyle="none", label="below the noise"
-        )
+        hollow: Any = {"color": INSIDE, "fillstyle": "none"}
+        artists += axes.plot(number[below], logs[below], "^", **hollow, label="below the noise")
         if np.isfinite(noise):
             artists.append(axes.axhline(noise, color=INK, linestyle="--", linewidth=0.8))
             artists.append(axes.annotate("noise of a float64 SVD", (1, noise), va="bottom", fontsize=7))
@@ -89,19 +88,15 @@ def splitting(splits: Splitting, ax: Any = None) -> Drawing:
         with np.errstate(divide="ignore", invalid="ignore"):
             logs = np.log10(splits.values)
         for k in range(logs.shape[1]):
-            falls = splits.inside is not None and k < splits.inside
-            label = (
-                {0: "as many as zeros inside", splits.inside: "the others"}.get(k) if splits.inside else None
-            )
-            style: dict[str, Any] = (
-                {"marker": "o", "color": INSIDE} if falls else {"marker": "s", "color": CURVE, "ls": ":"}
-            )
-            artists += axes.plot(splits.sizes, logs[:, k], markersize=3, label=label, **style)
+            inside = splits.inside or 0
+            named = {0: "as many as zeros inside", inside: "the others"} if inside else {}
+            falling, other = {"marker": "o", "color": INSIDE}, {"marker": "s", "color": CURVE, "ls": ":"}
+            style: Any = falling if k < inside else other
+            artists += axes.plot(splits.sizes, logs[:, k], markersize=3, label=named.get(k), **style)
         if splits.floor > 0:
             artists.append(axes.axhline(np.log10(splits.floor), color=FAINT, zorder=0, label="min |a|"))
-        artists += axes.plot(
-            splits.sizes, np.log10(splits.noise), "--", color=INK, label="noise of a float64 SVD"
-        )
+        noise = np.log10(splits.noise)
+        artists += axes.plot(splits.sizes, noise, "--", color=INK, label="noise of a float64 SVD")
         axes.set(xlabel="size n of the section", ylabel="log10 of the smallest σ")
         axes.legend()
         return Drawing(figure, (axes,), tuple(artists))
@@ -134,27 +129,19 @@ def information(T: CausalToeplitz | InformationCurve, ax: Any = None) -> Drawing
     'information (bits per token)'
     """
     curve = T.information_curve(10 ** (_DECIBELS / 10)) if isinstance(T, CausalToeplitz) else T
-    with look():
-        figure, axes = panels(1, ax, 1, _SIZE)
-        return Drawing(figure, axes, tuple(_draw_information(curve, axes[0])))
+    return drawn(ax, _SIZE, _draw_information, curve)
 
 
-def _draw_information(curve: InformationCurve, ax: Axes) -> list[Any]:
+def _draw_information(ax: Axes, curve: InformationCurve) -> list[Any]:
     order = np.argsort(curve.snr)
-    decibels = 10 * np.log10(curve.snr[order])
-    identity = 0.5 * np.log2(1 + curve.snr[order])
+    snr, limit, value = curve.snr[order], curve.limit[order], curve.value[order]
+    decibels, identity = 10 * np.log10(snr), 0.5 * np.log2(1 + snr)
     artists: list[Any] = ax.plot(decibels, identity, color=FAINT, linewidth=0.9, label="identity layer")
-    artists += ax.plot(
-        decibels, curve.limit[order], color=_LIMIT.color, linewidth=1.0, label="Szegő's limit, n → ∞"
-    )
-    artists += ax.plot(
-        decibels, curve.value[order], **_SECTION.line, linewidth=1.6, label=f"this section, n = {curve.n}"
-    )
-    unsure = np.maximum(curve.error, curve.limit_error)[order] > 0.01 * np.maximum(curve.limit[order], 1e-300)
+    artists += ax.plot(decibels, limit, **_LIMIT.line, linewidth=1.0, label="Szegő's limit, n → ∞")
+    artists += ax.plot(decibels, value, **_SECTION.line, linewidth=1.6, label=f"this section, n = {curve.n}")
+    unsure = np.maximum(curve.error, curve.limit_error)[order] > 0.01 * np.maximum(limit, 1e-300)
     if unsure.any():
-        artists += ax.plot(
-            decibels[unsure], curve.limit[order][unsure], "x", color=INK, label="known to 1 % or worse"
-        )
+        artists += ax.plot(decibels[unsure], limit[unsure], "x", color=INK, label="known to 1 % or worse")
     ax.set(xlabel="signal-to-noise ratio at the input (dB)", ylabel="information (bits per token)")
     ax.set_ylim(bottom=0)
     ax.margins(x=0.02)
@@ -201,17 +188,14 @@ def jacobian_spectrum(spectrum: JacobianSpectrum, ax: Any = None) -> Drawing:
             artists += _draw_values(axes, number, values, residuals, noise, (marker, color, label))
         if noise > 0 and spectrum.smallest[-1] < 1e3 * noise:  # far below, it would squash the rest
             artists.append(axes.axhline(np.log10(noise), color=INK, linestyle="--", linewidth=0.8))
-            axes.annotate(
-                "rounding: indistinguishable from 0", (first[0], np.log10(noise)), va="bottom", fontsize=7
-            )
+            words = "rounding: indistinguishable from 0"
+            axes.annotate(words, (first[0], np.log10(noise)), va="bottom", fontsize=7)
         if shift:
             axes.axvline(first[-1] + 1.5, color=FAINT, linewidth=0.8, zorder=0)
         ends = sorted({1, int(first[-1]), int(last[0]), int(last[-1])})
         axes.set_xticks([i if i <= first[-1] else i - shift for i in ends], [str(i) for i in ends])
-        axes.set(
-            xlabel="number i" + (" (those between are left out)" if shift else ""),
-            ylabel=f"log10 σ_i of the Jacobian, N = {size}",
-        )
+        left_out = " (those between are left out)" if shift else ""
+        axes.set(xlabel=f"number i{left_out}", ylabel=f"log10 σ_i of the Jacobian, N = {size}")
         axes.legend()
         return Drawing(figure, (axes,), tuple(artists))
 

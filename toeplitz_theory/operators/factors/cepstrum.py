@@ -16,6 +16,8 @@ So a zero on the circle itself is no obstacle, and N stays a fixed multiple of n
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import scipy.fft
@@ -69,11 +71,9 @@ def cepstrum(scaled: Scaled, oversample: int) -> tuple[NDArray[np.complex128], b
 def _quiet_shift(place: NDArray[np.complex128]) -> float:
     """Return s in [0, 1) such that no zero is close to a node m + s: there log|a| would be all rounding."""
     shifts = np.arange(_SHIFTS) / _SHIFTS
-    if not place.size:
-        return 0.0
     gap = place.real[None, :] - shifts[:, None]
     gap -= np.round(gap)
-    nearest = np.hypot(gap, place.imag[None, :]).min(axis=1)
+    nearest = np.hypot(gap, place.imag[None, :]).min(axis=1, initial=math.inf)
     return float(shifts[int(np.argmax(nearest))])
 
 
@@ -125,11 +125,14 @@ def exponential(coefficients: Kernel, is_complex: bool) -> Kernel:
     radius = np.exp(-_DECAY / (points - n) * np.arange(n))
     series = 2.0 * radius * coefficients
     series[0] = coefficients[0].real
-    if is_complex:
-        values = np.exp(scipy.fft.fft(series, points))
-        return np.asarray(scipy.fft.ifft(values)[:n] / radius)
-    values = np.exp(scipy.fft.rfft(series.real, points))
-    return np.asarray(scipy.fft.irfft(values, points)[:n] / radius)
+    forward, backward = transforms(is_complex)
+    values = np.exp(forward(series if is_complex else series.real, points))
+    return np.asarray(backward(values, points)[:n] / radius)
+
+
+def transforms(is_complex: bool) -> tuple[Callable[..., NDArray[Any]], Callable[..., NDArray[Any]]]:
+    """Return the transforms from taps to values on the circle, on half of it for real taps, and back."""
+    return (scipy.fft.fft, scipy.fft.ifft) if is_complex else (scipy.fft.rfft, scipy.fft.irfft)
 
 
 # Polylogarithms on the closed unit disc, for arrays: what aliasing does to the logarithm of a zero.

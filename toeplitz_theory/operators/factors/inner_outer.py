@@ -121,7 +121,7 @@ def inner_outer(taps: Taps, wrap: Callable[[Kernel], Symbol]) -> InnerOuter:
     """Return the factorisation; ``wrap`` makes a symbol of the outer taps. `Symbol.inner_outer` says more."""
     zeros = all_zeros(taps)
     inside, undecided = zeros.on_side(-1), 0 if zeros.settled else int(zeros.undecided().size)
-    factor = outer_factor(taps, wrap, zeros)
+    factor = outer_factor(taps, wrap)
     scaled = taps.scaled()
     # Zeros too small for float64 count as zeros at the origin, and the taps before them as 0.
     first = scaled.direction(int(np.count_nonzero(np.asarray(inside) == 0)) - scaled.lead)
@@ -139,8 +139,7 @@ def _residual(taps: Taps, factor: OuterFactor, zeros: Zeros, constant: complex) 
     scaled = taps.scaled()
     outer = shift_exponent(factor.symbol.kernel, -scaled.exponent)  # in the units of scaled.values
     product = inner_series(np.asarray(zeros), constant, outer, outer.size)
-    target = np.zeros(outer.size, dtype=complex)
-    target[scaled.lead : scaled.lead + scaled.values.size] = scaled.values
+    target = np.pad(scaled.values, (scaled.lead, outer.size - scaled.lead - scaled.values.size))
     return float(np.abs(product - target).max() / np.abs(target).max())
 
 

@@ -20,7 +20,6 @@ from toeplitz_theory.operators.circle.zeros import ISOLATED_UP_TO, all_zeros
 from toeplitz_theory.operators.factors.cepstrum import by_cepstrum
 from toeplitz_theory.operators.kernels import Kernel, Scaled, Taps, resized
 from toeplitz_theory.operators.product import fast_length
-from toeplitz_theory.operators.results import Zeros
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, fft_error, shift_exponent
 
 if TYPE_CHECKING:
@@ -75,11 +74,8 @@ class OuterFactor(Displayed):
         return f"{what}, |a|^2 met to {self.modulus_error:.1e} of its mean ({self.method})"
 
 
-def outer_factor(taps: Taps, wrap: Callable[[Kernel], Symbol], zeros: Zeros | None = None) -> OuterFactor:
-    """Return the outer factor of the polynomial ``taps``; `Symbol.outer` says more.
-
-    ``wrap`` makes a symbol of its taps; ``zeros``, those of ``taps``, are isolated where they are needed.
-    """
+def outer_factor(taps: Taps, wrap: Callable[[Kernel], Symbol]) -> OuterFactor:
+    """Return the outer factor of the polynomial ``taps``, a symbol by ``wrap``; `Symbol.outer` says more."""
     if taps.is_zero:
         raise InputError("the symbol is identically 0: it has no outer factor")
     comb = taps.comb()
@@ -89,13 +85,13 @@ def outer_factor(taps: Taps, wrap: Callable[[Kernel], Symbol], zeros: Zeros | No
         index = None if factor.index is None else comb.step * factor.index
         return replace(factor, symbol=symbol, index=index, method=comb.note(factor.method))
     scaled = taps.scaled()
-    own = without_zeros_inside(scaled, zeros)
+    own = without_zeros_inside(scaled)
     if own is not None:  # the kernel is its own outer factor, up to a number of modulus 1
         turn = np.conj(scaled.direction())
         core = scaled.values * (turn if np.iscomplexobj(scaled.values) else turn.real)
         error, method = modulus_error(scaled, core), own
     else:
-        core, error, method = best_taps(scaled, zeros)
+        core, error, method = best_taps(scaled)
     return _finished(taps, wrap, core, error, method, own is not None)
 
 
@@ -120,24 +116,20 @@ def _finished(
     return OuterFactor(outer, error, None if count is None else -count, certified, method)
 
 
-def without_zeros_inside(scaled: Scaled, zeros: Zeros | None = None) -> str | None:
-    """Return why the symbol, zeros at 0 divided out, is proved to have no zero in the open disc, or None.
-
-    Its ``zeros`` are isolated where they are needed and not given.
-    """
+def without_zeros_inside(scaled: Scaled) -> str | None:
+    """Return why the symbol, zeros at 0 divided out, is proved to have no zero in the open disc, or None."""
     proof = wind(scaled.exact)
     if proof.count == 0:
         return "the kernel itself: no zeros inside"
     n = scaled.values.size
     if proof.count is None and n <= _MOST_ISOLATED and not wind(scaled.exact, radius=1 - 0.25 / n).count:
-        zeros = all_zeros(scaled.exact) if zeros is None else zeros
-        inside = zeros.inside()
-        if zeros.certified and not inside[inside != 0].size and zeros.settled:
+        zeros = all_zeros(scaled.exact)
+        if zeros.certified and not zeros.inside().size and zeros.settled:
             return "the kernel itself: zeros on the circle, none inside"
     return None
 
 
-def best_taps(scaled: Scaled, zeros: Zeros | None = None) -> tuple[Kernel, float, str]:
+def best_taps(scaled: Scaled) -> tuple[Kernel, float, str]:
     """Return the taps, their modulus error and the method, of the methods that are worth trying the best."""
     limit = GOOD_PER_TAP * (scaled.values.size + 8)
     short = scaled.values.size <= ISOLATED_UP_TO
@@ -150,7 +142,7 @@ def best_taps(scaled: Scaled, zeros: Zeros | None = None) -> tuple[Kernel, float
             if error <= limit and not (short and taps[1]):
                 return taps[0], error, tried[-1][1]
     if short or not tried:
-        zeros = all_zeros(scaled.exact) if zeros is None else zeros
+        zeros = all_zeros(scaled.exact)
         sizes = np.abs(np.asarray(zeros))
         core = by_reflection(scaled, np.asarray(zeros)[(sizes < 1.0) & (sizes > 0.0)])
         error = modulus_error(scaled, core)
@@ -182,9 +174,7 @@ def modulus_error(scaled: Scaled, outer: Kernel, noise: float = 0.0) -> float:
         r, s = _autocorrelation(first), _autocorrelation(second)
         mean = abs(r[len(first) - 1])
         r[len(first) - 1] += flint.arb(noise) ** 2
-        total = flint.arb(0)
-        for x, y in zip(r, s, strict=True):
-            total += abs(x - y)
+        total = sum((abs(x - y) for x, y in zip(r, s, strict=True)), flint.arb(0))
         bound = float((total / mean).upper())
         return math.nextafter(bound, math.inf) if bound else 0.0
 
@@ -210,8 +200,7 @@ def modulus_gap(scaled: Scaled, outer: Kernel, noise: float = 0.0) -> float:
 
 def _autocorrelation(taps: list[Any]) -> list[Any]:
     product = flint.acb_poly(taps) * flint.acb_poly([c.conjugate() for c in taps[::-1]])
-    coefficients = list(product)
-    return coefficients + [flint.acb(0)] * (2 * len(taps) - 1 - len(coefficients))
+    return [product[k] for k in range(2 * len(taps) - 1)]
 
 
 # How early a kernel's energy comes, against the earliest that its modulus on the circle allows.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.operators.layers.multihead import MatrixIndex, times_winding
+from toeplitz_theory.operators.layers.multihead import MatrixIndex, index_of
 from toeplitz_theory.operators.symbol import Symbol
 
 
@@ -49,6 +49,7 @@ class ChannelSymbol:
             )
         self.kernels = tuple(Symbol(row) for row in rows)
         self.width = int(width)
+        self._why = f"the diagonal, {width} times: "
 
     @property
     def diagonal(self) -> Symbol:
@@ -68,11 +69,8 @@ class ChannelSymbol:
 
         T(A) is Fredholm exactly if det A has no zero on the circle (Gohberg and Krein).
         """
-        return self._times_width(self.diagonal)
+        return index_of(self.diagonal.winding(), self._why, self.width)
 
     def residual_index(self) -> MatrixIndex:
         """Return the index of T(I + A), with the residual connection: d times that of 1 + a_(k-1)."""
-        return self._times_width(self.diagonal.residual())
-
-    def _times_width(self, symbol: Symbol) -> MatrixIndex:
-        return times_winding(self.width, symbol.winding(), f"the diagonal, {self.width} times: ")
+        return index_of(self.diagonal.residual().winding(), self._why, self.width)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -38,7 +40,7 @@ class ResidualWinding:
     def __init__(self, taps: Matrix, w_in: Matrix, w_out: Matrix, channels: int) -> None:
         self.arcs = Arcs(taps, w_in, w_out, channels)
         self.real = not np.imag(taps).any()
-        self._angles: dict[float, float] = {}
+        self._angle = cache(lambda theta: float(np.angle(np.linalg.slogdet(self.arcs.matrix(theta))[0])))
 
     @np.errstate(over="ignore", invalid="ignore")  # what is not finite proves nothing
     def proved(self, max_arcs: int) -> tuple[int | None, int]:
@@ -76,11 +78,6 @@ class ResidualWinding:
             raise NumericalError(f"arguments of the determinant add up to {turns} turns, not to an integer")
         return round(turns), tried
 
-    def _angle(self, theta: float) -> float:
-        if theta not in self._angles:
-            self._angles[theta] = float(np.angle(np.linalg.slogdet(self.arcs.matrix(theta))[0]))
-        return self._angles[theta]
-
     def _turn(self, start: float, stop: float, arc: Arc) -> float:
         """Return the turn of the determinant, from its arguments at both ends and the estimate of the arc."""
         principal = self._angle(stop) - self._angle(start)
@@ -95,12 +92,17 @@ class ResidualWinding:
 
         Returns the winding number, an estimate, or None, and the number of samples.
         """
-        points = 8 * self.arcs.k.size
-        for _ in range(3):
-            theta = np.linspace(0, 2 * math.pi, points, endpoint=False)
-            signs = np.array([np.linalg.slogdet(self.arcs.matrix(t))[0] for t in theta])
-            steps = np.angle(np.roll(signs, -1) * signs.conj())
-            if signs.all() and np.abs(steps).max() < math.pi / 2:
-                return round(float(steps.sum()) / (2 * math.pi)), points
-            points *= 2
-        return None, points // 2
+        for points in 8 * self.arcs.k.size * np.array([1, 2, 4]):
+            turns = sampled_turns(self.arcs.matrix, int(points), math.pi / 2)
+            if turns is not None:
+                break
+        return turns, int(points)
+
+
+def sampled_turns(matrix: Callable[[float], Matrix], points: int, most: float) -> int | None:
+    """Return how often det matrix(theta) winds, by samples; None where a step is not below ``most``."""
+    theta = np.linspace(0, 2 * math.pi, points, endpoint=False)
+    signs = np.array([np.linalg.slogdet(matrix(t))[0] for t in theta])
+    steps = np.angle(np.roll(signs, -1) * signs.conj())
+    settled = signs.all() and np.abs(steps).max() < most
+    return round(float(steps.sum()) / (2 * math.pi)) if settled else None

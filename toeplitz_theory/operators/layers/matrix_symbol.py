@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators.kernels import as_kernel
+from toeplitz_theory.operators.layers.determinant import sampled_turns
 from toeplitz_theory.operators.layers.multihead import MatrixIndex, proved_or_sampled
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF
 
@@ -48,7 +49,6 @@ class MatrixSymbol:
             raise InputError(f"taps of shape {shape}: pass (n, d, d), a square matrix for each lag")
         self.taps = np.array(as_kernel(np.asarray(taps).reshape(-1), name="taps")).reshape(shape)
         self.taps.flags.writeable = False
-        self._norms = np.sqrt((np.abs(self.taps) ** 2).sum((1, 2)))  # Frobenius: above the 2-norms
         self._lags = np.arange(shape[0])
 
     @property
@@ -105,7 +105,12 @@ class MatrixSymbol:
         argument of det A turns by the sum of theirs. Real taps need the upper half circle only.
         """
         # An exponential of k * angle is wrong by 2 pi k u, a sum of n terms by n u: both with room to spare.
-        wrong = 16 * UNIT_ROUNDOFF * (len(self) + self.width) * float(self._norms.sum())
+        wrong = (
+            16
+            * UNIT_ROUNDOFF
+            * (len(self) + self.width)
+            * float(np.linalg.norm(self.taps, axis=(1, 2)).sum())
+        )
         end = 2 * math.pi if np.iscomplexobj(self.taps) else math.pi
         angle, step, turned, doubt, identity = 0.0, end / 8, 0.0, 0.0, np.eye(self.width)
         for arcs in range(1, max_arcs + 1):
@@ -156,11 +161,6 @@ class MatrixSymbol:
         return bound
 
     def _sampled(self) -> tuple[int | None, int]:
-        """Return the winding number of det A from samples, each less than 2 radians from the next."""
+        """Return the winding number of det A from samples, and their number."""
         samples = 8 * len(self) * self.width
-        angles = 2 * math.pi * np.arange(samples) / samples
-        signs = np.array([np.linalg.slogdet(self._at(angle))[0] for angle in angles])
-        steps = np.angle(np.roll(signs, -1) * signs.conj())
-        if not (signs.all() and (np.abs(steps) < 2.0).all()):
-            return None, samples
-        return round(float(steps.sum()) / (2 * math.pi)), samples
+        return sampled_turns(self._at, samples, 2.0), samples

@@ -23,7 +23,6 @@ from toeplitz_theory.operators.layers.determinant import ResidualWinding
 from toeplitz_theory.operators.recovery.layers import layer_memory, layer_recovery, layer_taps
 from toeplitz_theory.operators.recovery.results import Memory, Recovery
 from toeplitz_theory.operators.results import Winding
-from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF
 from toeplitz_theory.operators.symbol import Symbol
 
 Matrix = NDArray[Any]
@@ -224,6 +223,13 @@ def proved_or_sampled(
     return MatrixIndex(-count, False, f"estimate from {samples} samples: no proof within {arcs} arcs")
 
 
+def index_of(winding: Winding, why: str, channels: int = 1) -> MatrixIndex:
+    """Return the index on so many channels of one symbol; ``why`` goes before the proof of its winding."""
+    if winding.count is None:
+        return MatrixIndex(None, False, winding.method)
+    return MatrixIndex(-channels * winding.count, True, why + winding.method)
+
+
 def proved_nonsingular(matrix: Matrix) -> bool:
     """Whether ``||I - R W|| < 1`` for a computed inverse R, rounding included: then W is nonsingular.
 
@@ -236,13 +242,10 @@ def proved_nonsingular(matrix: Matrix) -> bool:
         inverse = np.linalg.inv(matrix)
     except np.linalg.LinAlgError:
         return False
-    return bool(_defect(inverse, matrix).max() < 1)
-
-
-def _defect(inverse: Matrix, matrix: Matrix) -> NDArray[np.float64]:
-    """Return bounds of the row sums of |I - inverse matrix|, the rounding of the product included."""
     d = len(matrix)
-    gamma = 4 * (d + 4) * UNIT_ROUNDOFF
-    sums = np.abs(np.eye(d) - inverse @ matrix).sum(axis=1)
-    size = np.abs(inverse) @ np.abs(matrix).sum(axis=1)
-    return np.asarray(sums * (1 + gamma) + gamma * size + d * UNIT_ROUNDOFF)
+    gamma = 4 * (d + 4) * UNIT
+    sums = np.abs(np.eye(d) - inverse @ matrix).sum(
+        axis=1
+    )  # of the rows; gamma bounds the product's rounding
+    bounds = sums * (1 + gamma) + gamma * (np.abs(inverse) @ np.abs(matrix).sum(axis=1)) + d * UNIT
+    return bool(bounds.max() < 1)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from fractions import Fraction
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.operators.layers.multihead import MatrixIndex, times_winding
+from toeplitz_theory.operators.layers.multihead import MatrixIndex, index_of
 from toeplitz_theory.operators.results import Winding
 from toeplitz_theory.operators.symbol import Symbol
 
@@ -47,15 +48,11 @@ class RowNormalised:
         self.symbol = Symbol(kernel)
         if np.iscomplexobj(self.symbol.kernel):
             raise InputError("a row-normalised layer has real taps")
-        running, sums = Fraction(0), []
-        for tap in self.symbol.kernel.tolist():
-            running += Fraction(tap)
-            sums.append(running)
-        if any(s == 0 for s in sums):
-            raise InputError(
-                f"the first {sums.index(Fraction(0)) + 1} taps add up to 0: the row cannot be normalised"
-            )
-        self._total = running
+        sums = list(accumulate(map(Fraction, self.symbol.kernel.tolist())))
+        if 0 in sums:
+            count = sums.index(Fraction(0)) + 1
+            raise InputError(f"the first {count} taps add up to 0: the row cannot be normalised")
+        self._total = sums[-1]
         self.scales: NDArray[np.float64] = np.array([float(1 / s) for s in sums])
 
     @property
@@ -70,7 +67,7 @@ class RowNormalised:
 
     def fredholm_index(self) -> MatrixIndex:
         """Return the index of D T(a) on l2(N), certified, or None."""
-        return times_winding(1, self.symbol.winding(), "D is invertible; ")
+        return index_of(self.symbol.winding(), "D is invertible; ")
 
     def residual_winding(self, tol: float = 0.0) -> Winding:
         """Count the turns of 1 + a / s round 0, the symbol of I + D T(a) up to finite rank.
@@ -99,4 +96,4 @@ class RowNormalised:
 
     def residual_index(self) -> MatrixIndex:
         """Return the index of I + D T(a) on l2(N), certified, or None."""
-        return times_winding(1, self.residual_winding(), "up to finite rank I + T(a) / sum; ")
+        return index_of(self.residual_winding(), "up to finite rank I + T(a) / sum; ")

@@ -43,7 +43,7 @@ from numpy.typing import NDArray
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators.circle.winding import wind
 from toeplitz_theory.operators.circle.zeros import ISOLATED_UP_TO, all_zeros
-from toeplitz_theory.operators.factors.cepstrum import cepstrum, exponential
+from toeplitz_theory.operators.factors.cepstrum import cepstrum, exponential, transforms
 from toeplitz_theory.operators.factors.inner_outer import inner_series
 from toeplitz_theory.operators.factors.outer import (
     best_taps,
@@ -51,12 +51,11 @@ from toeplitz_theory.operators.factors.outer import (
     modulus_gap,
     without_zeros_inside,
 )
-from toeplitz_theory.operators.kernels import Comb, Kernel, Scaled, Taps
-from toeplitz_theory.operators.matrix.information_limit import check_snr
+from toeplitz_theory.operators.kernels import Comb, Kernel, Scaled, Taps, resized
 from toeplitz_theory.operators.matrix.solve import substitute
 from toeplitz_theory.operators.product import CausalProduct, fast_length
 from toeplitz_theory.operators.recovery.limit import Arcs, mean_delay, noisy_limit, on_circle
-from toeplitz_theory.operators.recovery.results import Recovery, horizon_of
+from toeplitz_theory.operators.recovery.results import Recovery, all_after, check_channel
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF
 
 _HORIZON = 4  # default horizon, in lengths of the kernel
@@ -82,6 +81,10 @@ class _Quotient:
     def proved(self) -> bool:
         return self.distance < 0.5
 
+    def nearer(self, other: _Quotient) -> _Quotient:
+        """Return ``other`` if that is nearer to c, or nothing is proved of this one."""
+        return other if other.distance < self.distance or not self.proved else self
+
     def shares(self, lead: int, size: int) -> tuple[NDArray[np.float64], float]:
         """Return R(0) .. R(size - 1), later by the zeros at 0, and a bound of the error of each."""
         curve = np.zeros(size)
@@ -93,12 +96,9 @@ class _Quotient:
 
 def recovery(taps: Taps, snr: float = math.inf, horizon: int | None = None) -> Recovery:
     """Return the recovery curve of the polynomial ``taps``; `Symbol.recovery` says more."""
-    if snr != math.inf:
-        check_snr(snr)
+    size, comb = check_channel(snr, horizon, _HORIZON * taps.values.size) + 1, taps.comb()
     if taps.is_zero:
         raise InputError("the symbol is identically 0: its outputs give back nothing")
-    size = 1 + horizon_of(_HORIZON * taps.values.size if horizon is None else horizon)
-    comb = taps.comb()
     if comb is not None:
         return _spread(comb, recovery(comb.core, snr, max(0, size - 1 - comb.lead) // comb.step), size)
     scaled = taps.scaled()
@@ -117,56 +117,51 @@ def _spread(comb: Comb, core: Recovery, size: int) -> Recovery:
 
 
 def _without_noise(scaled: Scaled, size: int) -> Recovery:
-    own = without_zeros_inside(scaled)
-    if own is not None:  # the inner factor is z^lead
-        curve = (np.arange(size) >= scaled.lead).astype(float)
-        return Recovery(curve, 0.0, (1.0, 0.0), scaled.lead, True, math.inf, "a shift times an outer kernel")
+    if without_zeros_inside(scaled) is not None:  # the inner factor is z^lead
+        return all_after(scaled.lead, size)
     inside = wind(scaled.exact).count
-    outer = _Outer(*best_taps(scaled)[:2])
-    quotient = _by_division(scaled, Arcs(scaled), outer, 0.0, size)
+    arcs = Arcs(scaled)
+    quotient = _by_division(scaled, arcs, _Outer(*best_taps(scaled)[:2]), 0.0, size)
     if not quotient.distance <= _LOOSE and scaled.values.size <= ISOLATED_UP_TO:
         other, count = _by_zeros(scaled, size)
         inside = count if inside is None else inside
-        if other.distance < quotient.distance or not quotient.proved:
-            quotient = other
-    mean_delay = None if inside is None else scaled.lead + inside
-    if not quotient.proved:
-        curve, error = _estimated(scaled, size)
-        text = f"little noise: {quotient.method}"
-        return Recovery(curve, error, (1.0, 0.0), mean_delay, False, math.inf, text)
-    curve, error = quotient.shares(scaled.lead, size)
-    return Recovery(curve, error, (1.0, 0.0), mean_delay, True, math.inf, quotient.method)
+        quotient = quotient.nearer(other)
+    delay = None if inside is None else scaled.lead + inside
+    curve, error, method = _shares(scaled, arcs, quotient, 0.0, size)
+    return Recovery(curve, error, (1.0, 0.0), delay, quotient.proved, math.inf, method)
 
 
 def _with_noise(scaled: Scaled, snr: float, size: int) -> Recovery:
     power = scaled.exponent + 0.5 * math.log2(snr)  # of |a| over the noise
     if power < -400.0:  # R <= snr (sum |w|)^2
-        curve = np.zeros(size)
-        return Recovery(curve, 2.0**-700, (0.0, 2.0**-700), None, True, snr, "nothing gets through")
+        return Recovery(np.zeros(size), 2.0**-700, (0.0, 2.0**-700), None, True, snr, "nothing gets through")
     noise = math.ldexp(1.0 / math.sqrt(snr), -scaled.exponent) if power < 400.0 else 2.0**-400
     arcs = Arcs(scaled)
     quotient = _noisy_quotient(scaled, arcs, noise, size)
+    curve, error, method = _shares(scaled, arcs, quotient, noise, size)
     limit = partial(noisy_limit, scaled, arcs, noise)
     delay = partial(mean_delay, scaled, noise)
+    return Recovery(curve, error, limit, delay, quotient.proved, snr, method)
+
+
+def _shares(
+    scaled: Scaled, arcs: Arcs, quotient: _Quotient, noise: float, size: int
+) -> tuple[NDArray[np.float64], float, str]:
+    """Return the curve, its error and the method.
+
+    Where nothing is proved of ``quotient``: the curve with as little more noise as can be had, and as its
+    error how far it moved with the last step.
+    """
     if quotient.proved:
-        curve, error = quotient.shares(scaled.lead, size)
-        return Recovery(curve, error, limit, delay, True, snr, quotient.method)
-    curve, error = _estimated(scaled, size, noise)
-    return Recovery(curve, error, limit, delay, False, snr, f"more noise: {quotient.method}")
-
-
-def _estimated(scaled: Scaled, size: int, noise: float = 0.0) -> tuple[NDArray[np.float64], float]:
-    """Return the curve with as little more noise as can be had, and how far it moved with the last step."""
+        return *quotient.shares(scaled.lead, size), quotient.method
     scale = float(np.linalg.norm(scaled.values))
     curve, error = np.zeros(size), 1.0
-    arcs = Arcs(scaled)
     for ratio in _LITTLE_NOISE:
-        level = math.hypot(noise, ratio * scale)
-        quotient = _noisy_quotient(scaled, arcs, level, size)
-        if quotient.proved:
-            last, (curve, bound) = curve, quotient.shares(scaled.lead, size)
+        noisier = _noisy_quotient(scaled, arcs, math.hypot(noise, ratio * scale), size)
+        if noisier.proved:
+            last, (curve, bound) = curve, noisier.shares(scaled.lead, size)
             error = float(np.abs(curve - last).max()) + bound
-    return curve, error
+    return curve, error, f"{'more' if noise else 'little'} noise: {quotient.method}"
 
 
 # By division: a / G with a proved outer G near the outer factor.
@@ -183,11 +178,8 @@ class _Outer:
 
 def _by_division(scaled: Scaled, arcs: Arcs, outer: _Outer, noise: float, size: int) -> _Quotient:
     """Return a / outer mod z^size, and how far it is from a / g, g the outer factor of |a|^2 + noise^2."""
-    taps = np.zeros(size, outer.taps.dtype)
-    taps[: outer.taps.size] = outer.taps[:size]
-    right = np.zeros(size, np.result_type(taps, scaled.values))
-    right[: scaled.values.size] = scaled.values[:size]
-    values, remainder = _divided(taps, right)
+    right = resized(scaled.values, size).astype(np.result_type(outer.taps, scaled.values))
+    values, remainder = _divided(resized(outer.taps, size), right)
     if wind(Taps(outer.taps)).count != 0:
         return _Quotient(values, math.nan, "the computed outer factor is not proved to have no zero inside")
     remainder += scaled.error + UNIT_ROUNDOFF * float(np.linalg.norm(right))
@@ -214,17 +206,19 @@ def _divided(taps: NDArray[Any], right: NDArray[Any]) -> tuple[NDArray[Any], flo
     size = taps.size
     points = fast_length(max(64, 8 * size))
     radius = np.exp(-_DECAY / points * np.arange(size))
-    is_complex = np.iscomplexobj(right)
-    forward, backward = (scipy.fft.fft, scipy.fft.ifft) if is_complex else (scipy.fft.rfft, scipy.fft.irfft)
+    forward, backward = transforms(np.iscomplexobj(right))
+
+    def left(values: NDArray[Any]) -> tuple[float, float]:
+        remainder = float(np.linalg.norm(product.forward(values) - right))
+        return remainder, product.error * float(np.linalg.norm(values))
+
     with np.errstate(all="ignore"):
         ratio = forward(right * radius, points) / forward(taps * radius, points)
         values = backward(ratio, points)[:size] / radius
-        remainder = float(np.linalg.norm(product.forward(values) - right))
-        rounding = product.error * float(np.linalg.norm(values))
+        remainder, rounding = left(values)
     if not remainder <= rounding:
         values = substitute(taps, right[None])[0]
-        remainder = float(np.linalg.norm(product.forward(values) - right))
-        rounding = product.error * float(np.linalg.norm(values))
+        remainder, rounding = left(values)
     return values, remainder + rounding
 
 
@@ -281,22 +275,17 @@ def _by_zeros(scaled: Scaled, size: int) -> tuple[_Quotient, int | None]:
 
 def _noisy_quotient(scaled: Scaled, arcs: Arcs, noise: float, size: int) -> _Quotient:
     """Return a / g, g the outer factor of |a|^2 + noise^2, by the first of three ways that is good enough."""
-    best: _Quotient | None = None
+    best = _Quotient(np.zeros(size), math.nan, "no outer factor could be computed")
     for way in (_on_a_grid, _from_polynomial, _as_if_without_noise):
         outer = way(scaled, noise)
         if outer is not None and np.isfinite(outer.taps).all() and outer.taps[0]:
-            quotient = _by_division(scaled, arcs, outer, noise, size)
-            if best is None or quotient.distance < best.distance or not best.proved:
-                best = quotient
-            if best.distance <= _GOOD:
-                return best
-    assert best is not None  # the last way always gives taps
+            best = best.nearer(_by_division(scaled, arcs, outer, noise, size))
+        if best.distance <= _GOOD:
+            return best
     far = _phase_error(arcs, 0.0, 0.0, noise)
     if not best.distance <= _LOOSE and scaled.values.size <= ISOLATED_UP_TO and far is not None:
         other = _by_zeros(scaled, size)[0]  # c tends to the inner factor
-        distance = other.distance + far[0]
-        if distance < best.distance or not best.proved:
-            best = _Quotient(other.values, distance, other.method)
+        best = best.nearer(replace(other, distance=other.distance + far[0]))
     return best
 
 

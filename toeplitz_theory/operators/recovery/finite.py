@@ -89,7 +89,10 @@ def _channel(weights: NDArray[Any], snr: float) -> tuple[NDArray[Any], float]:
 def _place(position: int | None, n: int) -> int:
     if position is None:
         return n // 2
-    return whole_number(position, 0, n - 1, f"position is {position!r}: an integer from 0 to {n - 1}")
+    whole = isinstance(position, (int, np.integer)) and not isinstance(position, (bool, np.bool_))
+    if not whole or not 0 <= position < n:
+        raise InputError(f"position is {position!r}: pass an integer from 0 to {n - 1}")
+    return int(position)
 
 
 def _result(energy: NDArray[np.float64], place: int, snr: float, error: float, method: str) -> Recovery:

@@ -23,12 +23,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 from toeplitz_theory.errors import InputError, NumericalError
-from toeplitz_theory.operators.matrix.information_limit import check_snr
-from toeplitz_theory.operators.recovery.results import Memory, Recovery, horizon_of
+from toeplitz_theory.operators.factors.cepstrum import transforms
+from toeplitz_theory.operators.kernels import resized
+from toeplitz_theory.operators.recovery.results import Memory, Recovery, check_channel
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF
 
 if TYPE_CHECKING:
@@ -77,13 +77,12 @@ def layer_memory(layer: MultiHeadSymbol, residual: bool, noise: float) -> Memory
 
 def layer_recovery(layer: MultiHeadSymbol, snr: float, residual: bool, horizon: int | None) -> Recovery:
     """Return the recovery curve of all channels together, an estimate."""
-    if snr != math.inf:
-        check_snr(snr)
-    count = horizon_of(4 * max(len(a) for a in layer.heads) if horizon is None else horizon)
-    return (_without_noise if snr == math.inf else _with_noise)(_Circle(layer, residual), snr, count)
+    tokens = check_channel(snr, horizon, 4 * max(len(a) for a in layer.heads))
+    circle = _Circle(layer, residual)
+    return _without_noise(circle, tokens) if snr == math.inf else _with_noise(circle, snr, tokens)
 
 
-def _without_noise(circle: _Circle, snr: float, horizon: int) -> Recovery:
+def _without_noise(circle: _Circle, horizon: int) -> Recovery:
     """Return the curve at no noise by extrapolation; its last two changes say how far off."""
     limit = circle.rank / circle.layer.width
     curves: list[NDArray[np.float64]] = []
@@ -104,7 +103,7 @@ def _without_noise(circle: _Circle, snr: float, horizon: int) -> Recovery:
     delay = -index.value / layer.width if index.certified and index.value is not None else None
     curve = np.maximum.accumulate(np.clip(curves[-1], 0.0, limit))
     text = f"Wilson's iteration at {len(curves) + 1} levels of noise, to no noise; index: {index.method}"
-    return Recovery(curve, min(1.0, error), (limit, 0.0), delay, False, snr, text)
+    return Recovery(curve, min(1.0, error), (limit, 0.0), delay, False, math.inf, text)
 
 
 def _with_noise(circle: _Circle, snr: float, horizon: int) -> Recovery:
@@ -125,19 +124,13 @@ def _with_noise(circle: _Circle, snr: float, horizon: int) -> Recovery:
 
 def _shares(energy: NDArray[np.float64], horizon: int) -> NDArray[np.float64]:
     """Return R(0) .. R(horizon); lags in the later half of the circle are those that folded back."""
-    lags = np.zeros(horizon + 1)
-    kept = energy[: energy.size // 2][: horizon + 1]
-    lags[: kept.size] = kept
-    return np.cumsum(lags)
+    return np.cumsum(resized(energy[: energy.size // 2], horizon + 1))
 
 
 def layer_taps(layer: MultiHeadSymbol) -> NDArray[Any]:
     """Return the heads' kernels, shape (H, n), shorter ones padded with zeros."""
-    rows = [a.kernel for a in layer.heads]
-    taps = np.zeros((len(rows), max(map(len, rows))), np.result_type(*rows))
-    for row, kernel in zip(taps, rows, strict=True):
-        row[: kernel.size] = kernel
-    return taps
+    longest = max(map(len, layer.heads))
+    return np.array([resized(a.kernel, longest) for a in layer.heads])
 
 
 class _Circle:
@@ -154,7 +147,7 @@ class _Circle:
     def __init__(self, layer: MultiHeadSymbol, residual: bool) -> None:
         self.layer, self.residual = layer, residual
         self.taps = layer_taps(layer)
-        self.complex = bool(np.iscomplexobj(self.taps))
+        self._forward, self._backward = transforms(np.iscomplexobj(self.taps))
         n, d = self.taps.shape[1], layer.width
         self.points = 1 << math.ceil(math.log2(max(_FEWEST_POINTS, _POINTS_PER_TAP * n)))
         if 4 * self.points * d**2 > _MOST_NUMBERS:
@@ -226,11 +219,7 @@ class _Circle:
         return np.asarray(symbol + np.eye(self.layer.width) if self.residual else symbol, dtype=complex)
 
     def _lags(self, values: NDArray[Any], points: int) -> NDArray[Any]:
-        if self.complex:
-            return np.asarray(scipy.fft.ifft(values, points, axis=0))
-        return np.asarray(scipy.fft.irfft(values, points, axis=0))
+        return self._backward(values, points, axis=0)
 
     def _nodes(self, lags: NDArray[Any], points: int) -> NDArray[Any]:
-        if self.complex:
-            return np.asarray(scipy.fft.fft(lags, points, axis=0))
-        return np.asarray(scipy.fft.rfft(lags, points, axis=0))
+        return self._forward(lags, points, axis=0)

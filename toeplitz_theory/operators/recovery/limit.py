@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import scipy.fft
@@ -137,25 +137,11 @@ def on_circle(taps: Kernel, points: int) -> tuple[NDArray[np.complex128], NDArra
     return half, weights
 
 
-class Logs(NamedTuple):
-    """log|g| on the nodes, of half the circle for real taps, and the nodes' weights in a mean."""
+def energy_by_lag(taps: Kernel, points: int, noise: float = 0.0) -> tuple[NDArray[np.float64], float, float]:
+    """Return ``|c_k|^2`` of c = a / g, g the outer factor of ``|a|^2 + noise^2``, from samples.
 
-    values: NDArray[np.float64]
-    weights: NDArray[np.float64]
-
-    def mean(self) -> float:
-        """Return the mean over the circle."""
-        return float((self.weights * self.values).mean())
-
-    def half_mean(self) -> float:
-        """Return the mean over every second node."""
-        return float(np.average(self.values[::2], weights=self.weights[::2]))
-
-
-def energy_by_lag(taps: Kernel, points: int, noise: float = 0.0) -> tuple[NDArray[np.float64], Logs]:
-    """Return ``|c_k|^2`` of c = a / g, g the outer factor of ``|a|^2 + noise^2``, from samples, and log|g|.
-
-    On a grid that resolves g the coefficients of negative order, in the second half, are 0.
+    With them the mean of log|g| over the circle, and over every second node. On a grid that resolves g the
+    coefficients of negative order, in the second half, are 0.
     """
     is_complex = np.iscomplexobj(taps)
     values, weights = on_circle(taps, points)
@@ -171,7 +157,8 @@ def energy_by_lag(taps: Kernel, points: int, noise: float = 0.0) -> tuple[NDArra
     else:
         phase = -2.0 * scipy.fft.rfft(lags.real).imag
         coefficients = scipy.fft.irfft(np.conj(c) * np.exp(1j * phase), points)
-    return np.abs(coefficients) ** 2, Logs(logs, weights)
+    half_mean = float(np.average(logs[::2], weights=weights[::2]))
+    return np.abs(coefficients) ** 2, float((weights * logs).mean()), half_mean
 
 
 def mean_delay(scaled: Scaled, noise: float) -> float | None:

@@ -22,7 +22,7 @@ from toeplitz_theory.operators.circle.modulus import min_modulus
 from toeplitz_theory.operators.circle.winding import wind
 from toeplitz_theory.operators.kernels import Scaled, Taps
 from toeplitz_theory.operators.recovery.limit import energy_by_lag
-from toeplitz_theory.operators.recovery.results import Recovery
+from toeplitz_theory.operators.recovery.results import Recovery, all_after
 from toeplitz_theory.operators.results import FredholmIndex, JensenDeficit, MinModulus
 
 _POINTS_PER_TAP = 32  # at 64 the error is a quarter, at twice the time
@@ -70,27 +70,24 @@ def quick_look(taps: Taps, tol: float = 0.0) -> QuickLook:
     index = FredholmIndex.of(winding)
     scaled = taps.scaled()
     if winding.count == scaled.lead:  # no zeros inside but those at 0
-        deficit = JensenDeficit(0.0, 0.0, 0.0, True, "no zero inside: the sum is empty")
-        if scaled.lead:
-            deficit = _INFINITE
-        curve = (np.arange(scaled.lead + 1) >= scaled.lead).astype(float)
-        method = "a shift times an outer kernel"
-        recovery = Recovery(curve, 0.0, (1.0, 0.0), scaled.lead, True, math.inf, method)
-        return QuickLook(index, min_modulus(taps), deficit, recovery)
-    return QuickLook(index, min_modulus(taps), *_sampled(scaled, winding.count))
+        empty = JensenDeficit(0.0, 0.0, 0.0, True, "no zero inside: the sum is empty")
+        parts = _INFINITE if scaled.lead else empty, all_after(scaled.lead, scaled.lead + 1)
+    else:
+        parts = _sampled(scaled, winding.count)
+    return QuickLook(index, min_modulus(taps), *parts)
 
 
 def _sampled(scaled: Scaled, zeros_inside: int | None) -> tuple[JensenDeficit, Recovery]:
     points = 1 << max(10, math.ceil(math.log2(_POINTS_PER_TAP * scaled.values.size)))
-    energy, logs = energy_by_lag(scaled.values, points)
+    energy, mean, half_mean = energy_by_lag(scaled.values, points)
     leak = float(energy[points // 2 :].sum())
-    error = min(1.0, _TIMES * (leak + abs(logs.half_mean() - logs.mean())) + points * 2.0**-52)
+    error = min(1.0, _TIMES * (leak + abs(half_mean - mean)) + points * 2.0**-52)
     # Later by the zeros at 0.
     curve = np.concatenate([np.zeros(scaled.lead), np.minimum(np.cumsum(energy[: points // 2]), 1.0)])
     deficit = _INFINITE
     if not scaled.lead:
         first, slip = log_first(scaled)
-        value = max(0.0, logs.mean() - first)
+        value = max(0.0, mean - first)
         deficit = JensenDeficit.around(value, error + slip, False, _METHOD, (0.0, math.inf))
         curve[0] = math.exp(-2.0 * value)  # which may be below what transforms resolve
         curve = np.maximum.accumulate(curve)

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toeplitz_theory.display import Displayed
-from toeplitz_theory.errors import InputError, whole_number
+from toeplitz_theory.errors import InputError
+from toeplitz_theory.operators.matrix.information_limit import check_snr
 from toeplitz_theory.operators.results import Count
 from toeplitz_theory.operators.rounding import split_scale
 
@@ -88,6 +89,9 @@ class Recovery(Displayed):
     certified: bool
     snr: float
     method: str = ""
+
+    def __post_init__(self) -> None:
+        self.curve.flags.writeable = False
 
     def __post_init__(self) -> None:
         self.curve.flags.writeable = False
@@ -201,9 +205,20 @@ class Recovery(Displayed):
         return f"Recovery({', '.join(parts)}, {'certified' if self.certified else 'estimate'})"
 
 
-def horizon_of(count: Any) -> int:
-    """Return the longest delay asked for; InputError where it is no number of tokens."""
-    return whole_number(count, 0, None, f"horizon is {count!r}: a number of tokens, 0 or more")
+def all_after(lead: int, size: int) -> Recovery:
+    """Return the curve R(0) .. R(size - 1) of ``z^lead`` times an outer symbol, without noise."""
+    curve = (np.arange(size) >= lead).astype(float)
+    return Recovery(curve, 0.0, (1.0, 0.0), lead, True, math.inf, "a shift times an outer kernel")
+
+
+def check_channel(snr: float, horizon: int | None, default: int) -> int:
+    """Return the horizon, ``default`` where none is given; refuse what is no ratio or no number of tokens."""
+    if snr != math.inf:
+        check_snr(snr)
+    count = default if horizon is None else horizon
+    if isinstance(count, (bool, np.bool_)) or not isinstance(count, (int, np.integer)) or count < 0:
+        raise InputError(f"horizon is {horizon!r}: a number of tokens, 0 or more")
+    return int(count)
 
 
 @dataclass(frozen=True, repr=False)
