@@ -22,7 +22,7 @@ from toeplitz_theory.plots.drawing import (
     panels,
     series,
 )
-from toeplitz_theory.reports.verdict import stacks
+from toeplitz_theory.reports.verdict import layer_places, stacks
 
 if TYPE_CHECKING:
     from toeplitz_theory.reports import Report

@@ -23,6 +23,7 @@ from toeplitz_theory.operators.layers.determinant import ResidualWinding
 from toeplitz_theory.operators.recovery.layers import layer_memory, layer_recovery, layer_taps
 from toeplitz_theory.operators.recovery.results import Memory, Recovery
 from toeplitz_theory.operators.results import Winding
+from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF
 from toeplitz_theory.operators.symbol import Symbol
 
 Matrix = NDArray[Any]
@@ -203,13 +204,6 @@ class MultiHeadSymbol:
         return layer_memory(self, residual, noise)
 
 
-def times_winding(width: int, winding: Winding, why: str) -> MatrixIndex:
-    """Return minus so many times a proved winding number, with ``why`` before how it was proved; or none."""
-    if winding.count is None:
-        return MatrixIndex(None, False, winding.method)
-    return MatrixIndex(-width * winding.count, True, why + winding.method)
-
-
 def proved_or_sampled(
     proved: tuple[int | None, int], sampled: Callable[[], tuple[int | None, int]]
 ) -> MatrixIndex:
@@ -243,9 +237,7 @@ def proved_nonsingular(matrix: Matrix) -> bool:
     except np.linalg.LinAlgError:
         return False
     d = len(matrix)
-    gamma = 4 * (d + 4) * UNIT
-    sums = np.abs(np.eye(d) - inverse @ matrix).sum(
-        axis=1
-    )  # of the rows; gamma bounds the product's rounding
-    bounds = sums * (1 + gamma) + gamma * (np.abs(inverse) @ np.abs(matrix).sum(axis=1)) + d * UNIT
-    return bool(bounds.max() < 1)
+    gamma = 4 * (d + 4) * UNIT_ROUNDOFF
+    sums = np.abs(np.eye(d) - inverse @ matrix).sum(axis=1)  # gamma bounds the product's rounding
+    size = np.abs(inverse) @ np.abs(matrix).sum(axis=1)
+    return bool((sums * (1 + gamma) + gamma * size + d * UNIT_ROUNDOFF).max() < 1)

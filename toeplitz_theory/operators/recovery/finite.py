@@ -18,7 +18,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from toeplitz_theory.errors import InputError, NumericalError, whole_number
+from toeplitz_theory.errors import InputError, NumericalError
 from toeplitz_theory.operators.matrix.information_limit import check_snr
 from toeplitz_theory.operators.recovery.results import Recovery
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, split_scale

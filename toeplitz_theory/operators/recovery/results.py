@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toeplitz_theory.display import Displayed
-from toeplitz_theory.errors import InputError
+from toeplitz_theory.errors import InputError, whole_number
 from toeplitz_theory.operators.matrix.information_limit import check_snr
 from toeplitz_theory.operators.results import Count
 from toeplitz_theory.operators.rounding import split_scale
@@ -89,9 +89,6 @@ class Recovery(Displayed):
     certified: bool
     snr: float
     method: str = ""
-
-    def __post_init__(self) -> None:
-        self.curve.flags.writeable = False
 
     def __post_init__(self) -> None:
         self.curve.flags.writeable = False
@@ -215,10 +212,8 @@ def check_channel(snr: float, horizon: int | None, default: int) -> int:
     """Return the horizon, ``default`` where none is given; refuse what is no ratio or no number of tokens."""
     if snr != math.inf:
         check_snr(snr)
-    count = default if horizon is None else horizon
-    if isinstance(count, (bool, np.bool_)) or not isinstance(count, (int, np.integer)) or count < 0:
-        raise InputError(f"horizon is {horizon!r}: a number of tokens, 0 or more")
-    return int(count)
+    refusal = f"horizon is {horizon!r}: a number of tokens, 0 or more"
+    return whole_number(default if horizon is None else horizon, 0, None, refusal)
 
 
 @dataclass(frozen=True, repr=False)
