@@ -165,3 +165,13 @@ def test_rough_kernels_have_no_waves_at_the_top():
 def test_too_many_are_refused():
     with pytest.raises(InputError, match="dense matrix"):
         CausalToeplitz(np.ones(20_000)).singular_values()
+
+
+@pytest.mark.parametrize("n", [40, 100])
+def test_more_values_than_lanczos_has_directions(n):
+    """The inverse has a few huge singular values; beside them all others are rounding, and the basis ends."""
+    taps = np.random.default_rng(0).standard_normal(n) * 0.9 ** np.arange(n)
+    few = extreme_values(taps, 9, "smallest")
+    every = CausalToeplitz(taps).singular_values(full=True)  # by elimination
+    assert np.isfinite(few.relative_error).all()
+    np.testing.assert_allclose(few.log10, every.log10[-9:], rtol=0, atol=1e-5)

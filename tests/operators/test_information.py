@@ -207,7 +207,7 @@ def test_storage_bits_of_long_sections_need_no_matrix(monkeypatch, turn):
     def no_matrix(taps):
         raise AssertionError(f"a matrix of {taps.size} rows")
 
-    monkeypatch.setattr(information, "dense_values", no_matrix)
+    monkeypatch.setattr(singular, "dense_values", no_matrix)
     bits = CausalToeplitz(kernel).bits_at("bfloat16", limit=False)
     truth = np.log2(1 + bits.snr * values**2).sum() / (2 * kernel.size)
     assert abs(bits.value - truth) <= bits.error <= 1e-3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 from fractions import Fraction
+from itertools import zip_longest
 from typing import Any
 
 import flint
@@ -35,9 +36,7 @@ def added(first: list[Exact], second: list[Exact]) -> list[Exact]:
     >>> [real for real, _ in added([one], [half, one])]
     [Fraction(3, 2), Fraction(1, 1)]
     """
-    size = max(len(first), len(second))
-    pairs = zip(*(list(part) + [ZERO] * (size - len(part)) for part in (first, second)), strict=True)
-    return [(a[0] + b[0], a[1] + b[1]) for a, b in pairs]
+    return [(a[0] + b[0], a[1] + b[1]) for a, b in zip_longest(first, second, fillvalue=ZERO)]
 
 
 def multiplied(first: list[Exact], second: list[Exact]) -> list[Exact]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toeplitz_theory.errors import InputError
+from toeplitz_theory.operators.rounding import split_scale
 
 Kernel = NDArray[np.float64] | NDArray[np.complex128]
 
@@ -230,9 +230,7 @@ class Taps:
         lead = 0 if self.low != ZERO or present.size == 0 else int(present[0])
         last = int(present[-1]) if present.size else 0
         core = values[lead : last + 1]
-        parts = np.ascontiguousarray(core).view(np.float64)
-        exponent = int(np.frexp(np.abs(parts).max())[1])
-        small: Any = np.ldexp(parts, -exponent).view(core.dtype)
+        small, exponent = split_scale(core)
         error = 0.0
         if lead == 0 and self.low != ZERO:
             error = 1.01 * math.ldexp(float(abs(self.low[0]) + abs(self.low[1])), -exponent)
@@ -296,17 +294,15 @@ class Scaled:
 
     def lower(self, x: float) -> float:
         """Return a float at most ``x 2**exponent``, x >= 0, also where that leaves float64's range."""
-        try:
-            return math.nextafter(math.ldexp(x, self.exponent), 0.0)
-        except OverflowError:
-            return sys.float_info.max
+        return math.nextafter(self._unscaled(x), 0.0)
 
     def upper(self, x: float) -> float:
         """Return a float at least ``x 2**exponent``, x >= 0, also where that leaves float64's range."""
-        try:
-            return math.nextafter(math.ldexp(x, self.exponent), math.inf)
-        except OverflowError:
-            return math.inf
+        return math.nextafter(self._unscaled(x), math.inf)
+
+    def _unscaled(self, x: float) -> float:
+        with np.errstate(over="ignore", under="ignore"):
+            return float(np.ldexp(x, self.exponent))
 
     def at_radius(self, radius: float) -> tuple[Kernel, float]:
         """Return taps times ``radius**k`` (rescaled by a power of two) and a bound of their error.

@@ -71,8 +71,6 @@ class CausalToeplitz(LinearOperator):
         size = taps.size if n is None else _size(n)
         self.kernel: Kernel = resized(taps, size)
         self._full_kernel = taps
-        self._norm: Bracket | None = None
-        self._values: NDArray[np.float64] | None = None
         initialise: Any = super().__init__  # its types know the public constructor alone
         initialise(dtype=taps.dtype, shape=(size, size))
 
@@ -102,7 +100,7 @@ class CausalToeplitz(LinearOperator):
         >>> rate.value < rate.limit < rate.value + 0.01
         True
         """
-        return information.information_rate(self.kernel, snr, self._full_kernel, self._dense_values)
+        return information.information_rate(self.kernel, snr, self._full_kernel, lambda: self._values)
 
     def information_curve(self, snr: Any) -> information.InformationCurve:
         """Return rate and limit at many signal-to-noise ratios, from one set of singular values.
@@ -129,7 +127,7 @@ class CausalToeplitz(LinearOperator):
         >>> CausalToeplitz([2.0], n=3).information_curve([0.75, 3.75]).value
         array([1., 2.])
         """
-        return information.information_curve(self.kernel, snr, self._full_kernel, self._dense_values)
+        return information.information_curve(self.kernel, snr, self._full_kernel, lambda: self._values)
 
     def bits_at(self, dtype: str, limit: bool = True) -> information.StorageBits:
         """Return the bits per token about the input that survive storing the output in a float format.
@@ -160,7 +158,7 @@ class CausalToeplitz(LinearOperator):
         >>> print(CausalToeplitz([1.0, 0.9], n=64).bits_at("bfloat16"))
         8.37 of 8.792 bits per token at bfloat16
         """
-        return information.bits_at(self.kernel, dtype, self._full_kernel, limit, self._dense_values)
+        return information.bits_at(self.kernel, dtype, self._full_kernel, limit, lambda: self._values)
 
     def recovery(self, snr: float, position: int | None = None) -> Recovery:
         """Return the share of one input that the outputs up to L later give back, by exact least squares.
@@ -416,7 +414,8 @@ class CausalToeplitz(LinearOperator):
         >>> round(kappa.value, 6), kappa.upper - kappa.lower < 1e-7
         (400.045756, True)
         """
-        return condition.log10_condition(self.kernel, tight, self._norm_bracket if tight is None else None)
+        norm = (lambda: self._norm) if tight is None else None
+        return condition.log10_condition(self.kernel, tight, norm)
 
     def nullity(self, rtol: float = 1e-6, certify: bool = False) -> nullity.Nullity:
         """Return the numerical nullity #{sigma_i <= rtol * sigma_max}, an int that carries its bounds.
@@ -445,20 +444,19 @@ class CausalToeplitz(LinearOperator):
         >>> int(CausalToeplitz([0.0, 0.0, 1.0], n=6).nullity())
         2
         """
-        return nullity.nullity(self.kernel, rtol, certify, self._norm_bracket, self._dense_values)
+        return nullity.nullity(self.kernel, rtol, certify, lambda: self._norm, lambda: self._values)
 
-    def _norm_bracket(self) -> Bracket:
+    @cached_property
+    def _norm(self) -> Bracket:
         """Of the taps scaled by `split_scale`, computed once: condition and nullity both want it."""
-        if self._norm is None:
-            self._norm = norm_bracket(self._product[0])
-        return self._norm
+        return norm_bracket(self._product[0])
 
-    def _dense_values(self) -> NDArray[np.float64]:
+    @cached_property
+    def _values(self) -> NDArray[np.float64]:
         """Singular values of the taps scaled by `split_scale`, computed once: nullity and bits want them."""
-        if self._values is None:
-            self._values = singular.dense_values(split_scale(self.kernel)[0])
-            self._values.flags.writeable = False
-        return self._values
+        values = singular.dense_values(split_scale(self.kernel)[0])
+        values.flags.writeable = False
+        return values
 
     @overload
     def resolvent_norm(self, lam: Any, full: Literal[False] = ...) -> NDArray[np.float64]: ...

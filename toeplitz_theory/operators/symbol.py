@@ -33,13 +33,7 @@ from toeplitz_theory.operators.recovery.quick import QuickLook, quick_look
 from toeplitz_theory.operators.recovery.results import Memory, Recovery, kernel_memory
 from toeplitz_theory.operators.results import FredholmIndex, JensenDeficit, MinModulus, Winding, Zeros
 from toeplitz_theory.operators.section import CausalToeplitz
-from toeplitz_theory.operators.symbolic import (
-    exact_coefficients,
-    index_of,
-    latex,
-    to_expression,
-    written,
-)
+from toeplitz_theory.operators.symbolic import exact_coefficients, index_of, latex, to_expression, written
 
 if TYPE_CHECKING:
     import sympy

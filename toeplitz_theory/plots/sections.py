@@ -185,7 +185,15 @@ def jacobian_spectrum(spectrum: JacobianSpectrum, ax: Any = None) -> Drawing:
             (first, spectrum.largest, spectrum.largest_residual, "o", CURVE, "largest"),
             (last - shift, spectrum.smallest, spectrum.smallest_residual, "^", INSIDE, "smallest"),
         ):
-            artists += _draw_values(axes, number, values, residuals, noise, (marker, color, label))
+            positive = values > 0
+            number, values = number[positive], values[positive]
+            spread = np.nan_to_num(residuals[positive])
+            # Bars of one residual, cut at the noise.
+            floor = min(noise, values.min()) if values.size and noise > 0 else 1e-300
+            lowest = np.log10(np.maximum(values - spread, floor))
+            bars = axes.vlines(number, lowest, np.log10(values + spread), color=color, linewidth=0.8)
+            points = axes.plot(number, np.log10(values), marker, color=color, fillstyle="none", label=label)
+            artists += [*points, bars]
         if noise > 0 and spectrum.smallest[-1] < 1e3 * noise:  # far below, it would squash the rest
             artists.append(axes.axhline(np.log10(noise), color=INK, linestyle="--", linewidth=0.8))
             words = "rounding: indistinguishable from 0"
@@ -198,17 +206,3 @@ def jacobian_spectrum(spectrum: JacobianSpectrum, ax: Any = None) -> Drawing:
         axes.set(xlabel=f"number i{left_out}", ylabel=f"log10 σ_i of the Jacobian, N = {size}")
         axes.legend()
         return Drawing(figure, (axes,), tuple(artists))
-
-
-def _draw_values(
-    axes: Any, number: Any, values: Any, residuals: Any, noise: float, style: tuple[str, str, str]
-) -> list[Any]:
-    """Draw values above 0 with bars of one residual, cut at the noise."""
-    marker, color, label = style
-    positive = values > 0
-    number, values = number[positive], values[positive]
-    spread = np.nan_to_num(residuals[positive])
-    lowest = np.maximum(values - spread, min(noise, values.min()) if values.size and noise > 0 else 1e-300)
-    bars = axes.vlines(number, np.log10(lowest), np.log10(values + spread), color=color, linewidth=0.8)
-    points = axes.plot(number, np.log10(values), marker, color=color, fillstyle="none", label=label)
-    return [*points, bars]

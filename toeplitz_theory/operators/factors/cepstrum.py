@@ -176,9 +176,8 @@ def polylogs(log_x: NDArray[np.complex128], orders: int) -> NDArray[np.complex12
         if s == 1:
             out[0, ~far] = -np.log(-np.expm1(w))
             continue
-        regular = np.arange(_TERMS) != s - 1
-        weights = np.zeros(_TERMS)
-        weights[regular] = zeta(s - np.arange(_TERMS, dtype=float)[regular])
+        weights = zeta(s - np.arange(_TERMS, dtype=float))
+        weights[s - 1] = 0.0
         harmonic = sum(1.0 / j for j in range(1, s))
         out[s - 1, ~far] = weights @ scaled + scaled[s - 1] * (harmonic - np.log(-w))
     return out

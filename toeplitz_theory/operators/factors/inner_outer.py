@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import NumericalError
 from toeplitz_theory.operators.bits import floats, precision
 from toeplitz_theory.operators.circle.zeros import all_zeros
-from toeplitz_theory.operators.factors.outer import OuterFactor, outer_factor, reflected
+from toeplitz_theory.operators.factors.outer import OuterFactor, directions, outer_factor, reflected
 from toeplitz_theory.operators.kernels import Kernel, Taps
 from toeplitz_theory.operators.results import Zeros
 from toeplitz_theory.operators.rounding import shift_exponent
@@ -88,10 +89,11 @@ class InnerOuter(Displayed):
         1.0
         """
         points = np.asarray(z, dtype=complex)
-        value = np.full(points.shape, self.constant, dtype=complex)
-        for zero in np.asarray(self.zeros):
-            turn = _turn(zero) if zero else -1.0
-            value *= turn * (zero - points) / (1.0 - np.conj(zero) * points)
+        zeros = np.asarray(self.zeros)
+        inner = zeros[zeros != 0]
+        value = self.constant * points ** (zeros.size - inner.size)
+        for zero, direction in zip(inner, directions(inner), strict=True):
+            value *= np.conj(direction) * (zero - points) / (1.0 - np.conj(zero) * points)
         return value
 
     def inner_taps(self, n: int) -> NDArray[np.complex128]:
@@ -143,13 +145,6 @@ def _residual(taps: Taps, factor: OuterFactor, zeros: Zeros, constant: complex) 
     return float(np.abs(product - target).max() / np.abs(target).max())
 
 
-def _turn(zero: complex) -> complex:
-    """Return |z| / z, also for a subnormal z."""
-    if abs(zero) < 2.0**-900:
-        zero *= 2.0**200
-    return abs(zero) / zero
-
-
 def inner_series(
     zeros: NDArray[np.complex128], constant: complex, outer: NDArray[Any] | None, n: int
 ) -> NDArray[np.complex128]:
@@ -159,9 +154,8 @@ def inner_series(
     phase of P(0). P and 1 / P* have taps up to 2^m each that cancel: hence balls, and more bits if they grow.
     """
     shift = int(np.count_nonzero(zeros == 0))
-    phase = complex(constant)
-    for zero in zeros[shift:]:
-        phase *= -_turn(zero)
+    # One after the other: numpy would multiply a pair's two phases, which cancel, far apart.
+    phase = math.prod(-directions(zeros[shift:]).conj(), start=constant)
     for bits in _BITS:
         with precision(bits, terms=n):
             poly = flint.acb_poly.from_roots([flint.acb(complex(z)) for z in zeros[shift:]])

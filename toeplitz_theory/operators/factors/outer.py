@@ -299,10 +299,14 @@ def by_reflection(scaled: Scaled, inside: NDArray[np.complex128]) -> Kernel:
         gap[gap == 0] = 1.0  # then |a| is rounding there, and so is what any unit number makes of it
         values *= (nodes[:, None] * np.conj(gap) / gap).prod(axis=1)
     # The phase that makes outer(0) positive is known; outer[0] itself may be small and mostly rounding.
-    # Zeros are brought to size 1 first: complex division by a subnormal number overflows.
-    parts = np.ascontiguousarray(inside).view(np.float64).reshape(-1, 2)
-    exponents = np.frexp(np.abs(parts).max(axis=1, initial=0.0))[1]
-    unit = np.ldexp(parts, -exponents[:, None]).view(np.complex128)[:, 0]
-    turn = np.conj(scaled.direction()) * (-unit / np.abs(unit)).prod()
+    turn = np.conj(scaled.direction()) * (-directions(inside)).prod()
     outer = scipy.fft.fft(values * turn, norm="forward")[:n] * half ** -np.arange(n)
     return outer if np.iscomplexobj(scaled.values) else outer.real
+
+
+def directions(values: NDArray[np.complex128]) -> NDArray[np.complex128]:
+    """Return ``z / |z|``, z brought to size 1 first: complex division by a subnormal number overflows."""
+    parts = np.ascontiguousarray(values).view(np.float64).reshape(-1, 2)
+    exponents = np.frexp(np.abs(parts).max(axis=1, initial=0.0))[1]
+    unit = np.ldexp(parts, -exponents[:, None]).view(np.complex128)[:, 0]
+    return unit / np.abs(unit)

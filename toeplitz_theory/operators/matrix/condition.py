@@ -75,17 +75,12 @@ def log10_condition(
     upper = _log10(largest.upper + taps.size * 2.0**-1070, smallest.upper + error, powers, +1)
     lower = max(lower, 0.0)
     value = min(max(_log10(largest.value, smallest.value, powers, 0), lower), upper)
-    return Condition(value, lower, upper, upper - lower <= 1e-6, _method(largest, smallest))
+    method = ", ".join(dict.fromkeys((largest.method, smallest.method)))
+    return Condition(value, lower, upper, upper - lower <= 1e-6, method)
 
 
 def _singular(nullity: int, note: str) -> Condition:
     return Condition(math.inf, math.inf, math.inf, True, "exact", nullity, note)
-
-
-def _method(largest: Bracket, smallest: Bracket) -> str:
-    if largest.method == smallest.method:
-        return largest.method
-    return f"{largest.method}, {smallest.method}"
 
 
 def _log10(first: float, second: float, powers: int, direction: int) -> float:

@@ -13,11 +13,11 @@ import scipy.linalg.lapack
 from numpy.typing import NDArray
 
 from toeplitz_theory.display import Displayed
-from toeplitz_theory.errors import InputError, NumericalError
+from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators.kernels import Kernel
 from toeplitz_theory.operators.matrix.information_limit import InformationLimit, check_snr, information_limit
 from toeplitz_theory.operators.matrix.norm import circle_bound
-from toeplitz_theory.operators.matrix.singular import dense_values, eigensolver_error
+from toeplitz_theory.operators.matrix.singular import check_room, eigensolver_error
 from toeplitz_theory.operators.product import frobenius_square
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, float_format, shift_exponent, split_scale
 from toeplitz_theory.threads import one_thread
@@ -25,7 +25,6 @@ from toeplitz_theory.threads import one_thread
 Values = Callable[[], NDArray[np.float64]]
 
 _DENSE_UP_TO = 256  # tokens up to which all singular values are computed
-_DENSE_AT_MOST = 16_384  # 2 GiB of matrix
 _GOOD = 1e-5  # bits; where Cholesky cannot promise that, the singular values are computed
 _LONG = 1024  # tokens beyond which they take so long that this is enough:
 _GOOD_WHERE_LONG = 1e-3
@@ -149,23 +148,18 @@ class StorageBits(Displayed):
         return f"{self.value:.4g} of {self.ceiling:.4g} bits per token at {self.dtype}"
 
 
-def information_rate(
-    taps: Kernel, snr: float, kernel: Kernel, values: Values | None = None
-) -> InformationRate:
+def information_rate(taps: Kernel, snr: float, kernel: Kernel, values: Values) -> InformationRate:
     """Return the rate of the section with first column ``taps``, and the limit for the whole ``kernel``.
 
-    Here and below ``values`` gives the singular values of the taps scaled by `split_scale`, where somebody
-    keeps them.
+    Here and below ``values`` gives the singular values of the taps scaled by `split_scale`.
     """
     check_snr(snr)
-    value, error = _rates(taps, np.array([snr], dtype=float), values)
-    limit = information_limit(kernel, snr)
-    return InformationRate(float(value[0]), float(error[0]), limit.value, limit.error)
+    curve = information_curve(taps, snr, kernel, values)
+    numbers = (curve.value, curve.error, curve.limit, curve.limit_error)
+    return InformationRate(*(float(one[0]) for one in numbers))
 
 
-def information_curve(
-    taps: Kernel, snrs: Any, kernel: Kernel, values: Values | None = None
-) -> InformationCurve:
+def information_curve(taps: Kernel, snrs: Any, kernel: Kernel, values: Values) -> InformationCurve:
     """Return rates and limits at all ``snrs`` from one set of singular values."""
     points = np.atleast_1d(np.asarray(snrs, dtype=float))
     if points.ndim != 1 or points.size == 0:
@@ -174,19 +168,11 @@ def information_curve(
         check_snr(float(snr))
     value, error = _rates(taps, points, values)
     limits = [information_limit(kernel, float(snr)) for snr in points]
-    return InformationCurve(
-        points,
-        value,
-        error,
-        np.array([limit.value for limit in limits]),
-        np.array([limit.error for limit in limits]),
-        taps.size,
-    )
+    limit, limit_error = np.array([(limit.value, limit.error) for limit in limits]).T
+    return InformationCurve(points, value, error, limit, limit_error, taps.size)
 
 
-def bits_at(
-    taps: Kernel, dtype: str, kernel: Kernel, limit: bool = True, values: Values | None = None
-) -> StorageBits:
+def bits_at(taps: Kernel, dtype: str, kernel: Kernel, limit: bool, values: Values) -> StorageBits:
     """Return the bits per token that survive storing the output in ``dtype``."""
     name, (significand, _) = float_format(dtype)
     power = 3.0 * 4.0**significand
@@ -208,7 +194,7 @@ def bits_at(
 
 
 def _rates(
-    taps: Kernel, snrs: NDArray[np.float64], known: Values | None
+    taps: Kernel, snrs: NDArray[np.float64], known: Values
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the rates at all ``snrs`` and bounds of their errors, from the singular values.
 
@@ -223,12 +209,8 @@ def _rates(
         error = 8 * n * UNIT_ROUNDOFF * norm / (2 * math.log(2.0))
         if (error <= (_GOOD_WHERE_LONG if n > _LONG else _GOOD)).all():
             return half_log2_det(scaled, channel) / n, error
-    if n > _DENSE_AT_MOST:
-        raise NumericalError(
-            f"the rate of a {n} x {n} section at so little noise needs a dense matrix of "
-            f"{8 * n * n / 2**30:.0f} GiB: take a section of n <= {_DENSE_AT_MOST}, or more noise"
-        )
-    values = dense_values(scaled) if known is None else known()
+    check_room(n, f"the rate of a {n} x {n} section at so little noise needs", ", or more noise")
+    values = known()
     noise = eigensolver_error(values)
     # Values move by `noise` at most, up or down, and the rate grows with each of them.
     moved = np.stack([values, values + noise, np.maximum(values - noise, 0.0)])

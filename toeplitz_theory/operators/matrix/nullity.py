@@ -11,26 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toeplitz_theory.display import Displayed
-from toeplitz_theory.errors import InputError, NumericalError
+from toeplitz_theory.errors import InputError
 from toeplitz_theory.operators.circle.modulus import min_modulus
 from toeplitz_theory.operators.circle.winding import wind
 from toeplitz_theory.operators.kernels import Kernel, Taps, leading_zeros, resized
 from toeplitz_theory.operators.matrix.condition import log10_condition
-from toeplitz_theory.operators.matrix.norm import norm_bracket
 from toeplitz_theory.operators.matrix.schur import count_above
 from toeplitz_theory.operators.matrix.singular import (
+    ALL_UP_TO,
     SingularValues,
     all_values,
-    dense_values,
+    check_room,
     eigensolver_error,
     proved_values,
 )
-from toeplitz_theory.operators.product import CausalProduct
 from toeplitz_theory.operators.results import Bracket, Count
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, split_scale
 
 _DENSE_UP_TO = 512  # above, the values are counted, not computed: quadratic time and a few vectors
-_DENSE_AT_MOST = 16_384  # 2 GiB of matrix, where counting does not decide
 _DOUBT = 0.01  # relative shift of the threshold beyond which counting is not tried
 _DOUBT_TO_PROVE = 0.1  # the same where a proof is wanted
 _SAFE = 100  # multiples of LAPACK's error bound n u that the threshold keeps from the noise
@@ -74,14 +72,13 @@ class Nullity(Count):
 def nullity(
     taps: Kernel,
     rtol: float,
-    certify: bool = False,
-    norm: Callable[[], Bracket] | None = None,
-    known: Callable[[], NDArray[np.float64]] | None = None,
+    certify: bool,
+    norm: Callable[[], Bracket],
+    known: Callable[[], NDArray[np.float64]],
 ) -> Nullity:
     """Return the nullity of the section with first column ``taps`` (n,); see `CausalToeplitz.nullity`.
 
-    ``norm`` gives the bracket of its norm and ``known`` its singular values, taps scaled by `split_scale`,
-    where somebody keeps them.
+    ``norm`` gives the bracket of its norm and ``known`` its singular values, taps scaled by `split_scale`.
     """
     if not 0 <= rtol < 1:
         raise InputError(
@@ -92,29 +89,25 @@ def nullity(
         return Nullity(zeros, zeros, zeros, True, rtol=rtol, n=n, method="leading zero taps")
     if n > _DENSE_UP_TO:
         counted = _by_counting(taps, zeros, rtol, certify, norm)
-        if counted is not None and (counted.certified or not certify or n > _DENSE_AT_MOST):
+        if counted is not None and (counted.certified or not certify or n > ALL_UP_TO):
             return counted
-    if n > _DENSE_AT_MOST:
-        raise NumericalError(
-            f"the nullity of this {n} x {n} section at rtol={rtol:g} needs a dense matrix of "
-            f"{8 * n * n / 2**30:.0f} GiB: take a section of n <= {_DENSE_AT_MOST}, a larger rtol, or its "
-            "smallest singular values with singular_values(k)"
-        )
+    what = f"the nullity of this {n} x {n} section at rtol={rtol:g} needs"
+    check_room(n, what, ", a larger rtol, or its smallest singular values with singular_values(k)")
     scaled = split_scale(taps)[0]
     if rtol < _SAFE * n * UNIT_ROUNDOFF:  # at the noise of dense float64: compare logarithms instead
         return _by_logarithms(all_values(taps), rtol)
     if certify:
         values, error = proved_values(scaled[zeros:])
-        proved = count_below(np.pad(values, (0, zeros)), _errors(n, zeros, error), rtol, "proved eigenvalues")
+        proved = count_below(values, error, rtol, "proved eigenvalues", zeros)
         proved.certified = proved.lower == proved.upper
         return proved
-    values = dense_values(scaled) if known is None else known()
-    errors = _errors(n, zeros, eigensolver_error(values))
-    return count_below(values, errors, rtol, "eigenvalues, to LAPACK's error bound")
+    values = known()
+    error, method = eigensolver_error(values), "eigenvalues, to LAPACK's error bound"
+    return count_below(values[: n - zeros], error, rtol, method, zeros)
 
 
 def _by_counting(
-    taps: Kernel, zeros: int, rtol: float, certify: bool, norm: Callable[[], Bracket] | None
+    taps: Kernel, zeros: int, rtol: float, certify: bool, norm: Callable[[], Bracket]
 ) -> Nullity | None:
     """Return the nullity by Schur's count at both ends of where ``rtol sigma_max`` may lie; None if it fails.
 
@@ -127,7 +120,7 @@ def _by_counting(
     if shift > _DOUBT:
         return None
     rest = split_scale(taps)[0][zeros:]  # T = S^zeros T': the values of T', and exact zeros
-    top = norm_bracket(CausalProduct(rest)) if norm is None else norm()
+    top = norm()
     count = _between(rest, rtol, top, shift)
     if count is not None and certify and not count.proved and count.doubt < _DOUBT_TO_PROVE:
         count = _between(rest, rtol, top, 1.1 * count.doubt) or count
@@ -171,43 +164,34 @@ def _between(taps: Kernel, rtol: float, top: Bracket, shift: float) -> _Count | 
     return _Count(max(above, below), min(above, below), proved, doubt)
 
 
-def _errors(n: int, zeros: int, error: float) -> NDArray[np.float64]:
-    errors = np.full(n, error)
-    errors[n - zeros :] = 0.0
-    return errors
-
-
 def _by_logarithms(values: SingularValues, rtol: float) -> Nullity:
     limit = values.log10[0] + math.log10(rtol)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    slack = float(np.log10(1 + values.relative_error[0])) + 1e-14 * abs(limit)
+    with np.errstate(divide="ignore", invalid="ignore"):  # an infinite error moves a value to inf, and to 0
         upwards = values.log10 + np.log10(1 + values.relative_error)
         downwards = values.log10 + np.log10(np.maximum(1 - values.relative_error, 0.0))
-    slack = float(np.log10(1 + values.relative_error[0])) + 1e-14 * abs(limit)
-    unknown = np.isinf(values.relative_error)
-    lower = int(np.count_nonzero((upwards <= limit - slack) & ~unknown))
-    upper = int(np.count_nonzero((downwards <= limit + slack) | unknown))
-    count = min(max(int(np.count_nonzero(values.log10 <= limit)), lower), upper)
+        ends = (values.log10, limit), (upwards, limit - slack), (downwards, limit + slack)
+        count, lower, upper = (int(np.count_nonzero(logs <= end)) for logs, end in ends)
     return Nullity(count, lower, upper, rtol=rtol, n=len(values), method=values.method)
 
 
 def count_below(
-    values: NDArray[np.float64], errors: NDArray[np.float64], rtol: float, method: str = ""
+    values: NDArray[np.float64], error: float, rtol: float, method: str, zeros: int = 0
 ) -> Nullity:
-    """Count the ``values`` (n,), descending and known to ``errors`` (n,), that are <= rtol * values[0].
+    """Count the ``values``, descending and known to ``error``, that are <= rtol * values[0], and exact zeros.
 
     Examples
     --------
-    >>> count_below(np.array([1.0, 1e-3, 1e-9]), np.full(3, 1e-15), 1e-6)
+    >>> count_below(np.array([1.0, 1e-3, 1e-9]), 1e-15, 1e-6, "")
     Nullity(1; n=3, rtol=1e-06)
-    >>> count_below(np.array([1.0, 1e-6]), np.full(2, 1e-15), 1e-6)
+    >>> count_below(np.array([1.0, 1e-6]), 1e-15, 1e-6, "")
     Nullity(1, between 0 and 1; n=2, rtol=1e-06)
     """
-    top, top_error = float(values[0]), float(errors[0])
-    count = int(np.count_nonzero(values <= rtol * top))
-    lower = int(np.count_nonzero(values + errors <= rtol * (top - top_error)))
-    upper = int(np.count_nonzero(values - errors <= rtol * (top + top_error)))
-    lower, upper = min(lower, count), max(upper, count)
-    return Nullity(count, lower, upper, rtol=rtol, n=values.size, method=method)
+    count, lower, upper = (
+        zeros + int(np.count_nonzero(values + moved <= rtol * (values[0] - moved)))
+        for moved in (0.0, error, -error)
+    )
+    return Nullity(count, lower, upper, rtol=rtol, n=values.size + zeros, method=method)
 
 
 # Roch and Silbermann's splitting: the singular values that go to 0 are as many as the zeros inside.

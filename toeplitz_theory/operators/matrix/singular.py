@@ -30,13 +30,13 @@ from toeplitz_theory.operators.kernels import Kernel, leading_zeros
 from toeplitz_theory.operators.matrix.bidiagonal import smallest_values
 from toeplitz_theory.operators.matrix.condition import log10_condition
 from toeplitz_theory.operators.matrix.elimination import smallest_by_deflation
-from toeplitz_theory.operators.matrix.extreme import largest, smallest
+from toeplitz_theory.operators.matrix.extreme import largest, smallest, with_error
 from toeplitz_theory.operators.product import dense_causal
 from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, shift_exponent, split_scale, without_specks
 from toeplitz_theory.threads import one_thread
 
 _DENSE_UP_TO = 2048  # above, a few extreme values are computed without a matrix
-_ALL_UP_TO = 16_384  # 2 GiB of matrix, and hours
+ALL_UP_TO = 16_384  # 2 GiB of matrix, and hours
 _ONE_THREAD_UP_TO = 1024  # on a busy machine more of them take 3 to 40 times the CPU up to here
 _MOST_WORK = 5e10  # steps^2 * n * bits of a bidiagonalisation: some ten seconds
 _POOR = 1e-6  # relative error above which a value is computed from the inverse instead
@@ -110,12 +110,19 @@ def singular_values(taps: Kernel, k: int | None, which: str, more_bits: bool) ->
         # Up to twice that size LAPACK's eigensolver separates what Lanczos has not.
         if n > 2 * _DENSE_UP_TO or values.relative_error.max() <= _POOR:
             return values
-    if n > _ALL_UP_TO:
+    if n > ALL_UP_TO:
         raise InputError(
             f"{count} singular values of a {n} x {n} section need a dense matrix: "
-            f"ask for k <= {n // 32} of them, or for a section of n <= {_ALL_UP_TO}"
+            f"ask for k <= {n // 32} of them, or for a section of n <= {ALL_UP_TO}"
         )
     return all_values(taps, more_bits).select(slice(n - count, n) if which == "smallest" else slice(0, count))
+
+
+def check_room(n: int, what: str, instead: str = "") -> None:
+    """Raise NumericalError where ``what`` needs a dense matrix that is too large."""
+    if n > ALL_UP_TO:
+        size = f"{8 * n * n / 2**30:.0f} GiB"
+        raise NumericalError(f"{what} a dense matrix of {size}: take a section of n <= {ALL_UP_TO}{instead}")
 
 
 def dense_values(taps: Kernel) -> NDArray[np.float64]:
@@ -135,11 +142,7 @@ def dense_values(taps: Kernel) -> NDArray[np.float64]:
     if zeros:  # T = S^zeros T', whose singular values are those of the smaller T' and exact zeros
         rest = dense_values(taps[zeros:]) if zeros < n else np.zeros(0)
         return np.concatenate([rest, np.zeros(zeros)])
-    if n > _ALL_UP_TO:
-        raise NumericalError(
-            f"all singular values of a {n} x {n} section need a dense matrix of {8 * n * n / 2**30:.0f} GiB: "
-            f"take a section of n <= {_ALL_UP_TO}"
-        )
+    check_room(n, f"all singular values of a {n} x {n} section need")
     scaled, exponent = split_scale(taps)
     matrix = dense_causal(without_specks(scaled))
     with one_thread() if n <= _ONE_THREAD_UP_TO else nullcontext():
@@ -155,7 +158,7 @@ def all_values(taps: Kernel, more_bits: bool = True) -> SingularValues:
     n, zeros = taps.size, leading_zeros(taps)
     scaled, exponent = split_scale(taps)
     values = dense_values(scaled)
-    log10, error = _with_error(values, exponent, eigensolver_error(values))
+    log10, error = with_error(values, exponent, eigensolver_error(values))
     error[n - zeros :] = 0.0
     values = shift_exponent(values, exponent)
     method = "singular value decomposition" if np.iscomplexobj(taps) else "eigenvalues of the Hankel matrix"
@@ -232,45 +235,34 @@ def extreme_values(taps: Kernel, count: int, which: str) -> SingularValues:
     ([-29.927], True)
     """
     n, zeros = taps.size, leading_zeros(taps)
-    step = math.gcd(*np.flatnonzero(taps).tolist()) if zeros < n else 0
-    if step > 1:
-        return _interleaved(taps[::step], n, step, count, which)
-    exact = min(zeros, count) if which == "smallest" else max(0, count - (n - zeros))
-    rest = count - exact
     # T = S^zeros T': the singular values of the smaller T', and exact zeros.
-    find = smallest if which == "smallest" else largest
-    log10, error, method = find(taps[zeros:], rest) if rest else (np.zeros(0), np.zeros(0), "exact")
+    exact = min(zeros, count) if which == "smallest" else max(0, count - (n - zeros))
+    log10, error, method = np.zeros(0), np.zeros(0), "exact"
+    if count > exact:
+        log10, error, method = _interleaved(taps[zeros:], count - exact, which)
     log10, error = np.append(log10, np.full(exact, -np.inf)), np.append(error, np.zeros(exact))
     error += _log_error(log10, split_scale(taps)[1])
     return SingularValues(_power_of_ten(log10), log10, error, method)
 
 
-def _interleaved(taps: Kernel, n: int, step: int, count: int, which: str) -> SingularValues:
+def _interleaved(
+    taps: Kernel, count: int, which: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
     """For a(z) = f(z^step): ``step`` smaller sections of f, interleaved, whose values come as often."""
-    longer = n - step * (taps.size - 1)  # so many of size taps.size, the others one shorter
-    parts = [(taps, longer), (taps[:-1], step - longer)]
-    log10, error, notes = [], [], []
-    for part, times in parts:
-        if times and part.size:
-            extremes = extreme_values(part, min(count, part.size), which)
-            log10.append(np.repeat(extremes.log10, times))
-            error.append(np.repeat(extremes.relative_error, times))
-            notes.append(extremes.method)
-    logs, errors = np.concatenate(log10), np.concatenate(error)
-    order = np.argsort(-logs, kind="stable")
+    find = smallest if which == "smallest" else largest
+    step = math.gcd(*np.flatnonzero(taps).tolist())
+    if step < 2:
+        return find(taps, count)
+    core = taps[::step]
+    longer = taps.size - step * (core.size - 1)  # so many of core's size, the others one shorter
+    parts = [(part, times) for part, times in ((core, longer), (core[:-1], step - longer)) if times]
+    asked = [(part, min(math.ceil(count / times), part.size)) for part, times in parts]
+    logs, errors, methods = zip(*(find(part, most) for part, most in asked), strict=True)
+    copies = np.concatenate([np.full(len(x), times) for x, (_, times) in zip(logs, parts, strict=True)])
+    log10, error = (np.repeat(np.concatenate(x), copies) for x in (logs, errors))
+    order = np.argsort(-log10, kind="stable")
     order = order[-count:] if which == "smallest" else order[:count]
-    note = f"{step} interleaved sections; {notes[0]}"
-    return SingularValues(_power_of_ten(logs[order]), logs[order], errors[order], note)
-
-
-def _with_error(
-    values: NDArray[np.float64], exponent: int, noise: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return log10(values 2**exponent) and the relative error of values known to ``noise``."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log10 = np.log10(values) + exponent * np.log10(2.0)
-        error = np.where(values > noise, noise / (values - noise), np.inf)
-    return log10, error
+    return log10[order], error[order], f"{step} interleaved sections; {methods[0]}"
 
 
 def proved_values(taps: Kernel) -> tuple[NDArray[np.float64], float]:

@@ -85,24 +85,21 @@ def layer_recovery(layer: MultiHeadSymbol, snr: float, residual: bool, horizon: 
 def _without_noise(circle: _Circle, horizon: int) -> Recovery:
     """Return the curve at no noise by extrapolation; its last two changes say how far off."""
     limit = circle.rank / circle.layer.width
-    curves: list[NDArray[np.float64]] = []
-    last: NDArray[np.float64] | None = None
-    short = 1.0
-    for energy in circle.rungs(_FIRST_NOISE, 0.25, _ROUGH):
-        shares, total = _shares(energy, horizon), float(energy.sum())
-        if last is not None:
-            gained = total - float(last.sum())
-            far = min(_FARTHEST, (limit - total) / max(gained, UNIT_ROUNDOFF))
-            short = abs(limit - total - far * gained)
-            curves.append(shares + far * (shares - _shares(last, horizon)))
-        last = energy
+    energies = circle.rungs(_FIRST_NOISE, 0.25, _ROUGH)
+    rungs = [(_shares(energy, horizon), float(energy.sum())) for energy in energies]
+    curves, short = [], 1.0
+    for (before, less), (shares, total) in itertools.pairwise(rungs):
+        gained = total - less
+        far = min(_FARTHEST, (limit - total) / max(gained, UNIT_ROUNDOFF))
+        short = abs(limit - total - far * gained)
+        curves.append(shares + far * (shares - before))
     changes = [float(np.abs(new - old).max()) for old, new in itertools.pairwise(curves)]
     error = max(2.0 * changes[-1], *changes[-2:-1], 0.0) + short
     layer = circle.layer
     index = layer.residual_index() if circle.residual else layer.fredholm_index()
     delay = -index.value / layer.width if index.certified and index.value is not None else None
     curve = np.maximum.accumulate(np.clip(curves[-1], 0.0, limit))
-    text = f"Wilson's iteration at {len(curves) + 1} levels of noise, to no noise; index: {index.method}"
+    text = f"Wilson's iteration at {len(rungs)} levels of noise, to no noise; index: {index.method}"
     return Recovery(curve, min(1.0, error), (limit, 0.0), delay, False, math.inf, text)
 
 
