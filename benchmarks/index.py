@@ -28,7 +28,7 @@ import time
 
 import flint
 import numpy as np
-from _common import kaiming, median_ms, ratio
+from _common import kaiming, median_ms, ratio, timed
 from rich.console import Console
 from rich.progress import track
 
@@ -94,9 +94,8 @@ def all_zeros() -> None:
     print(f"\n{'n':>6} {'zeros ms':>9}  certified")
     for n in (512, 1024, 2048, 4096):
         symbol = Symbol(kaiming(n, 0))
-        start = time.process_time()
-        found = symbol.zeros()
-        print(f"{n:>6} {1e3 * (time.process_time() - start):>9.0f}  {found.certified}")
+        found, spent = timed(symbol.zeros)
+        print(f"{n:>6} {1e3 * spent:>9.0f}  {found.certified}")
 
 
 def zeros_inside(kernel: np.ndarray) -> int:
@@ -114,12 +113,10 @@ def against_the_zeros(kernels: int, n: int = 512) -> bool:
     right, slow, fast = 0, 0.0, []
     for seed in track(range(kernels), "indices", console=Console(stderr=True), transient=True):
         kernel = kaiming(n, seed)
-        start = time.process_time()
-        found = Symbol(kernel).fredholm_index()
-        fast.append(time.process_time() - start)
-        start = time.process_time()
-        inside = zeros_inside(kernel)
-        slow += time.process_time() - start
+        found, spent = timed(lambda kernel=kernel: Symbol(kernel).fredholm_index())
+        fast.append(spent)
+        inside, spent = timed(lambda kernel=kernel: zeros_inside(kernel))
+        slow += spent
         right += found.certified and found.value == -inside
     print(
         f"n = {n}: {right} of {kernels} certified and right; {1e3 * float(np.median(fast)):.2f} ms each "

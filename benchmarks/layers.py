@@ -16,8 +16,9 @@ Floors:
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
+
+from _common import timed
 
 from toeplitz_theory.checkpoints import load
 
@@ -31,9 +32,7 @@ def main() -> None:
     checkpoint = load(MODELS / parser.parse_args().model, projections=True)
     for name in dict.fromkeys(layer.layer for layer in checkpoint.layers):
         symbol = checkpoint.multihead(name)
-        start = time.process_time()
-        index = symbol.residual_index()
-        seconds = time.process_time() - start
+        index, seconds = timed(symbol.residual_index)
         assert index.certified, index
         print(f"{name}: {seconds:.1f} s; index of I + A {index.value}, {index.method}", flush=True)
 

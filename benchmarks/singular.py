@@ -19,14 +19,14 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import time
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from _common import cpu_ms, kaiming
+from _common import cpu_ms, kaiming, timed
 
 from toeplitz_theory.operators import CausalToeplitz, Symbol
 
@@ -40,6 +40,11 @@ def peak_bytes(function: Callable[[], object]) -> int:
     return peak
 
 
+def dense_svd(matrix: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return the singular values by LAPACK and the CPU seconds they took."""
+    return timed(lambda: np.linalg.svd(matrix, compute_uv=False))
+
+
 def conditions() -> None:
     """Print value, bracket and time of the condition number by size."""
     print(
@@ -51,11 +56,9 @@ def conditions() -> None:
         ours = cpu_ms(T.log10_condition, 5 if n <= 2048 else 1)
         row = f"{n:>6} {found.value:>14.6f} {found.upper - found.lower:>8.0e} {ours:>7.0f}"
         if n <= 2048:
-            values: list[np.ndarray] = []
-            matrix = T.to_dense()
-            dense = cpu_ms(lambda m=matrix, v=values: v.append(np.linalg.svd(m, compute_uv=False)), 1)
-            says = math.log10(values[0][0] / values[0][-1])
-            row += f" {dense:>8.0f} {dense / ours:>6.0f}x {says:>9.2f}"
+            values, dense = dense_svd(T.to_dense())
+            says = math.log10(values[0] / values[-1])
+            row += f" {1e3 * dense:>8.0f} {1e3 * dense / ours:>6.0f}x {says:>9.2f}"
         print(row)
 
 
@@ -70,9 +73,7 @@ def extremes() -> None:
         (65_536, "smallest", 1),
     ):
         T = CausalToeplitz(kaiming(n))
-        start = time.process_time()
-        found = T.singular_values(k, which=which, full=True)
-        spent = time.process_time() - start
+        found, spent = timed(partial(T.singular_values, k, which=which, full=True))
         values = " ".join(f"{x:.4f}" for x in found.log10)
         error = found.relative_error.max()
         print(f"{n:>6} {which:>9} {k:>2} {spent:>6.1f}  {values}  {error:.0e}  {found.method}")
@@ -87,9 +88,7 @@ def smooth() -> None:
     for n in (4096, 16_384, 65_536):
         for name, taps in (("1 + z", [1.0, 1.0]), ("of degree 3", [1.0, -0.5, 0.8, -0.3])):
             T = CausalToeplitz(taps, n)
-            start = time.process_time()
-            found = T.singular_values(6, which="largest", full=True)
-            spent = time.process_time() - start
+            found, spent = timed(partial(T.singular_values, 6, which="largest", full=True))
             true = ""
             if name == "1 + z":
                 exact = 2 * np.cos(np.pi * np.arange(1, 7) / (2 * n + 1))
@@ -128,17 +127,15 @@ def every() -> None:
     )
     for n in (512, 1024, 2048, 4096):
         w = kaiming(n)
-        T, kept = CausalToeplitz(w), []
-        every = cpu_ms(lambda T=T, kept=kept: kept.append(T.singular_values(full=True))) / 1e3
-        quick = cpu_ms(lambda T=T: T.singular_values(full=True, more_bits=False)) / 1e3
-        matrix, found = T.to_dense(), kept[0]
-        values: list[np.ndarray] = []
-        svd = cpu_ms(lambda m=matrix, v=values: v.append(np.linalg.svd(m, compute_uv=False))) / 1e3
+        T = CausalToeplitz(w)
+        found, every = timed(partial(T.singular_values, full=True))
+        _, quick = timed(partial(T.singular_values, full=True, more_bits=False))
+        values, svd = dense_svd(T.to_dense())
         small = np.count_nonzero(found.log10 < found.log10[0] - 6)
         determinant = found.log10.sum() - n * math.log10(abs(w[0]))
         print(
             f"{n:>6} {every:>7.2f} {quick:>12.2f} {svd:>6.2f} {svd / every:>6.1f}x  {small}; "
-            f"{found.log10[-1]:.3f}, {math.log10(values[0][-1]):.3f}; "
+            f"{found.log10[-1]:.3f}, {math.log10(values[-1]):.3f}; "
             f"{found.relative_error.max():.0e}; {determinant:.0e}",
             flush=True,
         )

@@ -103,13 +103,8 @@ def _states(model, n: int) -> list[dict]:
     )
     layers = []
     for layer, table in capacity.table.groupby("layer"):
-        low, high = capacity.settings["total"][layer][1:]
-        row = {
-            "state": int(layer),
-            "total": capacity.settings["total"][layer][0],
-            "lower": low,
-            "upper": high,
-        }
+        total, low, high = capacity.settings["total"][layer]
+        row = {"state": int(layer), "total": total, "lower": low, "upper": high}
         row |= {name: float(table[table.lag.between(*band)].value.sum()) for name, band in BANDS.items()}
         bits = recall.table[recall.table.layer == layer].set_index("lag")["value"]
         layers.append(row | {f"recall {k}": float(bits[k]) for k in bits.index})
@@ -181,14 +176,18 @@ def _layer_table(kernels: pd.DataFrame, layers: pd.DataFrame) -> str:
         *names.values(),
         *(f"capacity {c}" if c not in layers or not c.startswith("recall") else c for c in state_names),
     ]
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    rows = []
     for (part, block), group in kernels.groupby(["part", "block"], sort=False):
         median = group[list(names)].astype(float).median()
         state = layers[layers.state == block + 1] if part != "decoder" else layers[:0]
         cells = [f"{part} {block}", *(f"{median[name]:.3g}" for name in names)]
-        cells += [_cell(state[name]) for name in state_names]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append(cells + [_cell(state[name]) for name in state_names])
+    return _table(head, rows)
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(cells) + " |" for cells in (head, *rows)]
+    return "\n".join([lines[0].replace("|  |", "| |", 1), "|---" * len(head) + "|", *lines[1:]])
 
 
 def _cell(values: pd.Series) -> str:
@@ -196,18 +195,20 @@ def _cell(values: pd.Series) -> str:
 
 
 def _correlations(group: pd.DataFrame) -> str:
-    lines = [
-        "| | " + " | ".join(f"{text}, {kind}" for text in USE.values() for kind in ("all", "within")) + " |"
-    ]
-    lines.append("|---" * (1 + 2 * len(USE)) + "|")
-    for theory, text in THEORY.items():
-        cells = [
-            _shown(rank_correlation(group[theory], group[use], within=within))
-            for use in USE
-            for within in (None, group["block"])
+    ways = {"all": None, "within": group["block"]}
+    head = ["", *(f"{text}, {kind}" for text in USE.values() for kind in ways)]
+    rows = [
+        [
+            text,
+            *(
+                _shown(rank_correlation(group[theory], group[use], way))
+                for use in USE
+                for way in ways.values()
+            ),
         ]
-        lines.append(f"| {text} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        for theory, text in THEORY.items()
+    ]
+    return _table(head, rows)
 
 
 def _shown(one) -> str:
@@ -233,19 +234,22 @@ def _over_models(kernels: pd.DataFrame, layers: pd.DataFrame) -> str:
     if count < 4:
         return text + f" There are {count}: no interval can be given."
     held = ["total", *BANDS, *(f"recall {k}" for k in RECALL if f"recall {k}" in both)]
-    lines = ["| | " + " | ".join(held) + " |", "|---" * (1 + len(held)) + "|"]
-    for theory, name in THEORY.items():
-        cells = [
-            _shown(rank_correlation(both[theory], both[one], within=both["state"], clusters=both["model"]))
-            for one in held
+    rows = [
+        [
+            name,
+            *(
+                _shown(rank_correlation(both[theory], both[one], both["state"], both["model"]))
+                for one in held
+            ),
         ]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return text + "\n\n" + "\n".join(lines)
+        for theory, name in THEORY.items()
+    ]
+    return text + "\n\n" + _table(["", *held], rows)
 
 
-def _interventions(rows: list[dict]) -> str:
+def _interventions(runs: list[dict]) -> str:
     """Return what changed kernels do to loss, answers and memory, means over the seeds."""
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(runs)
     text = [
         "# Interventions\n\nKernels changed, or trained under a penalty, and the models asked again; means "
         "over the seeds, with half of the 95 % interval (Student's t). Answers: right tokens, or letters "
@@ -256,14 +260,14 @@ def _interventions(rows: list[dict]) -> str:
         head = ["change", "seeds", "index", "loss, nats", "right answers"]
         head += [f"capacity {band}" for band in BANDS] + [f"recall {k}" for k in RECALL[:3]] if states else []
         kind = f"**{objective.replace('_', ' ')}, {'flat' if heads == 1 else f'{heads} heads'}, n = {n}**"
-        lines = [f"{kind}\n", "| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-        for change, runs in group.groupby("change", sort=False):
-            index = "" if "index" not in runs or runs["index"].isna().any() else _mean(runs["index"], 1)
-            cells = [change, str(len(runs)), index, _mean(runs["loss"], 3), _mean(runs["accuracy"], 3)]
+        rows = []
+        for change, seeds in group.groupby("change", sort=False):
+            index = "" if "index" not in seeds or seeds["index"].isna().any() else _mean(seeds["index"], 1)
+            cells = [change, str(len(seeds)), index, _mean(seeds["loss"], 3), _mean(seeds["accuracy"], 3)]
             if states:
-                cells += _held_cells(list(runs["held"]))
-            lines.append("| " + " | ".join(cells) + " |")
-        text.append("\n".join(lines))
+                cells += _held_cells(list(seeds["held"]))
+            rows.append(cells)
+        text += [kind, _table(head, rows)]
     return "\n\n".join(text)
 
 

@@ -7,16 +7,13 @@ kernel, with 95 % intervals (Student's t).
 
 from __future__ import annotations
 
-import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.stats
+from language import interval, losses, measure_sweep
 
 import toeplitz_theory as tt
-from toeplitz_theory.files import write_json
 from toeplitz_theory.training import load_recipe
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "delay-penalty.json"
@@ -28,7 +25,6 @@ def measure(folder: Path) -> dict[str, Any]:
 
     ``mean_delay_noisy`` is what the penalty asks for: at noise of a hundredth of the output's variance.
     """
-    history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
     rows = tt.inspect(folder).rows
     noisy = [row.symbol.recovery(snr=100.0 / float((np.abs(row.symbol.kernel) ** 2).sum())) for row in rows]
     settings = load_recipe(folder / "recipe.toml").training
@@ -36,7 +32,7 @@ def measure(folder: Path) -> dict[str, Any]:
         "delay_penalty": settings.delay_penalty,
         "jensen_penalty": settings.jensen_penalty,
         "seed": settings.seed,
-        "loss": [line["validation_loss"] for line in history if "validation_loss" in line][-1],
+        "loss": list(losses(folder).values())[-1],
         "mean_delay_noisy": [r.mean_delay for r in noisy],
         "delay_90": [int(row.delay_90) for row in rows],
         "recovered_at_once": [row.recovery.at_once for row in rows],
@@ -52,14 +48,8 @@ def show(runs: list[dict]) -> None:
     for penalty in penalties:
         chosen = [run for run in runs if (run["delay_penalty"], run["jensen_penalty"]) == penalty]
         line = f"{penalty[0]:g}, {penalty[1]:g}"
-        cells = [f"{line:<16}"]
-        for name in COLUMNS:
-            values = np.array([_median(run[name]) for run in chosen])
-            half = np.nan
-            if values.size > 1:
-                half = scipy.stats.t.ppf(0.975, values.size - 1) * scipy.stats.sem(values)
-            cells.append(f"{values.mean():>12.3f} +- {half:<6.3f}")
-        print("".join(cells), f" ({len(chosen)} seeds)")
+        cells = [f"{interval([_median(run[name]) for run in chosen]):>22}" for name in COLUMNS]
+        print(f"{line:<16}" + "".join(cells), f" ({len(chosen)} seeds)")
 
 
 def _median(values: float | list[float | None]) -> float:
@@ -67,15 +57,5 @@ def _median(values: float | list[float | None]) -> float:
     return float(np.median(known))
 
 
-def main() -> None:
-    """Measure, write and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="the folder that the sweep was trained into")
-    folders = sorted(path.parent for path in parser.parse_args().folder.glob("*/model.safetensors"))
-    runs = [measure(folder) for folder in folders]
-    write_json(DATA, {"recipe": "paper_figures/recipes/delay-penalty.toml", "runs": runs})
-    show(runs)
-
-
 if __name__ == "__main__":
-    main()
+    measure_sweep(__doc__, "delay-penalty.toml", DATA, measure, show)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -35,8 +37,7 @@ def measure(folder: Path) -> dict[str, Any]:
     """Return what is known of a run."""
     recipe = load_recipe(folder / "recipe.toml")
     record = json.loads((folder / "training.json").read_text())
-    history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
-    curve = {row["step"]: row["validation_loss"] for row in history if "validation_loss" in row}
+    curve = losses(folder)
     trained = open_trained(folder)
     by_position = accuracy(trained)
     return {
@@ -52,6 +53,12 @@ def measure(folder: Path) -> dict[str, Any]:
         **cost(label(recipe), recipe.objective, recipe.model_dump_json(exclude_unset=True)),
         "held": held(trained.model.eval()),
     }
+
+
+def losses(folder: Path) -> dict[int, float]:
+    """Return the held-out losses of a run by step."""
+    history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    return {row["step"]: row["validation_loss"] for row in history if "validation_loss" in row}
 
 
 def held(model: torch.nn.Module) -> dict[str, Any]:
@@ -154,15 +161,19 @@ def interval(values: list[float], digits: int = 3) -> str:
     return f"{np.mean(values):.{digits}f} +- {half:.{digits}f}"
 
 
-def main() -> None:
-    """Measure, write and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def measure_sweep(
+    doc: str, recipe: str, data: Path, measure: Callable[[Path], dict], show: Callable[[list[dict]], None]
+) -> None:
+    """Measure every finished run of the folder that is named on the command line, write all and print."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("folder", type=Path, help="the folder that the sweep was trained into")
-    folders = sorted(path.parent for path in parser.parse_args().folder.glob("*/training.json"))
-    runs = [measure(folder) for folder in folders]
-    write_json(DATA, {"recipe": "paper_figures/recipes/language-sweep.toml", "runs": runs})
+    runs = []
+    for path in sorted(parser.parse_args().folder.glob("*/training.json")):
+        runs.append(measure(path.parent))
+        print(path.parent.name, file=sys.stderr)
+        write_json(data, {"recipe": f"paper_figures/recipes/{recipe}", "runs": runs})
     show(runs)
 
 
 if __name__ == "__main__":
-    main()
+    measure_sweep(__doc__, "language-sweep.toml", DATA, measure, show)

@@ -7,16 +7,12 @@ model. Prints means over the seeds with 95 % intervals (Student's t).
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from language import BANDS, accuracy, held, held_by_band, interval
+from language import BANDS, accuracy, held, held_by_band, interval, losses, measure_sweep
 
-from toeplitz_theory.files import write_json
 from toeplitz_theory.reports.trajectory import Trajectory, kernel_trajectory
 from toeplitz_theory.training import load_recipe, open_trained
 
@@ -27,8 +23,7 @@ NUMBERS = ("index", "delay_50", "delay_90", "jensen_deficit", "log10_condition")
 def measure(folder: Path) -> dict[str, Any]:
     """Return what is known of a run."""
     recipe = load_recipe(folder / "recipe.toml")
-    history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
-    curve = {row["step"]: row["validation_loss"] for row in history if "validation_loss" in row}
+    curve = losses(folder)
     trained = open_trained(folder)
     return {
         "objective": recipe.objective,
@@ -70,18 +65,5 @@ def show(runs: list[dict]) -> None:
             print(f"  {when}: dimensions at lags {', '.join(BANDS)}: {'; '.join(held_by_band(chosen, when))}")
 
 
-def main() -> None:
-    """Measure, write and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="the folder that the sweep was trained into")
-    folders = sorted(path.parent for path in parser.parse_args().folder.glob("*/model.safetensors"))
-    runs = []
-    for folder in folders:
-        runs.append(measure(folder))
-        print(folder.name, file=sys.stderr)
-        write_json(DATA, {"recipe": "paper_figures/recipes/pairs-sweep.toml", "runs": runs})
-    show(runs)
-
-
 if __name__ == "__main__":
-    main()
+    measure_sweep(__doc__, "pairs-sweep.toml", DATA, measure, show)

@@ -129,29 +129,17 @@ def token_capacity(
         totals[layer] = _jackknife(estimates.sum(axis=0))
         for k, estimate in zip(lags, estimates, strict=True):
             append_row(rows, layer, k, *_jackknife(estimate))
-    total = totals[chosen[-1]]
-    return Measured(
-        "token capacity",
-        "dimensions",
-        total[0],
-        total[1:],
-        samples,
-        {
-            "rank": float(ranks[chosen[-1]]),
-            "its own token, at most": float(min(ranks[chosen[-1]], choice.size - 1)),
-        },
-        time.perf_counter() - begun,
-        rows,
-        {
-            "interval": f"95 %, jackknife over {_GROUPS} groups of sequences",
-            "rank": ranks,
-            "total": totals,
-            "positions": positions,
-            "length": length,
-            "alphabet": choice.size,
-            "seed": seed,
-        },
-    )
+    settings = {
+        "interval": f"95 %, jackknife over {_GROUPS} groups of sequences",
+        "rank": ranks,
+        "total": totals,
+        "positions": positions,
+        "length": length,
+        "alphabet": choice.size,
+        "seed": seed,
+    }
+    own = {"its own token, at most": float(min(ranks[chosen[-1]], choice.size - 1))}
+    return _in_dimensions("token capacity", samples, own, begun, rows, settings)
 
 
 def total_effect(
@@ -232,25 +220,26 @@ def total_effect(
                 rows, layer, low, high - 1, *_normal(mean[low:high].sum(), (spread * within).sum(axis=1))
             )
         totals[layer] = _normal(mean.sum(), spread.sum(axis=1))
-    total = totals[chosen[-1]]
-    return Measured(
-        "total effect",
-        "dimensions",
-        total[0],
-        total[1:],
-        samples,
-        {"rank": float(ranks[chosen[-1]])},
-        time.perf_counter() - begun,
-        rows,
-        {
-            "interval": "95 %, normal, over sequences",
-            "total": totals,
-            "rank": ranks,
-            "length": length,
-            "alphabet": choice.size,
-            "seed": seed,
-        },
-    )
+    settings = {
+        "interval": "95 %, normal, over sequences",
+        "total": totals,
+        "rank": ranks,
+        "length": length,
+        "alphabet": choice.size,
+        "seed": seed,
+    }
+    return _in_dimensions("total effect", samples, {}, begun, rows, settings)
+
+
+def _in_dimensions(
+    name: str, samples: int, beside: dict[str, float], begun: float, rows: dict[str, list[Any]], settings: Any
+) -> Measured:
+    """Return the answer whose headline is the total of the last layer, beside the rank there."""
+    last = max(settings["total"])
+    value, *interval = settings["total"][last]
+    baselines = {"rank": float(settings["rank"][last]), **beside}
+    seconds = time.perf_counter() - begun
+    return Measured(name, "dimensions", value, tuple(interval), samples, baselines, seconds, rows, settings)
 
 
 def _whitener(states: NDArray[np.float32]) -> tuple[Array, Array, int]:

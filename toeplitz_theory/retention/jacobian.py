@@ -13,7 +13,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -243,7 +243,6 @@ def _of_model(
             handle.remove()
         if not _is_floats(values):
             raise InputError(f"the model's output has no tensor {field!r}: name another as output")
-        assert isinstance(values, Tensor)
         return values
 
     return function, x
@@ -254,13 +253,13 @@ def without_cache(model: nn.Module) -> dict[str, bool]:
     return {"use_cache": False} if hasattr(getattr(model, "config", None), "use_cache") else {}
 
 
-def _is_floats(value: Any) -> bool:
+def _is_floats(value: Any) -> TypeGuard[Tensor]:
     return isinstance(value, Tensor) and value.is_floating_point()
 
 
 def _first_tensor(value: Any, name: str) -> Tensor:
     value = value[0] if isinstance(value, tuple) else value
-    if not isinstance(value, Tensor) or not value.is_floating_point():
+    if not _is_floats(value):
         raise InputError(f"{name} does not return a tensor of floats: choose a block or a layer")
     return value
 

@@ -133,12 +133,9 @@ def exact(
 
 def _distances(model: nn.Module, layer: int, prompt: list[int], target: Tensor) -> Tensor:
     """Return (V,) distances of the stored state from that of every token after ``prompt``."""
-    known = vocabulary(model)
+    before = torch.tensor(prompt, dtype=torch.long)
     parts = []
-    for start in range(0, known, _BATCH):
-        tokens = torch.arange(start, min(start + _BATCH, known))
-        ids = torch.cat(
-            [torch.tensor(prompt, dtype=torch.long).expand(len(tokens), -1), tokens[:, None]], dim=1
-        )
+    for tokens in torch.arange(vocabulary(model)).split(_BATCH):
+        ids = torch.cat([before.expand(len(tokens), -1), tokens[:, None]], dim=1)
         parts.append((model_states(model, ids)[layer][:, -1].float() - target).norm(dim=1))
     return torch.cat(parts)

@@ -20,7 +20,7 @@ from scipy.special import log_softmax
 from torch import nn
 
 from toeplitz_theory.errors import InputError
-from toeplitz_theory.retention.measure import Measured, bootstrap
+from toeplitz_theory.retention.measure import Measured, append_row, bootstrap
 from toeplitz_theory.retention.states import (
     Tokens,
     alphabet_of,
@@ -101,17 +101,16 @@ def recall_curve(
     steps = sorted({k for k in _LAGS if k <= farthest} if lags is None else {int(k) for k in lags})
     if not steps or steps[0] < 0 or steps[-1] > farthest:
         raise InputError(f"lags={lags!r}: sequences of {n} tokens reach 0 to {farthest} steps back")
-    first, last = farthest, n
     parts = np.split(np.arange(count), [int(0.6 * count), int(0.7 * count)])
-    if len(parts[0]) * (last - first) < _FEWEST * choice.size or min(map(len, parts)) < 8:
-        needed = int(np.ceil(max(_FEWEST * choice.size / (last - first) / 0.6, 80)))
+    if len(parts[0]) * (n - farthest) < _FEWEST * choice.size or min(map(len, parts)) < 8:
+        needed = int(np.ceil(max(_FEWEST * choice.size / (n - farthest) / 0.6, 80)))
         raise InputError(f"{count} sequences are too few for {choice.size} tokens: ask for at least {needed}")
     classes = np.searchsorted(choice, text)
     controls = () if ids is None else ("future", "embedding")
     rows: dict[str, list[Any]] = {name: [] for name in ("layer", "lag", "value", "lower", "upper", *controls)}
     chosen = chosen_layers(model, [-1] if layers is None else layers)
-    window = slice(first, last)
-    back = {k: classes[:, first - k : last - k] for k in steps}
+    window = slice(farthest, n)
+    back = {k: classes[:, farthest - k : n - k] for k in steps}
     embedded, passes = {}, in_passes(model, text, chosen, window)
     if controls:
         embedding, passes = embedding_and_passes(model, text, chosen, window)
@@ -119,16 +118,13 @@ def recall_curve(
     for layer, states in passes:
         for k in steps:
             readout = probe(states, back[k], parts, seed)
-            row: dict[str, Any] = {"layer": layer, "lag": k, "value": readout.bits}
-            row["lower"], row["upper"] = readout.interval
+            beside: list[float] = []
             if controls:
-                ahead = 0 < k < last - first
-                row["embedding"] = embedded[k]
-                row["future"] = (
-                    probe(states[:, :-k], classes[:, first + k : last], parts, seed).bits if ahead else np.nan
-                )
-            for name, entry in row.items():
-                rows[name].append(entry)
+                future = classes[:, farthest + k :]
+                ahead = 0 < k < n - farthest
+                beside.append(probe(states[:, :-k], future, parts, seed).bits if ahead else np.nan)
+                beside.append(embedded[k])
+            append_row(rows, layer, k, readout.bits, *readout.interval, *beside)
     shown = 1 if 1 in steps else steps[0]
     at = len(rows["lag"]) - len(steps) + steps.index(shown)
     return Measured(
@@ -170,19 +166,18 @@ def probe(states: NDArray[np.float32], classes: Tokens, parts: Sequence[Tokens],
     weights, offsets = _discriminant(states[fit], classes[fit], prior)
     # Scores without the prior: temperature scales what the state says, not what is known before.
     log_prior = np.log(prior)
-    scores = {
-        name: states[part].reshape(-1, states.shape[2]) @ weights + offsets
-        for name, part in (("calibrate", calibrate), ("test", test))
-    }
+    calibrating, tested = (
+        states[part].reshape(-1, states.shape[2]) @ weights + offsets for part in (calibrate, test)
+    )
     target = classes[calibrate].ravel()
 
     def loss(log_temperature: float, mixed: float = 0.0) -> float:
-        return float(-_log_p(scores["calibrate"], target, log_prior, log_temperature, mixed).mean())
+        return float(-_log_p(calibrating, target, log_prior, log_temperature, mixed).mean())
 
     heat = float(minimize_scalar(loss, bounds=(-9.0, 3.0), method="bounded").x)
     mixed = min(_PRIORS, key=lambda share: loss(heat, share))
     target = classes[test].ravel()
-    gain = _log_p(scores["test"], target, log_prior, heat, mixed) - log_prior[target]
+    gain = _log_p(tested, target, log_prior, heat, mixed) - log_prior[target]
     by_sequence = gain.reshape(len(test), -1).mean(axis=1) / np.log(2)
     entropy = float(-log_prior[target].mean() / np.log(2))
     losses = -(gain + log_prior[target]).reshape(len(test), -1).mean(axis=1)
@@ -192,11 +187,8 @@ def probe(states: NDArray[np.float32], classes: Tokens, parts: Sequence[Tokens],
 def _log_p(scores: Array, target: Tokens, log_prior: Array, log_temperature: float, mixed: float) -> Array:
     """Return the log probability of each target: scores tempered, and ``mixed`` of the prior."""
     log_p = log_softmax(np.exp(log_temperature) * scores + log_prior, axis=1)[np.arange(target.size), target]
-    return (
-        np.logaddexp(np.log1p(-mixed) + log_p, np.log(mixed) + log_prior[target])
-        if 0 < mixed < 1
-        else (log_p if mixed == 0 else log_prior[target])
-    )
+    with np.errstate(divide="ignore"):  # log 0 where all or nothing is of the prior
+        return np.logaddexp(np.log1p(-mixed) + log_p, np.log(mixed) + log_prior[target])
 
 
 def _discriminant(states: NDArray[np.float32], classes: Tokens, prior: Array) -> tuple[Array, Array]:

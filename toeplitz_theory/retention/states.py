@@ -16,6 +16,7 @@ from toeplitz_theory.errors import InputError
 Tokens = NDArray[np.int64]
 # Hidden states of the layers asked for that are kept at a time; more layers take more passes of the model.
 STATE_BYTES = 1 << 30
+_BATCH = 16  # sequences
 
 
 def longest(model: nn.Module) -> int | None:
@@ -101,12 +102,12 @@ def chosen_layers(model: nn.Module, layers: Sequence[int] | None) -> list[int]:
 
 
 def states_of(
-    model: nn.Module, ids: Tokens, layers: Sequence[int], positions: slice, batch_size: int = 16
+    model: nn.Module, ids: Tokens, layers: Sequence[int], positions: slice
 ) -> dict[int, NDArray[np.float32]]:
     """Return the hidden states (sequences, positions, width) of each layer; nan or inf are refused."""
     parts: dict[int, list[NDArray[np.float32]]] = {i: [] for i in layers}
-    for start in range(0, len(ids), batch_size):
-        states = model_states(model, torch.from_numpy(np.ascontiguousarray(ids[start : start + batch_size])))
+    for batch in torch.from_numpy(np.ascontiguousarray(ids)).split(_BATCH):
+        states = model_states(model, batch)
         for i in layers:
             parts[i].append(states[i][:, positions].float().cpu().numpy())
     joined = {i: np.concatenate(part) for i, part in parts.items()}
