@@ -3,6 +3,8 @@
 import copy
 import itertools
 import shutil
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from torch.distributed.tensor import DTensor
 
 from tests.training.children import command, finish, start, start_group, train
 from tests.training.curves import assert_same_run, column
+from toeplitz_theory.cli import run
 from toeplitz_theory.errors import InputError
 from toeplitz_theory.tmm import TMMConfig, TMMForCausalLM, jensen_deficit
 from toeplitz_theory.training import runner
@@ -121,6 +124,20 @@ def test_a_batch_that_does_not_divide_is_refused(recipe_file, tmp_path):
     assert finish(*start_group(2, command, said, "train", path, "--out", tmp_path / "out")) == [2, 2]
     assert "training.batch_size=3" in said.read_text() and "Traceback" not in said.read_text()
     assert not (tmp_path / "out").exists()
+
+
+def command_then_threads(*arguments) -> None:
+    """Exit with 1 if threads of the process group outlive the command: one in use at exit aborts there."""
+    code = run([str(argument) for argument in arguments])
+    names = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
+    sys.exit(code or any("gloo" in name for name in names))
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="names of threads are read from /proc")
+def test_no_thread_outlives_the_command(recipe_file, tmp_path):
+    path = recipe_file(steps="steps = 2\nlearning_rate = 3e-4")
+    group = start_group(2, command_then_threads, "train", path, "--out", tmp_path / "out")
+    assert finish(*group) == [0, 0]
 
 
 def sharded_gradients(places) -> None:

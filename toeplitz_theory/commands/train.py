@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from typing import Annotated
@@ -41,6 +42,8 @@ def train(
     folder = runner.train(recipe, out, force)
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+        # Its threads live on while the Trainer, a reference cycle, holds it; ended by Python's exit they abort.
+        gc.collect()
     if not first:
         return
     name = shown(folder, 300)
