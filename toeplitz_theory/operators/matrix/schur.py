@@ -124,13 +124,14 @@ _PARAMETERS = np.array([-1.0, 0.0, 0.0, 0.0, 0.0])  # of BLAS: full, by columns
 
 def _turn(p: Vector, q: Vector) -> tuple[float, float] | None:
     """Turn p and q in place and return a and |b|; None if the pivot is not positive for certain."""
-    g = q[0].item() / p[0].item() if p[0] else math.nan
+    first = p.item(0)
+    g = q.item(0) / first if first else math.nan
     size = abs(g)
     if not size < 1.0:
         return None
     a = 1.0 / math.sqrt((1.0 - size) * (1.0 + size))
     b = g * a
-    if np.iscomplexobj(p):
+    if isinstance(g, complex):
         p[:], q[:] = a * p - b.conjugate() * q, a * q - b * p
     else:
         _PARAMETERS[1] = _PARAMETERS[4] = a
