@@ -6,8 +6,9 @@ from scipy.linalg import eigh_tridiagonal
 
 from tests.operators.section_truth import dense, exact_log10_singular_values, kernel_from_zeros
 from tests.operators.strategies import kaiming
-from toeplitz_theory.errors import InputError
-from toeplitz_theory.operators import CausalToeplitz
+from toeplitz_theory.errors import InputError, NumericalError
+from toeplitz_theory.operators import CausalToeplitz, Symbol
+from toeplitz_theory.operators.matrix.bidiagonal import smallest_values
 from toeplitz_theory.operators.matrix.extreme import largest
 from toeplitz_theory.operators.matrix.schur import count_above
 from toeplitz_theory.operators.matrix.singular import extreme_values
@@ -167,7 +168,7 @@ def test_too_many_are_refused():
         CausalToeplitz(np.ones(20_000)).singular_values()
 
 
-@pytest.mark.parametrize("n", [40, 100])
+@pytest.mark.parametrize("n", [40, 70])
 def test_more_values_than_lanczos_has_directions(n):
     """The inverse has a few huge singular values; beside them all others are rounding, and the basis ends."""
     taps = np.random.default_rng(0).standard_normal(n) * 0.9 ** np.arange(n)
@@ -175,3 +176,23 @@ def test_more_values_than_lanczos_has_directions(n):
     every = CausalToeplitz(taps).singular_values(full=True)  # by elimination
     assert np.isfinite(few.relative_error).all()
     np.testing.assert_allclose(few.log10, every.log10[-9:], rtol=0, atol=1e-5)
+
+
+def test_values_that_do_not_separate_in_many_bits_come_from_lapack():
+    """Two zeros inside the disc make two tiny values; the third lies among all others, next to min|a|."""
+    w = np.zeros(2200)
+    w[:4] = kernel_from_zeros([0.2, 0.5, 3.0]).real
+    found = CausalToeplitz(w).singular_values(3, full=True)
+    assert "elimination" in found.method and found.relative_error.max() < 1e-6
+    # ||T^-1|| of rank two to leading order: the product of the two is that of the zeros, to the power n.
+    assert abs(found.log10[1:].sum() / 2200 - np.log10(0.2 * 0.5)) < 1e-3
+    least = Symbol(w[:4]).min_modulus().value
+    assert least < found.values[0] < least * (1 + 1e-4)
+
+
+def test_work_in_many_bits_ends_with_what_is_known():
+    w = np.zeros(3000)
+    w[:4] = kernel_from_zeros([-0.9, 0.95, 3.0]).real
+    for most, said in ((1e6, "too much work"), (1e9, "did not separate")):
+        with pytest.raises(NumericalError, match=said):
+            smallest_values(w, 3, 700.0, most)

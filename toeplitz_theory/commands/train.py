@@ -42,7 +42,7 @@ def train(
     folder = runner.train(recipe, out, force)
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
-        # Its threads live on while the Trainer, a reference cycle, holds it; ended by Python's exit they abort.
+        # Its threads live on as long as the Trainer, a reference cycle; ended by Python's exit they abort.
         gc.collect()
     if not first:
         return

@@ -14,13 +14,17 @@ from toeplitz_theory.operators.bits import TooFewBits, balls, float_log2, precis
 from toeplitz_theory.operators.kernels import Kernel
 from toeplitz_theory.operators.rounding import split_scale
 
+MOST_WORK = 5e10  # steps^2 n bits: a minute or two
 _GUARD = 128  # bits beyond the spread of the values
 _ACCURATE = 1e-7
 _SPARE = 64
 _DECOUPLED = 40  # bits: a coupling this far below what remains is set to 0, and counted as an error
+_TOO_FEW_BITS = "the {} smallest singular values differ by more than the bits given hold"
 
 
-def smallest_values(taps: Kernel, count: int, bits: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def smallest_values(
+    taps: Kernel, count: int, bits: float, most_work: float = MOST_WORK
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return log10 of the ``count`` smallest singular values, descending, and their relative errors.
 
     Golub-Kahan bidiagonalisation of T^-1 (products by power series) with full reorthogonalisation, in
@@ -38,11 +42,15 @@ def smallest_values(taps: Kernel, count: int, bits: float) -> tuple[NDArray[np.f
         How many; those whose ratio to the next larger one is near 1 cost extra steps.
     bits : float
         Upper bound of log2 of the ratio of the values wanted: at most log2(condition number).
+    most_work : float
+        Steps squared, times n, times bits, after which it gives up.
 
     Raises
     ------
     TooFewBits
         If the values found differ by more.
+    NumericalError
+        If they lie too close together, or so many are wanted, that it would take more work.
 
     Examples
     --------
@@ -51,17 +59,20 @@ def smallest_values(taps: Kernel, count: int, bits: float) -> tuple[NDArray[np.f
     (array([-63.004365]), True)
     """
     exponent = split_scale(taps)[1]
+    most = math.isqrt(int(most_work / (taps.size * bits)))  # steps
+    if count > most:
+        raise NumericalError(f"the {count} smallest singular values in {bits:.0f} bits are too much work")
     # Squares appear in Frobenius norms and in B B^T: twice the spread.
     with precision(int(2 * bits) + _GUARD, terms=taps.size):
-        values, errors = _Bidiagonal(balls(taps, -exponent)).run(count)
+        values, errors = _Bidiagonal(balls(taps, -exponent), bits).run(count, most)
     return np.array([-value for value in values[::-1]]) + exponent * math.log10(2.0), errors[::-1]
 
 
 class _Bidiagonal:
     """Golub-Kahan on the inverse; vectors are lists of exact FLINT numbers."""
 
-    def __init__(self, taps: list[Any]) -> None:
-        self.n = len(taps)
+    def __init__(self, taps: list[Any], bits: float) -> None:
+        self.n, self.bits = len(taps), bits
         self.is_complex = isinstance(taps[0], flint.acb)
         self.kind = flint.acb_series if self.is_complex else flint.arb_series
         self.matrix = flint.acb_mat if self.is_complex else flint.arb_mat
@@ -72,12 +83,13 @@ class _Bidiagonal:
         self.random = np.random.default_rng(0)
         self.neglected = -math.inf  # log2 of the largest coupling set to 0
 
-    def run(self, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def run(self, count: int, most: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         right: list[list[Any]] = []
         left: list[list[Any]] = []
         diagonal: list[Any] = []
         off: list[Any] = []
         vector, _ = self._normalise(self._fresh([]))
+        work = 0
         for k in range(self.n):
             right.append(vector)
             image = self._multiply(vector)
@@ -90,11 +102,15 @@ class _Bidiagonal:
             vector, beta = self._normalise(vector)
             self.remaining -= alpha * alpha + beta * beta
             last = k + 1 == self.n
-            if last or (k + 1 >= count + 2 and (k - count) % 4 == 1):
+            ends = last or k >= min(4 * count + _SPARE, most)
+            work += k * self.n
+            # The eigenvalues of k steps are about 3 k^3 products: seldom enough to double the work at most.
+            if ends or (k + 1 >= count + 2 and work >= 3 * k**3):
+                work = 0
                 values = self._values(diagonal, off, flint.arb(0) if last else beta, count)
                 if values is not None:
                     return values
-            if k + 1 > 4 * count + _SPARE:
+            if ends:
                 break
             if float_log2(beta) < float_log2(self.remaining.mid()) / 2 - _DECOUPLED:
                 # A value met twice (as for a(z) = f(z^2)): one start vector sees it once. Start another.
@@ -115,7 +131,12 @@ class _Bidiagonal:
         tail = float_log2(self.remaining.mid()) / 2 if k < self.n else -math.inf
         drift = float_log2(beta)
         edge = max(tail, drift, self.neglected) + 1.0  # log2 of at least ||B'|| + beta
-        if edge >= float_log2(max(diagonal)):
+        # The count-th value is at most the norm of B without its count - 1 largest rows.
+        rows = [float_log2(max(pair)) for pair in zip(diagonal, [*off, flint.arb(0)], strict=True)]
+        highest, reached = max(rows), sorted(rows)[-count] + 1.0
+        if reached < highest - self.bits:
+            raise TooFewBits(_TOO_FEW_BITS.format(count))
+        if edge >= reached:
             return None
         product = flint.acb_mat(k, k)
         for i in range(k):
@@ -125,8 +146,8 @@ class _Bidiagonal:
         squares, vectors = product.eig(right=True, algorithm="approx")
         ranked = sorted(range(k), key=lambda i: float_log2(squares[i].real.mid()), reverse=True)[:count]
         logs = np.array([float_log2(squares[i].real.mid()) / 2 for i in ranked])
-        if not logs[0] - logs[-1] <= (flint.ctx.prec - _GUARD) / 2:
-            raise TooFewBits(f"the {count} smallest singular values differ by more than the bits given hold")
+        if not logs[0] - logs[-1] <= self.bits:
+            raise TooFewBits(_TOO_FEW_BITS.format(count))
         # ||T^-H u - sigma v|| = beta |u_k| bounds the distance of sigma from a singular value of T^-1.
         last = np.array([_last_component(vectors, i, k) for i in ranked])
         errors = 2.0 ** np.minimum(drift + last - logs, 0.0) + 2.0**-50

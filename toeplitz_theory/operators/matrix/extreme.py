@@ -56,11 +56,11 @@ def largest(taps: Kernel, count: int) -> tuple[Floats, Floats, str]:
     return *with_error(values, exponent, error), why
 
 
-def smallest(taps: Kernel, count: int) -> tuple[Floats, Floats, str]:
+def smallest(taps: Kernel, count: int, more_bits: bool = True) -> tuple[Floats, Floats, str]:
     """Return log10 of the ``count`` smallest singular values, descending, relative errors, and how.
 
     ``taps[0]`` must not be 0. Where the values differ by more than float64 resolves they are computed again
-    in as many bits as that needs (`bidiagonal.smallest_values`).
+    in as many bits as that needs (`bidiagonal.smallest_values`), if ``more_bits`` may be taken.
 
     Examples
     --------
@@ -72,7 +72,7 @@ def smallest(taps: Kernel, count: int) -> tuple[Floats, Floats, str]:
     values, leading_error, why = leading(CausalProduct(series), count)
     log10, error = with_error(values, exponent, leading_error + series_error)
     method = f"{why}, of the inverse"
-    if error.max() > _POOR and values[-1] < _POOR * values[0]:
+    if more_bits and error.max() > _POOR and values[-1] < _POOR * values[0]:
         try:
             return _in_more_bits(taps, count)
         except NumericalError as reason:  # the errors stay as large as they are, and say so

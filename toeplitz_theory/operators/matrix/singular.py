@@ -11,14 +11,17 @@ of these, below its noise   `elimination`                a few products more; er
 where that cannot           `bidiagonal`                 needs no pivots; slower, and much slower in many bits
 a few, above 2048 tokens    `extreme`: block Lanczos,    some hundred vectors of n numbers; says whether it is
                             or `waves` in a box          proved that none was missed
+of these, below its noise   all, up to 8192 tokens;      `bidiagonal` gives up where values lie close together
+                            else `bidiagonal`
 =========================== ============================ ===================================================
 """
 
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import scipy.linalg
@@ -27,7 +30,7 @@ from numpy.typing import NDArray
 from toeplitz_theory.display import Displayed
 from toeplitz_theory.errors import InputError, NumericalError
 from toeplitz_theory.operators.kernels import Kernel, leading_zeros
-from toeplitz_theory.operators.matrix.bidiagonal import smallest_values
+from toeplitz_theory.operators.matrix.bidiagonal import MOST_WORK, smallest_values
 from toeplitz_theory.operators.matrix.condition import log10_condition
 from toeplitz_theory.operators.matrix.elimination import smallest_by_deflation
 from toeplitz_theory.operators.matrix.extreme import largest, smallest, with_error
@@ -36,9 +39,10 @@ from toeplitz_theory.operators.rounding import UNIT_ROUNDOFF, shift_exponent, sp
 from toeplitz_theory.threads import one_thread
 
 _DENSE_UP_TO = 2048  # above, a few extreme values are computed without a matrix
+_SOON_UP_TO = 8192  # up to here LAPACK separates, in a minute and half a GiB, what float64's Lanczos has not
 ALL_UP_TO = 16_384  # 2 GiB of matrix, and hours
 _ONE_THREAD_UP_TO = 1024  # on a busy machine more of them take 3 to 40 times the CPU up to here
-_MOST_WORK = 5e10  # steps^2 * n * bits of a bidiagonalisation: some ten seconds
+_LITTLE_WORK = 2e9  # of a bidiagonalisation: some seconds, to be surer of what is known
 _POOR = 1e-6  # relative error above which a value is computed from the inverse instead
 
 
@@ -106,9 +110,9 @@ def singular_values(taps: Kernel, k: int | None, which: str, more_bits: bool) ->
         raise InputError(f"which is {which!r}: 'smallest' or 'largest'")
     count = int(count)
     if n > _DENSE_UP_TO and count <= n // 32:
-        values = extreme_values(taps, count, which)
-        # Up to twice that size LAPACK's eigensolver separates what Lanczos has not.
-        if n > 2 * _DENSE_UP_TO or values.relative_error.max() <= _POOR:
+        only = n > _SOON_UP_TO
+        values = extreme_values(taps, count, which, more_bits and only)
+        if only or values.relative_error.max() <= _POOR:
             return values
     if n > ALL_UP_TO:
         raise InputError(
@@ -197,24 +201,21 @@ def _below_noise(
     """Return log10 of the values smaller than ``others``, their relative errors, and how they were found."""
     count = taps.size - others.size
     bits = log10_condition(taps, tight=False).upper / math.log10(2.0) + 8
-    by_elimination, problem = None, ""
-    try:
+    by_elimination = None
+    with suppress(NumericalError):
         log10, error = smallest_by_deflation(taps, count, bits, float(others[0]) * math.log2(10.0))
         if _make_the_determinant(taps, np.concatenate([others, log10]), np.concatenate([errors, error])):
             by_elimination = log10, error, "elimination from the corner of the inverse"
             if error.max() <= _POOR:
                 return by_elimination
-    except NumericalError as reason:
-        problem = str(reason)
     # The other way needs no pivots; it is slower, and much slower in many bits.
-    if min(4 * count + 64, taps.size) ** 2 * taps.size * bits <= _MOST_WORK:
-        try:
-            return *smallest_values(taps, count, bits), "bidiagonalisation of the inverse"
-        except NumericalError as reason:
-            problem = str(reason)
-    if by_elimination is None:
-        raise NumericalError(problem or f"the {count} smallest singular values need {bits:.0f} bits and more")
-    return by_elimination
+    most_work = MOST_WORK if by_elimination is None else _LITTLE_WORK
+    try:
+        return *smallest_values(taps, count, bits, most_work), "bidiagonalisation of the inverse"
+    except NumericalError:
+        if by_elimination is None:
+            raise
+        return by_elimination
 
 
 def _make_the_determinant(taps: Kernel, log10: NDArray[np.float64], error: NDArray[np.float64]) -> bool:
@@ -225,7 +226,7 @@ def _make_the_determinant(taps: Kernel, log10: NDArray[np.float64], error: NDArr
     return abs(float(log10.sum()) - expected) <= allowed
 
 
-def extreme_values(taps: Kernel, count: int, which: str) -> SingularValues:
+def extreme_values(taps: Kernel, count: int, which: str, more_bits: bool = True) -> SingularValues:
     """Return the ``count`` largest or smallest singular values of a long section, without a matrix.
 
     Examples
@@ -239,17 +240,17 @@ def extreme_values(taps: Kernel, count: int, which: str) -> SingularValues:
     exact = min(zeros, count) if which == "smallest" else max(0, count - (n - zeros))
     log10, error, method = np.zeros(0), np.zeros(0), "exact"
     if count > exact:
-        log10, error, method = _interleaved(taps[zeros:], count - exact, which)
+        log10, error, method = _interleaved(taps[zeros:], count - exact, which, more_bits)
     log10, error = np.append(log10, np.full(exact, -np.inf)), np.append(error, np.zeros(exact))
     error += _log_error(log10, split_scale(taps)[1])
     return SingularValues(_power_of_ten(log10), log10, error, method)
 
 
 def _interleaved(
-    taps: Kernel, count: int, which: str
+    taps: Kernel, count: int, which: str, more_bits: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], str]:
     """For a(z) = f(z^step): ``step`` smaller sections of f, interleaved, whose values come as often."""
-    find = smallest if which == "smallest" else largest
+    find = partial(smallest, more_bits=more_bits) if which == "smallest" else largest
     step = math.gcd(*np.flatnonzero(taps).tolist())
     if step < 2:
         return find(taps, count)
