@@ -364,7 +364,8 @@ class CausalToeplitz(LinearOperator):
 
         All or many come from LAPACK's eigensolver, n^3 operations and 8 n^2 bytes; those of them below
         float64's noise from the inverse, in the bits they need; a few, at most n / 32 above n = 2048, from
-        FFT products alone. ``method`` says which, and for a few whether it is proved that none was missed.
+        FFT products alone where these separate them. ``method`` says which, and for a few whether it is
+        proved that none was missed.
 
         Parameters
         ----------
