@@ -24,6 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.fft
+from numpy.typing import NDArray
 
 from toeplitz_theory.errors import InputError, NumericalError
 from toeplitz_theory.operators.circle.jensen import jensen_deficit
@@ -108,18 +109,21 @@ def _power_of_two(minimum: float) -> int:
     return 1 << max(4, math.ceil(math.log2(minimum)))
 
 
+def _on_grid(taps: Kernel, points: int) -> tuple[NDArray[np.float64], float, float]:
+    """Return |b| on ``points`` nodes, how far each is off at most, and an upper bound of max|b|."""
+    size = np.abs(scipy.fft.fft(taps, points))
+    # As in `arcs`: an FFT's values are right to 8 u log2(N) times the 1-norm.
+    slip = 8.0 * UNIT_ROUNDOFF * math.log2(points) * float(np.abs(taps).sum())
+    # No point is further than pi / N from a node, so max <= top + (pi / N) D max, D = ceil(d / 2).
+    return size, slip, (float(size.max()) + slip) / (1.0 - math.pi * (taps.size // 2) / points)
+
+
 def _by_rule(taps: Kernel, longest: int = 1 << 21) -> tuple[float, float]:
     """Return half the mean of log2 p on a grid fine enough for the ring, or the finest, with a bound."""
-    degree = taps.size - 1
-    reach = (degree + 1) // 2
-    norm1 = float(np.abs(taps).sum())
+    degree, reach = taps.size - 1, taps.size // 2
     points = _power_of_two(8 * taps.size)
     while True:
-        size = np.abs(scipy.fft.fft(taps, points))
-        # As in `arcs`: an FFT's values are right to 8 u log2(N) times the 1-norm.
-        slip = 8.0 * UNIT_ROUNDOFF * math.log2(points) * norm1
-        # No point is further than pi / N from a node, so max <= top + (pi / N) D max.
-        top = (float(size.max()) + slip) / (1.0 - math.pi * reach / points)
+        size, slip, top = _on_grid(taps, points)
         width = math.log1p(1.0 / (math.sqrt(2.0) * top)) / reach if reach else math.inf
         decay = 0.999 * width * points
         bound = 2.0 * degree / points * -math.log(-math.expm1(-decay)) if degree else 0.0
@@ -144,12 +148,8 @@ def _by_mahler(taps: Kernel) -> tuple[float, float] | None:
     if not lowest > 0:
         return None
     points = _power_of_two(_ARCS_PER_TAP * taps.size)
-    size = np.abs(scipy.fft.fft(taps, points))
-    norm1 = float(np.abs(taps).sum())
-    slip = 8.0 * UNIT_ROUNDOFF * math.log2(points) * norm1
-    reach = taps.size // 2
-    top = (float(size.max()) + slip) / (1.0 - math.pi * reach / points)
-    away = math.pi / points * reach * top + slip  # Bernstein: how far |b| moves within half an arc
+    size, slip, top = _on_grid(taps, points)
+    away = math.pi / points * (taps.size // 2) * top + slip  # Bernstein: how far |b| moves within half an arc
     rests = [float(np.log1p(x**-2.0).mean()) for x in (np.maximum(size - away, lowest), size + away)]
     first = math.log(abs(complex(taps[0])))
     middle = 0.5 * (rests[0] + rests[1])
