@@ -265,6 +265,17 @@ def test_new_kernels_apply_to_the_whole_past():
         assert float(error) <= tolerance(x, new, torch.float32)
 
 
+@pytest.mark.parametrize("blocks", [None, Blocks(2, 8, 2, 4)], ids=str)
+def test_kernels_change_in_the_precision_of_the_inputs(blocks):
+    """Float64 inputs widen the kernels of a model in float32: new kernels, too."""
+    (old, new), x = torch.randn(2, 2, 40), torch.randn(1, 70, 2, 3, dtype=torch.float64)
+    stream = OnlineConvolution(old, blocks)
+    stream_through(stream, x[:, :33])
+    stream.set_kernels(new)
+    error = (stream_through(stream, x[:, 33:]) - written_out(x, new)[:, 33:]).abs().max()
+    assert float(error) <= tolerance(x, new, torch.float64)
+
+
 def test_a_copy_goes_its_own_way():
     kernels, x = torch.randn(1, 40), torch.randn(1, 50, 1, 2)
     stream = OnlineConvolution(kernels, Blocks(2, 4, 2, 1))

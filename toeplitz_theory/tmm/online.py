@@ -61,9 +61,8 @@ class OnlineConvolution:
             raise ValueError(f"phase={phase} must be at least 0 and below 1")
         self.blocks, self.phase = blocks, phase
         self.length = 0
-        self._inputs = InputStore(kernels.shape[1])
+        self._inputs = InputStore()
         self._levels: list[Level] = []
-        self._prepared: dict[int, Tensor] = {}  # by block size: what a level makes of the kernels
         self.set_kernels(kernels)
 
     @property
@@ -84,7 +83,7 @@ class OnlineConvolution:
         Parameters
         ----------
         kernels : Tensor, shape (H, n)
-            Of the same shape as before.
+            Of the same shape as before; taken in the precision of the inputs kept.
 
         Examples
         --------
@@ -95,10 +94,8 @@ class OnlineConvolution:
         >>> stream.push(torch.ones(1, 1, 1, 1)).item()
         3.0
         """
-        wide = torch.promote_types(kernels.dtype, torch.float32)
-        self._kernels = kernels.detach().to(wide).clone()
-        self._reversed = self._kernels.flip(-1)[:, :, None].contiguous()
-        self._prepared = {}
+        wide = self._inputs.dtype if self.length else torch.promote_types(kernels.dtype, torch.float32)
+        self._hold(kernels.detach().to(wide, copy=True))
         self._rebuild()
 
     def push(self, x: Tensor) -> Tensor:
@@ -242,10 +239,14 @@ class OnlineConvolution:
         if self.length and self._wide(x) != self._inputs.dtype:
             raise ValueError(f"inputs of {x.dtype} do not continue inputs of {self._inputs.dtype}")
 
+    def _hold(self, kernels: Tensor) -> None:
+        self._kernels = kernels
+        self._reversed = kernels.flip(-1)[:, :, None].contiguous()
+        self._prepared: dict[int, Tensor] = {}  # by block size: what a level makes of the kernels
+
     def _append(self, x: Tensor) -> None:
         if self._kernels.dtype != x.dtype:
-            self._kernels, self._reversed = self._kernels.to(x.dtype), self._reversed.to(x.dtype)
-            self._prepared = {}
+            self._hold(self._kernels.to(x.dtype))
         self._inputs.append(x, keep=self._keep())
         self.length += x.shape[1]
         self._rebuild()

@@ -109,8 +109,7 @@ class InputStore:
     rows of the batch while the work of a block is half done.
     """
 
-    def __init__(self, taps: int):
-        self.taps = taps
+    def __init__(self):
         self.first = 0  # time of column 0
         self.end = 0
         self.batch = self.channels = self.rows = 0
