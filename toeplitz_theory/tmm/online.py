@@ -208,13 +208,13 @@ class OnlineConvolution:
         channels = self._inputs.channels
 
         def pick(state: Tensor) -> Tensor:
-            chosen = state.unflatten(1, (channels, batch)).index_select(2, rows)
-            return chosen.flatten(1, 2)
+            return state.unflatten(1, (channels, batch)).index_select(2, rows).flatten(1, 2)
 
         self._inputs.select(pick, len(rows))
         if len(rows) != batch:
             self._rebuild()  # another number of rows is cut into other slices
-        for level in self._levels if len(rows) == batch else ():
+            return
+        for level in self._levels:
             level.select(pick)
 
     def _largest(self) -> int:
@@ -256,10 +256,9 @@ class OnlineConvolution:
         return (self._step(wide) if x.shape[1] == 1 else self._chunk(wide)).to(x.dtype)
 
     def _chunk(self, x: Tensor) -> Tensor:
-        earlier = self._inputs.last(min(self.length, self.taps - 1))
-        context = x if earlier is None else torch.cat([earlier, x], 1)
-        kernels = pad(self._kernels.to(x.dtype), (0, max(0, context.shape[1] - self.taps)))
         self._append(x)
+        context = self._inputs.last(min(self.length, self.taps - 1 + x.shape[1]))
+        kernels = pad(self._kernels, (0, max(0, context.shape[1] - self.taps)))
         return causal_toeplitz_product(context, kernels)[:, -x.shape[1] :]
 
     def _step(self, x: Tensor) -> Tensor:
@@ -291,16 +290,13 @@ class OnlineConvolution:
         self._levels = []
         if self.blocks is None or self.length == 0:
             return
-        above = None
-        sizes = self.blocks.sizes(self.taps)
-        wider = None
-        for size in reversed(sizes):
-            cls = DenseLevel if size == self.blocks.first else SpectralLevel
-            reach = self.blocks.reach(size, wider, self.taps)
+        above: Level | None = None
+        for size in reversed(self.blocks.sizes(self.taps)):
+            kind = DenseLevel if size == self.blocks.first else SpectralLevel
+            reach = self.blocks.reach(size, above.size if above else None, self.taps)
             if size not in self._prepared:
-                self._prepared[size] = cls.prepare(self._kernels, size, reach)
-            above = cls(size, wider, reach, above, self._prepared[size])
+                self._prepared[size] = kind.prepare(self._kernels, size, reach)
+            above = kind(size, reach, above, self._prepared[size])
             above.schedule(self._inputs.channels, self._inputs.batch, self.blocks, self.phase)
             above.restart(self.length - 1, self._inputs)
             self._levels.insert(0, above)
-            wider = size

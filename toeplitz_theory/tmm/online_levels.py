@@ -154,10 +154,8 @@ class InputStore:
         dtype = self._kept.dtype.to_complex() if complex_numbers else self._kept.dtype
         return self._kept.new_empty(shape, dtype=dtype)
 
-    def last(self, count: int) -> Tensor | None:
+    def last(self, count: int) -> Tensor:
         """Return the newest inputs as (B, count, H, c)."""
-        if count == 0:
-            return None
         kept = self.between(self.end - count, self.end)
         return kept.unflatten(1, (self.channels, self.batch)).permute(2, 3, 0, 1)
 
@@ -178,8 +176,8 @@ class Level(ABC):
     entering it.
     """
 
-    def __init__(self, size: int, wider: int | None, reach: int, above: Level | None, prepared: Tensor):
-        self.size, self.wider, self.reach, self.above, self.prepared = size, wider, reach, above, prepared
+    def __init__(self, size: int, reach: int, above: Level | None, prepared: Tensor):
+        self.size, self.reach, self.above, self.prepared = size, reach, above, prepared
         self.due: dict[int, list[Part]] = {}
         self.shape: tuple[int, int, int] = (0, 0, 0)
         self.current: Tensor | None = None  # (H, rows, size); None stands for zeros
@@ -212,15 +210,16 @@ class Level(ABC):
     def oldest(self, block: int) -> int:
         """Return the first input block that this level, not one above, adds to outputs of ``block``."""
         taken = 0
-        if self.wider is not None:
-            taken = (block * self.size // self.wider - 1) * (self.wider // self.size)
+        if self.above is not None:
+            wider = self.above.size
+            taken = (block * self.size // wider - 1) * (wider // self.size)
         return max(0, taken, block - self.reach)
 
     def advance(self, block: int) -> None:
         """Enter an output block; the level above must have entered its own."""
         self._spare, self.current, self.pending = self.current, self.pending, None
         above = self.above
-        if above is not None and above.current is not None:
+        if above and above.current is not None:
             if self.current is None:
                 self.current = torch.zeros_like(above.current[..., : self.size])
             offset = block * self.size % above.size
@@ -247,8 +246,9 @@ class Level(ABC):
         self.run(block, EVERYTHING, inputs)
         self.advance(block)
         for step, parts in self.due.items():
-            for part in parts if step <= time % self.size else ():
-                self.run(block + 1, part, inputs)
+            if step <= time % self.size:
+                for part in parts:
+                    self.run(block + 1, part, inputs)
 
     def select(self, pick: Callable[[Tensor], Tensor]) -> None:
         """Apply a choice of batch rows to everything kept."""
@@ -304,14 +304,10 @@ class SpectralLevel(Level):
         """Return a slice of an input block's spectrum; the newest block is transformed slice by slice."""
         if newest or source not in self.spectra:
             block = inputs.between(source * self.size, (source + 1) * self.size)
-            if part == EVERYTHING or not newest:
-                self.spectra[source] = torch.fft.rfft(block, n=2 * self.size)
-            else:
-                if source not in self.spectra:
-                    self.spectra[source] = inputs.empty(
-                        (*self.shape[:2], self.size + 1), complex_numbers=True
-                    )
-                self.spectra[source][part] = torch.fft.rfft(block[part], n=2 * self.size)
+            fresh = part if newest else EVERYTHING
+            if source not in self.spectra:
+                self.spectra[source] = inputs.empty((*self.shape[:2], self.size + 1), complex_numbers=True)
+            self.spectra[source][fresh] = torch.fft.rfft(block[fresh], n=2 * self.size)
         return self.spectra[source][part]
 
     def advance(self, block):
