@@ -79,6 +79,21 @@ def test_a_hook_is_called(name):
     assert len(calls) == len(projections(model))
 
 
+@pytest.mark.parametrize("name", HEADED)
+def test_padding_adds_nothing_through_a_map_with_a_bias(name):
+    model = make(name, projection_bias=False)
+    for heads in projections(model):
+        heads[0] = nn.Linear(heads[0].in_features, heads[0].out_features)  # as an adapter with a bias
+        nn.init.ones_(heads[0].bias)
+        heads[1] = Adapter(heads[1])  # not plain: each head is called
+    ids = ids_of(model, batch=1)
+    padded = torch.cat([torch.zeros_like(ids[:, :3]), ids], 1)
+    mask = (torch.arange(padded.shape[1]) >= 3).long()[None]
+    logits = model(padded, attention_mask=mask).logits[:, 3:]
+    expected = model(ids).logits.detach()
+    torch.testing.assert_close(logits, expected, atol=bound(expected), rtol=0)
+
+
 @pytest.mark.parametrize("part", ["first", "second", "last"])
 def test_an_adapter_in_a_filter_is_its_merged_weight_and_learns(part):
     model, merged = make("hyena").double(), make("hyena").double()

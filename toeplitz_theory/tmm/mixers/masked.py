@@ -10,7 +10,7 @@ from transformers import initialization as init
 
 from toeplitz_theory.tmm.cache import MixerHistory
 from toeplitz_theory.tmm.inputs import Place
-from toeplitz_theory.tmm.mixers.mixing import project_heads
+from toeplitz_theory.tmm.mixers.mixing import HeadedMixer
 
 
 class MaskedKernel(nn.Module):
@@ -47,21 +47,14 @@ class FlatMaskedMixer(MaskedKernel):
         return mix_masked(x[:, :, None], [self], place, history).squeeze(2)
 
 
-class HeadedMaskedMixer(nn.Module):
-    """Project to H heads of d/H channels, one matrix each; concatenate and project back."""
+class HeadedMaskedMixer(HeadedMixer):
+    """One matrix over time for each head."""
 
     def __init__(self, config):
-        super().__init__()
-        d, heads, bias = config.hidden_size, config.num_heads, config.projection_bias
-        n = config.max_position_embeddings
-        self.mixer_heads = nn.ModuleList(MaskedKernel(n, config.mixer_bias) for _ in range(heads))
-        self.proj_head = nn.ModuleList(nn.Linear(d, d // heads, bias=bias) for _ in range(heads))
-        self.out_proj = nn.Linear(d, d, bias=bias)
+        super().__init__(config, lambda: MaskedKernel(config.max_position_embeddings, config.mixer_bias))
 
     def forward(self, x: Tensor, place: Place, history: MixerHistory | None = None) -> Tensor:
-        inputs = project_heads(x, self.proj_head).unflatten(-1, (len(self.proj_head), -1))
-        if place.mask is not None:
-            inputs = inputs * place.mask[..., None]
+        inputs = self.project(x, place).unflatten(-1, (len(self.mixer_heads), -1))
         return self.out_proj(mix_masked(inputs, list(self.mixer_heads), place, history).flatten(-2))
 
 

@@ -42,6 +42,24 @@ def project_heads(x: Tensor, projections: nn.ModuleList) -> Tensor:
     return linear(x, weight, bias)
 
 
+class HeadedMixer(nn.Module):
+    """Project to H heads of d/H channels, mix each by a module of its own, concatenate and project back."""
+
+    def __init__(self, config, make: Callable[[], nn.Module]):
+        super().__init__()
+        d, heads, bias = config.hidden_size, config.num_heads, config.projection_bias
+        self.mixer_heads = nn.ModuleList(make() for _ in range(heads))
+        self.proj_head = nn.ModuleList(nn.Linear(d, d // heads, bias=bias) for _ in range(heads))
+        self.out_proj = nn.Linear(d, d, bias=bias)
+
+    def project(self, x: Tensor, place: Place) -> Tensor:
+        """Return the inputs of the heads, (B, t, d), zero at padding as ``x`` is."""
+        inputs = project_heads(x, self.proj_head)
+        if place.mask is None or all(is_plain(head) and head.bias is None for head in self.proj_head):
+            return inputs
+        return inputs * place.mask
+
+
 def apply_wide(projection: nn.Linear, x: Tensor) -> Tensor:
     """Return the projection of ``x`` in the precision of ``x``, if plain; else in that of the weights."""
     if not is_plain(projection):

@@ -9,7 +9,7 @@ from torch.nn.functional import pad, silu
 from toeplitz_theory.tmm.cache import MixerHistory
 from toeplitz_theory.tmm.inputs import Place
 from toeplitz_theory.tmm.mixers.kernels import ToeplitzKernel
-from toeplitz_theory.tmm.mixers.mixing import mix_heads, mix_stage, project_heads
+from toeplitz_theory.tmm.mixers.mixing import HeadedMixer, mix_heads, mix_stage
 
 # The places of the two kernels of an expanded mixer in the published layout.
 FIRST, SECOND = "0", "3"
@@ -39,9 +39,9 @@ def kernel_fields(config) -> dict:
     }
 
 
-def expanded_of(config) -> nn.ModuleDict:
+def expanded_of(config) -> dict[str, nn.Module]:
     """Return the two kernels of an expanded mixer, under the published names."""
-    return nn.ModuleDict({FIRST: kernel_of(config), SECOND: kernel_of(config)})
+    return {FIRST: kernel_of(config), SECOND: kernel_of(config)}
 
 
 class FlatToeplitzMixer(ToeplitzKernel):
@@ -77,34 +77,26 @@ class ExpandedToeplitzMixer(nn.ModuleDict):
     """Two Toeplitz products with a SiLU between: ``T(w_3) silu(T(w_0) x + b_0) + b_3``."""
 
     def __init__(self, config):
-        super().__init__(dict(expanded_of(config).items()))
+        super().__init__(expanded_of(config))
         self.product, self.row_normalised = config.product, config.row_normalised
 
     def forward(self, x: Tensor, place: Place, history: MixerHistory | None = None) -> Tensor:
         return mix_expanded(x, [self], place, history, self.product, self.row_normalised)
 
 
-class HeadedToeplitzMixer(nn.Module):
-    """Project to H heads of d/H channels, one kernel each (or two); concatenate and project back."""
+class HeadedToeplitzMixer(HeadedMixer):
+    """One kernel, or the two of an expanded mixer, for each head."""
 
     def __init__(self, config):
-        super().__init__()
-        d, heads = config.hidden_size, config.num_heads
+        pair = config.expanded
+        super().__init__(config, lambda: nn.ModuleDict(expanded_of(config)) if pair else kernel_of(config))
+        self.mix = mix_expanded if pair else mix_stage
         self.product, self.row_normalised = config.product, config.row_normalised
-        self.expanded = config.expanded
-        make = expanded_of if config.expanded else kernel_of
-        self.mixer_heads = nn.ModuleList(make(config) for _ in range(heads))
-        bias = config.projection_bias
-        self.proj_head = nn.ModuleList(nn.Linear(d, d // heads, bias=bias) for _ in range(heads))
-        self.out_proj = nn.Linear(d, d, bias=bias)
 
     def forward(self, x: Tensor, place: Place, history: MixerHistory | None = None) -> Tensor:
-        inputs = project_heads(x, self.proj_head)
-        if place.mask is not None and self.out_proj.bias is not None:
-            inputs = inputs * place.mask
-        mix = mix_expanded if self.expanded else mix_stage
         heads: list = list(self.mixer_heads)
-        return self.out_proj(mix(inputs, heads, place, history, self.product, self.row_normalised))
+        inputs = self.project(x, place)
+        return self.out_proj(self.mix(inputs, heads, place, history, self.product, self.row_normalised))
 
 
 def mix_expanded(
