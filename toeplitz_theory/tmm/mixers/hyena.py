@@ -17,7 +17,7 @@ from transformers import initialization as init
 from toeplitz_theory.tmm.cache import MixerHistory
 from toeplitz_theory.tmm.inputs import Place
 from toeplitz_theory.tmm.mixers.kernels import CausalKernels
-from toeplitz_theory.tmm.mixers.mixing import apply_wide, mix_heads
+from toeplitz_theory.tmm.mixers.mixing import apply_wide, mix_channels
 
 ORDER = 2
 SHORT = 3  # taps of the short convolutions
@@ -79,8 +79,6 @@ class HyenaMixer(nn.Module):
     def __init__(self, config):
         super().__init__()
         d = config.hidden_size
-        # Channels are heads of one channel each here: dense matrices would be d times n by n.
-        self.product = "fft"
         self.in_proj = nn.Linear(d, (ORDER + 1) * d, bias=False)
         self.short_filter = nn.Parameter(torch.empty((ORDER + 1) * d, SHORT))
         self.filters = nn.ModuleList(ImplicitFilter(d, config.max_position_embeddings) for _ in range(ORDER))
@@ -96,13 +94,12 @@ class HyenaMixer(nn.Module):
         z, *gates = self._short(self.in_proj(x), history).chunk(ORDER + 1, -1)
         filters: list[Any] = list(self.filters)
         for slot, (gate, long) in enumerate(zip(gates, filters, strict=True)):
-            made_of = long.sources()
-            z = gate * mix_heads(z, z.shape[-1], made_of, long.kernels, self.product, history, slot)
+            z = gate * mix_channels(z, long, history, slot)
         return self.out_proj(z)
 
     def _short(self, x: Tensor, history: MixerHistory | None) -> Tensor:
         if history is not None:
             taps = self.short_filter
-            return history.convolve(x[..., None], [taps], lambda: taps, self.product, slot=ORDER).squeeze(-1)
+            return history.convolve(x[..., None], [taps], lambda: taps, "fft", slot=ORDER).squeeze(-1)
         weight = self.short_filter.flip(-1)[:, None]
         return conv1d(pad(x.transpose(1, 2), (SHORT - 1, 0)), weight, groups=x.shape[-1]).transpose(1, 2)

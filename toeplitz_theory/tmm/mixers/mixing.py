@@ -14,7 +14,7 @@ from torch.nn.functional import linear, pad
 
 from toeplitz_theory.tmm.cache import MixerHistory
 from toeplitz_theory.tmm.inputs import Place
-from toeplitz_theory.tmm.mixers.kernels import ToeplitzKernel
+from toeplitz_theory.tmm.mixers.kernels import CausalKernels, ToeplitzKernel
 from toeplitz_theory.tmm.products import product_plus
 from toeplitz_theory.tmm.products.product import add_bias
 
@@ -93,6 +93,14 @@ def mix_heads(
     elif t < taps.shape[1]:
         taps = taps[:, :t]
     return product_plus(x, taps, bias, method)
+
+
+def mix_channels(
+    x: Tensor, filters: CausalKernels, history: MixerHistory | None = None, slot: int = 0
+) -> Tensor:
+    """Return the product of each channel of ``x`` (B, t, d) with a kernel of its own, as `mix_heads`."""
+    # Heads of one channel each: dense matrices would be d times n by n.
+    return mix_heads(x, x.shape[-1], filters.sources(), filters.kernels, "fft", history, slot)
 
 
 def mix_stage(

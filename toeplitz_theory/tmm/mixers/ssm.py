@@ -18,7 +18,7 @@ from transformers import initialization as init
 from toeplitz_theory.tmm.cache import MixerHistory, StateCacheLayer
 from toeplitz_theory.tmm.inputs import Place
 from toeplitz_theory.tmm.mixers.kernels import CausalKernels
-from toeplitz_theory.tmm.mixers.mixing import mix_heads
+from toeplitz_theory.tmm.mixers.mixing import mix_channels
 
 # Powers of A are products of two factors, A^(BLOCK i) and A^j: n numbers from a table of n / BLOCK + BLOCK.
 BLOCK = 64
@@ -97,22 +97,16 @@ class SSMMixer(nn.Module):
     def __init__(self, config):
         super().__init__()
         d = config.hidden_size
-        # Channels are heads of one channel each here: dense matrices would be d times n by n.
-        self.product = "fft"
         self.filter = DiagonalKernel(d, config.state_size, config.max_position_embeddings)
         self.out_proj = nn.Linear(d, d, bias=config.projection_bias)
 
     def forward(self, x: Tensor, place: Place, history: MixerHistory | None = None) -> Tensor:
         if history is None:
-            y = self._convolve(x)
+            y = mix_channels(x, self.filter)
         else:
             with torch.autocast(x.device.type, enabled=False):
                 y = self._advance(x, history.state(len(x)))
         return self.out_proj(gelu(y.to(x.dtype)))
-
-    def _convolve(self, x: Tensor) -> Tensor:
-        made_of = self.filter.sources()
-        return mix_heads(x, x.shape[-1], made_of, self.filter.kernels, self.product, None)
 
     def _advance(self, x: Tensor, layer: StateCacheLayer) -> Tensor:
         """Return y at the new positions, and take the state there."""
@@ -123,7 +117,7 @@ class SSMMixer(nn.Module):
             h = h * step + wide[:, 0, :, None] * system.b
             y = (2 * (h * system.c).sum(-1).real + wide[:, 0] * system.d)[:, None]
         else:
-            y = self._convolve(wide)
+            y = mix_channels(wide, self.filter)
             if h is not None:
                 lags = torch.arange(1, x.shape[1] + 1, device=x.device)
                 rest = (h * system.c)[:, :, None] @ system.powers(lags)  # (B, d, 1, t)
