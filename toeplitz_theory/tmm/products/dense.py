@@ -20,7 +20,8 @@ def multiply(x: Tensor, w: Tensor, dtype: torch.dtype, adjoint: bool = False) ->
     columns = _columns(x.to(dtype), len(w))
     stack, t, _ = columns.shape
     starts, rows = _block_rows(t)
-    strip = (_strip_after if adjoint else _strip_before)(w.to(dtype), rows, starts[-1])
+    w = w.to(dtype)
+    strip = _strip_after(w, rows) if adjoint else _strip_before(w, rows, starts[-1])
     strip = strip.expand(stack, -1, -1)  # of one head: shared by all samples
     y = torch.empty_like(columns)
     for start in starts:
@@ -75,7 +76,7 @@ def _before(strip: Tensor, start: int, stop: int, last: int) -> Tensor:
     return strip[:, : stop - start, last - start : last - start + stop]
 
 
-def _strip_after(w: Tensor, rows: int, last: int) -> Tensor:
+def _strip_after(w: Tensor, rows: int) -> Tensor:
     """Return (H, rows, t): ``w[column - r]`` at (r, column), the block rows of the transposed matrix."""
     return pad(w, (rows - 1, 0)).unfold(1, w.shape[1], 1).flip(1)
 
