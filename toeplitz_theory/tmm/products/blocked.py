@@ -122,16 +122,17 @@ def radices_for(t: int, channels: int) -> tuple[tuple[int, ...], int]:
     The matrices of those products are made anew at every call, for some channels or many: as if there were
     16 more.
     """
-    best: tuple[float, tuple[int, ...], int] | None = None
-    for radices in _RADICES:
-        blocks = math.prod(radices)
-        b = max(4, -(-t // blocks))
+
+    def block(radices: tuple[int, ...]) -> int:
+        return max(4, -(-t // math.prod(radices)))
+
+    def cost(radices: tuple[int, ...]) -> float:
+        b = block(radices)
         transform = 2 * radices[0] + sum(4 * radix for radix in radices[1:]) + 27 * len(radices)
-        cost = blocks * b * (5 * transform + 12 * max(b, 8) * (1 + 16 / channels))
-        if best is None or cost < best[0]:
-            best = (cost, radices, b)
-    assert best is not None
-    return best[1:]
+        return math.prod(radices) * b * (5 * transform + 12 * max(b, 8) * (1 + 16 / channels))
+
+    radices = min(_RADICES, key=cost)
+    return radices, block(radices)
 
 
 _RADICES = (
@@ -318,26 +319,19 @@ def _reader(space: Workspace, x: Tensor, place: int) -> Callable[[int], None]:
 def _writer(space: Workspace, y: Tensor) -> Callable[[int], None]:
     """Return what writes sample i of ``y`` (B, t, H c) from the results at the roots, overwriting them."""
     steps, values, headed = space.synthesis, space.values, space.heads > 1
-    if space.aligned and y.dtype == space.dtype:
-        views = y.view(len(y), *steps.target_shape).unbind()
+    direct = space.aligned and y.dtype == space.dtype
+    samples = (y.view(len(y), *steps.target_shape) if direct else y).unbind()
+    part, rest, blocks = space.part, space.blocks[space.t :], space.blocks.view(steps.target_shape)
 
-        def write(i: int) -> None:
-            if headed:
-                space.joined.copy_(space.by_head)
-            steps(values, views[i])
-
-        return write
-    samples, part, blocks = y.unbind(), space.part, space.blocks.view(steps.target_shape)
-    rest = space.blocks[space.t :]
-
-    def write_part(i: int) -> None:
+    def write(i: int) -> None:
         if headed:
             space.joined.copy_(space.by_head)
-        steps(values, blocks)
-        samples[i].copy_(part)
-        rest.zero_()  # readers fill no more than the part
+        steps(values, samples[i] if direct else blocks)
+        if not direct:
+            samples[i].copy_(part)
+            rest.zero_()  # readers fill no more than the part
 
-    return write_part
+    return write
 
 
 def _root_matrices(w: Tensor, space: Workspace, adjoint: bool) -> tuple[Tensor, ...]:
