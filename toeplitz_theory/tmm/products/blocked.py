@@ -295,10 +295,7 @@ def correlate(g: Tensor, x: Tensor, heads: int, dtype: torch.dtype) -> Tensor:
 def _add_outer(space: Workspace, first: bool) -> None:
     """Add what one sample gives to the gradient of the matrices at the roots, or begin with it."""
     for outer, columns, rows in zip(space.outer, space.columns[0], space.rows, strict=True):
-        if first:
-            torch.bmm(columns, rows, out=outer)
-        else:
-            outer.baddbmm_(columns, rows)
+        outer.baddbmm_(columns, rows, beta=0 if first else 1)
 
 
 def _reader(space: Workspace, x: Tensor, place: int) -> Callable[[int], None]:
