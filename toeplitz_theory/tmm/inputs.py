@@ -115,18 +115,17 @@ def check_keywords(keywords: dict[str, Any], place: Place, n: int, not_given: tu
     which no mixer here keeps apart. A keyword of `NOT_GIVEN`, or of ``not_given``, may be None or False.
     """
     for name, value in keywords.items():
-        if name in WITHOUT_USE or (value is None and name in ("position_ids", *PACKING)):
-            continue
-        if name in PACKING or (name == "position_ids" and _start_again(value, place, n)):
-            raise ValueError(
-                f"{name} put several documents in one row, or do not count from each row's first token: "
-                "mixers along time would leak from one to the next, so give every document a row of its own, "
-                "padded"
-            )
-        if name in (*NOT_GIVEN, *not_given):
+        if name in ("position_ids", *PACKING):
+            if value is not None and (name in PACKING or _start_again(value, place, n)):
+                raise ValueError(
+                    f"{name} put several documents in one row, or do not count from each row's first token: "
+                    "mixers along time would leak from one to the next, so give every document a row of its "
+                    "own, padded"
+                )
+        elif name in (*NOT_GIVEN, *not_given):
             if value is not None and value is not False:
                 raise ValueError(f"{name} asks for what this model does not have: leave it out")
-        elif name != "position_ids":
+        elif name not in WITHOUT_USE:
             raise TypeError(f"forward() got an unexpected keyword argument {name!r}")
 
 
