@@ -92,19 +92,12 @@ class TMMPreTrainedModel(PreTrainedModel):
     def _init_weights(self, module):
         if callable(getattr(module, "draw", None)):
             module.draw(self.config.kernel_init)
-        elif isinstance(module, (nn.LayerNorm, nn.RMSNorm)):
-            init.ones_(module.weight)
-            if getattr(module, "bias", None) is not None:
-                init.zeros_(module.get_parameter("bias"))
-        else:
-            super()._init_weights(module)
-            if self.config.linear_init == "kaiming":
-                self._make_kaiming(module)
-
-    def _make_kaiming(self, module):
-        if isinstance(module, nn.Linear):
+            return
+        super()._init_weights(module)
+        kaiming = self.config.linear_init == "kaiming"
+        if kaiming and isinstance(module, nn.Linear):
             init.normal_(module.weight, std=math.sqrt(2 / module.weight.shape[1]))
-        elif isinstance(module, nn.Embedding):
+        elif kaiming and isinstance(module, nn.Embedding):
             init.copy_(module.weight, module.weight / self.config.initializer_range)
 
 
