@@ -1,5 +1,7 @@
 """What callers in transformers ask of a forward pass: tuples, some positions only, any integer labels."""
 
+import weakref
+
 import pytest
 import torch
 
@@ -29,6 +31,18 @@ def test_a_tuple_begins_with_the_loss_when_there_are_labels():
         named = model(ids_of(model), labels=ids_of(model))
         found = model(ids_of(model), labels=ids_of(model), return_dict=False)
         assert torch.equal(found[0], named.loss) and torch.equal(found[1], named.logits)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("cls", CLASSES)
+def test_hidden_states_that_nobody_asked_for_are_not_held(cls):
+    model = make("flat", cls, num_hidden_layers=3)
+    stack = model.encoderblocks if cls is TMMForAutoencoding else model.base_model.mixer_blocks
+    states, alive = [], []
+    stack[0].register_forward_hook(lambda module, inputs, output: states.append(weakref.ref(output)))
+    stack[2].register_forward_hook(lambda *_: alive.append(states[0]() is not None))
+    model(ids_of(model))
+    assert alive == [False]
 
 
 @torch.no_grad()

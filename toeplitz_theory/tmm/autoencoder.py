@@ -15,6 +15,7 @@ from transformers.utils.generic import ModelOutput, can_return_tuple
 from toeplitz_theory.tmm.config import TMMConfig
 from toeplitz_theory.tmm.inputs import (
     CACHE_NAMES,
+    Place,
     check_ids,
     check_keywords,
     check_labels,
@@ -95,7 +96,10 @@ class TMMForAutoencoding(TMMPreTrainedModel):
         >>> model.encode(torch.tensor([[1, 2, 3]])).shape
         torch.Size([1, 16])
         """
-        return self._encoded(input_ids)[-1][:, -1]
+        x, place = self._embedded(input_ids)
+        for block in self.encoderblocks:
+            x = block(x, place)
+        return self.encoder_norm(x[:, -1])
 
     def encoder_states(self, input_ids: Tensor) -> tuple[Tensor, ...]:
         """Return the encoder's hidden states: the embedding, after each block, the last of them normed.
@@ -119,17 +123,19 @@ class TMMForAutoencoding(TMMPreTrainedModel):
         >>> bool((model.encoder_states(ids)[-1][:, -1] == model.encode(ids)).all())
         True
         """
-        return tuple(self._encoded(input_ids, all_positions=True))
-
-    def _encoded(self, input_ids: Tensor, all_positions: bool = False) -> list[Tensor]:
-        check_ids(input_ids, self.config.vocab_size)
-        check_length(0, input_ids.shape[1], self.config.max_position_embeddings, slides=False)
-        states = [self.embed_tokens(input_ids)]
-        place = place_of(None, 0, input_ids.shape[1], self.config.max_position_embeddings, states[0])
+        x, place = self._embedded(input_ids)
+        states = []
         for block in self.encoderblocks:
-            states.append(block(states[-1], place))
-        last = states.pop()
-        return [*states, self.encoder_norm(last if all_positions else last[:, -1:])]
+            states.append(x)
+            x = block(x, place)
+        return *states, self.encoder_norm(x)
+
+    def _embedded(self, input_ids: Tensor) -> tuple[Tensor, Place]:
+        check_ids(input_ids, self.config.vocab_size)
+        n, t = self.config.max_position_embeddings, input_ids.shape[1]
+        check_length(0, t, n, slides=False)
+        x = self.embed_tokens(input_ids)
+        return x, place_of(None, 0, t, n, x)
 
     def decode(self, code: Tensor, length: int) -> Tensor:
         """Return the logits of every position, from the code alone.
@@ -165,7 +171,7 @@ class TMMForAutoencoding(TMMPreTrainedModel):
                 f"and {length}"
             )
         x = self.unroll_proj(unroll(code, length))
-        place = place_of(None, 0, length, self.config.max_position_embeddings, x)
+        place = place_of(None, 0, length, n, x)
         for block in self.decoderblocks:
             x = block(x, place)
         return self.lm_head(self.norm(x))

@@ -163,14 +163,13 @@ class TMMModel(TMMPreTrainedModel):
         >>> len(model(torch.tensor([[1, 2, 3]]), output_hidden_states=True).hidden_states)
         5
         """
-        if (input_ids is None) == (inputs_embeds is None):
-            raise ValueError("give either input_ids or inputs_embeds")
-        if input_ids is not None:
+        if inputs_embeds is None and input_ids is not None:
             check_ids(input_ids, self.config.vocab_size)
             inputs_embeds = self.embed_tokens(input_ids)
-        elif inputs_embeds is not None:
+        elif inputs_embeds is not None and input_ids is None:
             check_vectors(inputs_embeds, self.config.hidden_size, self.embed_tokens.weight.dtype)
-        assert inputs_embeds is not None
+        else:
+            raise ValueError("give either input_ids or inputs_embeds")
         cache = self._cache_of_pass(one_cache(cache, past_key_values), use_cache)
         start = cache.get_seq_length() if cache is not None else 0
         n = self.config.max_position_embeddings
@@ -179,16 +178,17 @@ class TMMModel(TMMPreTrainedModel):
         place = place_of(attention_mask, start, inputs_embeds.shape[1], n, inputs_embeds)
         check_keywords(kwargs, place, n)
 
-        x, states = inputs_embeds, [inputs_embeds]
+        keep = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        x, states = inputs_embeds, []
         for index, block in enumerate(self.mixer_blocks):
+            if keep:
+                states.append(x)
             history = None if cache is None else self._history(cache, index)
             x = block(x, place, history)
-            states.append(x)
         x = self.norm(x)
-        keep = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         return BaseModelOutputWithPast(
             last_hidden_state=x,
-            hidden_states=(*states[:-1], x) if keep else None,
+            hidden_states=(*states, x) if keep else None,
             **{CACHE_NAME: cache},  # pyright: ignore[reportArgumentType]
         )
 
