@@ -26,14 +26,14 @@ class LinearAttentionMixer(QueriesKeysValues):
         q, k, v = self.project(x)
         wide = torch.promote_types(x.dtype, torch.float32)
         layer = None if history is None else history.state(len(x))
-        state = (None, None) if layer is None or not layer.state else (layer.state["s"], layer.state["z"])
+        state = {} if layer is None else layer.state
         with torch.autocast(x.device.type, enabled=False):
             q, k = elu(q.to(wide)) + 1, elu(k.to(wide)) + 1
             if place.mask is not None:
                 k = k * place.mask[..., None].to(wide)
             turned = rotate(q, place.positions), rotate(k, place.positions)
-            y, s = weighted_sums(*turned, v.to(wide), state[0])
-            sums = k.cumsum(1) if state[1] is None else k.cumsum(1) + state[1][:, None]
+            y, s = weighted_sums(*turned, v.to(wide), state.get("s"))
+            sums = k.cumsum(1) + state["z"][:, None] if state else k.cumsum(1)
             total = (q * sums).sum(-1, keepdim=True)
             y = y / torch.where(total > 0, total, 1)  # zero only where all inputs so far are padding
         if layer is not None:
