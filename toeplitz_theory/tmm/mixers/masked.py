@@ -10,7 +10,7 @@ from transformers import initialization as init
 
 from toeplitz_theory.tmm.cache import MixerHistory
 from toeplitz_theory.tmm.inputs import Place
-from toeplitz_theory.tmm.mixers.mixing import HeadedMixer
+from toeplitz_theory.tmm.mixers.mixing import HeadedMixer, add_biases
 
 
 class MaskedKernel(nn.Module):
@@ -44,7 +44,7 @@ class FlatMaskedMixer(MaskedKernel):
         super().__init__(config.max_position_embeddings, config.mixer_bias)
 
     def forward(self, x: Tensor, place: Place, history: MixerHistory | None = None) -> Tensor:
-        return mix_masked(x[:, :, None], [self], place, history).squeeze(2)
+        return mix_masked(x, [self], place, history)
 
 
 class HeadedMaskedMixer(HeadedMixer):
@@ -54,8 +54,7 @@ class HeadedMaskedMixer(HeadedMixer):
         super().__init__(config, lambda: MaskedKernel(config.max_position_embeddings, config.mixer_bias))
 
     def forward(self, x: Tensor, place: Place, history: MixerHistory | None = None) -> Tensor:
-        inputs = self.project(x, place).unflatten(-1, (len(self.mixer_heads), -1))
-        return self.out_proj(mix_masked(inputs, list(self.mixer_heads), place, history).flatten(-2))
+        return self.out_proj(mix_masked(self.project(x, place), list(self.mixer_heads), place, history))
 
 
 def build_masked(config) -> nn.Module:
@@ -64,9 +63,9 @@ def build_masked(config) -> nn.Module:
 
 
 def mix_masked(x: Tensor, heads: list, place: Place, history: MixerHistory | None) -> Tensor:
-    """Return ``tril(W_h) x + b_h`` at the new positions of ``x`` (B, t, H, c)."""
+    """Return ``tril(W_h) x + b_h`` at the new positions of ``x`` (B, t, H c)."""
     t = x.shape[1]
-    seen = x if history is None else history.extend(x.flatten(2)).unflatten(-1, x.shape[2:])
+    seen = (x if history is None else history.extend(x)).unflatten(2, (len(heads), -1))
     total = seen.shape[1]
     weights = torch.stack([head.weight for head in heads])
     if place.attention_mask is None:
@@ -77,6 +76,4 @@ def mix_masked(x: Tensor, heads: list, place: Place, history: MixerHistory | Non
         keys = (place.attention_mask.long().cumsum(1) - 1).clamp(0, weights.shape[-1] - 1)
         rows = weights[:, place.positions[:, :, None], keys[:, None, :]].tril(total - t)
         y = torch.einsum("hbts,bshc->bthc", rows, seen)
-    if heads[0].bias is None:
-        return y
-    return y + torch.stack([head.bias[place.positions] for head in heads], -1)[..., None]
+    return add_biases(y.flatten(2), heads, place.positions)

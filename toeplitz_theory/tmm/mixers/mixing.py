@@ -7,6 +7,7 @@ changed them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -116,8 +117,7 @@ def mix_stage(
 
     Row-normalised, each output is a weighted mean: divided by the sum of the taps that met an input.
     """
-    stored = [head.stored for head in heads]
-    biases = [head.bias for head in heads if head.bias is not None]
+    stored, biases = [head.stored for head in heads], _biases(heads)
     t, n = x.shape[1], stored[0].shape[1]
 
     def kernels() -> Tensor:
@@ -129,26 +129,28 @@ def mix_stage(
     # Rows that stand at positions 0 ... t - 1 of the kernel have their biases added on the way.
     plain = history is None and place.mask is None and t <= n
     if plain and biases and not row_normalised:
-        bias = _joined(biases)
+        bias = biases[0] if len(biases) == 1 else torch.stack(biases, -1)
         return product(x, bias[:t] if t < n else bias)
     if row_normalised:
         x = torch.cat([x.unflatten(2, (len(heads), -1)), _present(x, len(heads), place)], -1).flatten(2)
         y = _normalised(product(x), len(heads))
     else:
         y = product(x)
-    return add_bias(y, _biases_at(biases, place.positions)) if biases else y
+    return add_biases(y, heads, place.positions)
 
 
-def _joined(biases: Sequence[Tensor]) -> Tensor:
-    """Return (n, H) biases, or (n,) of one head."""
-    return biases[0] if len(biases) == 1 else torch.stack(list(biases), -1)
-
-
-def _biases_at(biases: Sequence[Tensor], positions: Tensor) -> Tensor:
-    """Return the biases of each head at positions (B, t): (B, t, H)."""
+def add_biases(y: Tensor, heads: Sequence[Any], positions: Tensor) -> Tensor:
+    """Return ``y`` (B, t, H c) plus the bias (n,) of each head at positions (B, t), where heads have one."""
+    biases = _biases(heads)
+    if not biases:
+        return y
     if positions.numel() < len(biases[0]):  # a decoding step needs one position of n
-        return torch.stack([bias[positions] for bias in biases], -1)
-    return torch.stack(list(biases), -1)[positions]
+        return add_bias(y, torch.stack([bias[positions] for bias in biases], -1))
+    return add_bias(y, torch.stack(biases, -1)[positions])
+
+
+def _biases(heads: Sequence[Any]) -> list[Tensor]:
+    return [head.bias for head in heads if head.bias is not None]
 
 
 def _present(x: Tensor, heads: int, place: Place) -> Tensor:
