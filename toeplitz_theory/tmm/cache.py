@@ -329,7 +329,7 @@ class MixerHistory:
             counters and makes the kernels anew; a change through ``.data`` has no counter and is not.
         kernels : callable
             Returns the kernels, shape (H, n). Called when the sources are new or have changed.
-        method : {"auto", "fft", "dense"}
+        method : {"auto", "fft", "dense", "blocked"}
             For the first positions, which are multiplied at once.
         slot : int
             Which of the block's products this is, when it has several.

@@ -9,7 +9,9 @@ from huggingface_hub.errors import StrictDataclassFieldValidationError
 from transformers import PreTrainedConfig
 
 from toeplitz_theory.errors import InputError
+from toeplitz_theory.tmm.cache import DECODING
 from toeplitz_theory.tmm.presets import STORED_KERNELS, preset_fields
+from toeplitz_theory.tmm.products import METHODS
 
 MIXER_NAMES = (
     *("toeplitz", "frozen_toeplitz", "masked"),
@@ -22,8 +24,8 @@ _CHOICES = {
     "hidden_act": ("silu", "gelu", "gelu_pytorch_tanh", "relu"),
     "kernel_init": ("kaiming", "decaying"),
     "linear_init": ("normal", "kaiming"),
-    "product": ("auto", "fft", "dense", "blocked"),
-    "decoding": ("auto", "history", "online"),
+    "product": METHODS,
+    "decoding": DECODING,
     "beyond_n": ("error", "slide"),
 }
 # The largest sizes taken: a file that holds an absurd number is to be refused, not to fill the memory.
@@ -296,14 +298,11 @@ class TMMConfig(PreTrainedConfig):
         pad, last = self.pad_token_id, self.vocab_size - 1
         if pad is not None and not 0 <= pad <= last:
             raise InputError(f"TMMConfig: pad_token_id={pad} is outside the vocabulary 0..{last}")
-        self._refuse_contradictions()
-        if not (0 < self.norm_eps < math.inf and 0 < self.initializer_range < math.inf):
-            raise InputError("TMMConfig: norm_eps and initializer_range must be positive and finite")
-
-    def _refuse_contradictions(self):
         for wrong, why in self._contradictions():
             if wrong:
                 raise InputError(f"TMMConfig: {why}")
+        if not (0 < self.norm_eps < math.inf and 0 < self.initializer_range < math.inf):
+            raise InputError("TMMConfig: norm_eps and initializer_range must be positive and finite")
 
     def _contradictions(self):
         stored, name = self.mixer in STORED_KERNELS, self.mixer
