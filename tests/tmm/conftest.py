@@ -32,6 +32,12 @@ def small_llama() -> LlamaForCausalLM:
     return LlamaForCausalLM(LlamaConfig(**shape, num_attention_heads=2)).eval()
 
 
+def toeplitz_matrices(w):
+    """Return the (H, t, t) lower-triangular Toeplitz matrices of kernels (H, t), entry by entry."""
+    time = torch.arange(w.shape[1])
+    return w[:, (time[:, None] - time).clamp(min=0)].tril()
+
+
 @pytest.fixture(params=VARIANTS, ids=list(VARIANTS))
 def config(request) -> TMMConfig:
     """Each variant in turn."""

@@ -10,8 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.tmm.conftest import toeplitz_matrices
 from toeplitz_theory.tmm import causal_toeplitz_product
-from toeplitz_theory.tmm.products import blocked, toeplitz_matrices
+from toeplitz_theory.tmm.products import blocked
 
 METHODS = ("dense", "fft", "blocked")
 

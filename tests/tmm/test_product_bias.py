@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.autograd import forward_ad
 
+from tests.tmm.conftest import toeplitz_matrices
 from toeplitz_theory.tmm import causal_toeplitz_product
-from toeplitz_theory.tmm.products import toeplitz_matrices
 from toeplitz_theory.tmm.products.product import product_plus
 
 METHODS = ("dense", "fft", "blocked")

@@ -1,6 +1,5 @@
 """The ways to multiply by causal Toeplitz matrices, the table that picks one, and their gradients."""
 
-from toeplitz_theory.tmm.products.dense import toeplitz_matrices
 from toeplitz_theory.tmm.products.product import causal_toeplitz_product, product_plus
 from toeplitz_theory.tmm.products.table import METHODS, WAYS, chosen_way, way_by_table
 
@@ -10,6 +9,5 @@ __all__ = [
     "causal_toeplitz_product",
     "chosen_way",
     "product_plus",
-    "toeplitz_matrices",
     "way_by_table",
 ]

@@ -54,11 +54,6 @@ def correlate(g: Tensor, x: Tensor, heads: int, dtype: torch.dtype) -> Tensor:
     return _sum_lags(strip, starts[-1])[:, :t]
 
 
-def toeplitz_matrices(w: Tensor) -> Tensor:
-    """Return the (H, t, t) lower-triangular Toeplitz matrices of kernels (H, t)."""
-    return _strip_before(w, w.shape[1], 0)
-
-
 def _block_rows(t: int) -> tuple[list[int], int]:
     """Return where block rows start, and how many rows they have (the last one may have fewer)."""
     rows = min(t, ROWS)
