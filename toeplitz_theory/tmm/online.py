@@ -60,7 +60,6 @@ class OnlineConvolution:
         if not 0 <= phase < 1:
             raise ValueError(f"phase={phase} must be at least 0 and below 1")
         self.blocks, self.phase = blocks, phase
-        self.length = 0
         self._inputs = InputStore()
         self._levels: list[Level] = []
         self.set_kernels(kernels)
@@ -69,6 +68,11 @@ class OnlineConvolution:
     def taps(self) -> int:
         """Number of taps n of each kernel."""
         return self._kernels.shape[1]
+
+    @property
+    def length(self) -> int:
+        """Number of inputs so far."""
+        return self._inputs.end
 
     @property
     def batch(self) -> int:
@@ -179,7 +183,6 @@ class OnlineConvolution:
         if not 0 <= length <= self.length:
             raise ValueError(f"cannot crop {self.length} inputs to {length}")
         self._inputs.crop(length, needed=max(0, length - self.taps - 2 * self._largest()))
-        self.length = length
         self._rebuild()
 
     @torch.inference_mode(False)
@@ -201,11 +204,10 @@ class OnlineConvolution:
         >>> stream.push(torch.zeros(2, 1, 1, 1)).flatten()
         tensor([1.5000, 1.5000])
         """
-        batch = self._inputs.batch
+        batch, channels = self._inputs.batch, self._inputs.channels
         if self.length == 0 or (len(rows) == batch and rows.tolist() == list(range(batch))):
             return
         rows = rows.to(self._kernels.device).clone()
-        channels = self._inputs.channels
 
         def pick(state: Tensor) -> Tensor:
             return state.unflatten(1, (channels, batch)).index_select(2, rows).flatten(1, 2)
@@ -248,7 +250,6 @@ class OnlineConvolution:
         if self._kernels.dtype != x.dtype:
             self._hold(self._kernels.to(x.dtype))
         self._inputs.append(x, keep=self._keep())
-        self.length += x.shape[1]
         self._rebuild()
 
     def _advance(self, x: Tensor) -> Tensor:
@@ -270,7 +271,6 @@ class OnlineConvolution:
             if time % level.size == 0:
                 level.advance(time // level.size)
         self._inputs.append(x, keep=self._keep())
-        self.length = time + 1
         first = self._levels[0].size if self._levels else 0
         start = max(0, time + 1 - self.taps, (time // first - 1) * first if first else 0)
         recent = self._inputs.between(start, time + 1)

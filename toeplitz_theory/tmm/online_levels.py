@@ -111,8 +111,8 @@ class InputStore:
 
     def __init__(self):
         self.first = 0  # time of column 0
-        self.end = 0
-        self.batch = self.channels = self.rows = 0
+        self.end = 0  # number of inputs so far
+        self.batch = self.channels = 0
         self._kept: Tensor | None = None
 
     @property
@@ -123,11 +123,10 @@ class InputStore:
         new = x.shape[1]
         if self._kept is None or self.end == 0:
             self.batch, self.channels = x.shape[0], x.shape[3]
-            self.rows = self.batch * self.channels
-            self.first, self._kept = 0, x.new_empty(x.shape[2], self.rows, 0)
+            self.first, self._kept = 0, x.new_empty(x.shape[2], self.channels * self.batch, 0)
         if self.end + new - self.first > self._kept.shape[-1]:
             self._make_room(new, keep)
-        columns = x.permute(2, 3, 0, 1).reshape(x.shape[2], self.rows, new)
+        columns = x.permute(2, 3, 0, 1).flatten(1, 2)
         self._kept.narrow(2, self.end - self.first, new).copy_(columns)
         self.end += new
 
@@ -165,7 +164,7 @@ class InputStore:
         self.end = length
 
     def select(self, pick, batch: int) -> None:
-        self._kept, self.batch, self.rows = pick(self._kept), batch, batch * self.channels
+        self._kept, self.batch = pick(self._kept), batch
 
 
 class Level(ABC):
