@@ -72,7 +72,7 @@ def product_plus(x: Tensor, w: Tensor, bias: Tensor | None, method: str) -> Tens
     The bias is (t, H), or (t,) for one head, or None.
     """
     if torch.compiler.is_compiling():
-        y = product_op(x, w, method, False)
+        y = product_op(x, w, method)
         return y if bias is None else add_bias(y, bias)
     return Product.apply(x, w, bias, chosen_way(method, x, w), False)
 
@@ -316,9 +316,9 @@ def _bias_as_heads(bias: Tensor, dim: int | None, info) -> Tensor:
 
 
 @torch.library.custom_op("toeplitz_theory::product", mutates_args=())
-def product_op(x: Tensor, w: Tensor, method: str, adjoint: bool) -> Tensor:
-    """`Product` as one node of a compiled graph."""
-    return multiply(x, w, chosen_way(method, x, w), adjoint).contiguous()
+def product_op(x: Tensor, w: Tensor, method: str) -> Tensor:
+    """``T(w) x`` as one node of a compiled graph."""
+    return multiply(x, w, chosen_way(method, x, w), False).contiguous()
 
 
 @torch.library.custom_op("toeplitz_theory::gradients", mutates_args=())
@@ -329,7 +329,7 @@ def gradients_op(g: Tensor, x: Tensor, w: Tensor, method: str) -> tuple[Tensor, 
 
 
 @product_op.register_fake
-def _(x, w, method, adjoint):
+def _(x, w, method):
     return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
@@ -340,12 +340,12 @@ def _(g, x, w, method):
 
 
 def _keep(ctx, inputs, output):
-    x, w, ctx.method, _ = inputs
+    x, w, ctx.method = inputs
     ctx.save_for_backward(x, w)
 
 
 def _of_product(ctx, g):
-    return *gradients_op(g, *ctx.saved_tensors, ctx.method), None, None
+    return *gradients_op(g, *ctx.saved_tensors, ctx.method), None
 
 
 product_op.register_autograd(_of_product, setup_context=_keep)
