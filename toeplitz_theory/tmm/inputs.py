@@ -131,17 +131,13 @@ def check_keywords(keywords: dict[str, Any], place: Place, n: int, not_given: tu
 
 def _start_again(positions: Any, place: Place, n: int) -> bool:
     """Say whether positions differ, at a token, from those counted from each row's first token."""
-    if not _comparable(positions):
+    # On an accelerator the comparison waits for its queue, which beats a silent leak.
+    if positions.device.type == "meta" or torch.compiler.is_compiling():
         return False
     here = positions.clamp(max=n - 1) == place.positions
     if place.mask is not None:
         here = here | (place.mask[..., 0] == 0)
     return not bool(here.all())
-
-
-def _comparable(values: Tensor) -> bool:
-    # On an accelerator the comparison waits for its queue, which beats a silent leak.
-    return values.device.type != "meta" and not torch.compiler.is_compiling()
 
 
 def check_length(start: int, new: int, n: int, slides: bool) -> None:

@@ -110,7 +110,7 @@ def mix_stage(
     place: Place,
     history: MixerHistory | None,
     method: str,
-    row_normalised: bool = False,
+    row_normalised: bool,
     slot: int = 0,
 ) -> Tensor:
     """Return ``T(w_h) x + b_h`` for each head of ``x`` (B, t, H c).
