@@ -358,11 +358,9 @@ class MixerHistory:
         stream, version = layer.streams.get(slot), version_of(sources)
         if stream is None or stream.length == 0:
             taps = kernels()
-            layer.streams[slot] = OnlineConvolution(
-                taps, blocks_for(taps.shape[1], self.decoding), self.phase
-            )
-            layer.versions[slot] = version
-            layer.streams[slot].load(x)
+            stream = OnlineConvolution(taps, blocks_for(taps.shape[1], self.decoding), self.phase)
+            stream.load(x)
+            layer.streams[slot], layer.versions[slot] = stream, version
             return causal_toeplitz_product(x, pad(taps, (0, max(0, x.shape[1] - taps.shape[1]))), method)
         if layer.versions[slot] != version:
             stream.set_kernels(kernels())
