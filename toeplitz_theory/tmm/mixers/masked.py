@@ -10,7 +10,7 @@ from transformers import initialization as init
 
 from toeplitz_theory.tmm.cache import MixerHistory
 from toeplitz_theory.tmm.inputs import Place
-from toeplitz_theory.tmm.mixers.mixing import HeadedMixer, add_biases
+from toeplitz_theory.tmm.mixers.mixing import HeadedMixer, add_biases, biases_of
 
 
 class MaskedKernel(nn.Module):
@@ -76,4 +76,4 @@ def mix_masked(x: Tensor, heads: list, place: Place, history: MixerHistory | Non
         keys = (place.attention_mask.long().cumsum(1) - 1).clamp(0, weights.shape[-1] - 1)
         rows = weights[:, place.positions[:, :, None], keys[:, None, :]].tril(total - t)
         y = torch.einsum("hbts,bshc->bthc", rows, seen)
-    return add_biases(y.flatten(2), heads, place.positions)
+    return add_biases(y.flatten(2), biases_of(heads), place.positions)

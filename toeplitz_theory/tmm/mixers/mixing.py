@@ -117,7 +117,7 @@ def mix_stage(
 
     Row-normalised, each output is a weighted mean: divided by the sum of the taps that met an input.
     """
-    stored, biases = [head.stored for head in heads], _biases(heads)
+    stored, biases = [head.stored for head in heads], biases_of(heads)
     t, n = x.shape[1], stored[0].shape[1]
 
     def kernels() -> Tensor:
@@ -136,21 +136,21 @@ def mix_stage(
         y = _normalised(product(x), len(heads))
     else:
         y = product(x)
-    return add_biases(y, heads, place.positions)
+    return add_biases(y, biases, place.positions)
 
 
-def add_biases(y: Tensor, heads: Sequence[Any], positions: Tensor) -> Tensor:
-    """Return ``y`` (B, t, H c) plus the bias (n,) of each head at positions (B, t), where heads have one."""
-    biases = _biases(heads)
+def biases_of(heads: Sequence[Any]) -> list[Tensor]:
+    """Return the bias (n,) of each head, or nothing where heads have none."""
+    return [head.bias for head in heads if head.bias is not None]
+
+
+def add_biases(y: Tensor, biases: list[Tensor], positions: Tensor) -> Tensor:
+    """Return ``y`` (B, t, H c) plus the bias of each head at positions (B, t)."""
     if not biases:
         return y
     if positions.numel() < len(biases[0]):  # a decoding step needs one position of n
         return add_bias(y, torch.stack([bias[positions] for bias in biases], -1))
     return add_bias(y, torch.stack(biases, -1)[positions])
-
-
-def _biases(heads: Sequence[Any]) -> list[Tensor]:
-    return [head.bias for head in heads if head.bias is not None]
 
 
 def _present(x: Tensor, heads: int, place: Place) -> Tensor:

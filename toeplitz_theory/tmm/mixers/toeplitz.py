@@ -9,7 +9,7 @@ from torch.nn.functional import pad, silu
 from toeplitz_theory.tmm.cache import MixerHistory
 from toeplitz_theory.tmm.inputs import Place
 from toeplitz_theory.tmm.mixers.kernels import ToeplitzKernel
-from toeplitz_theory.tmm.mixers.mixing import HeadedMixer, add_biases, mix_heads, mix_stage
+from toeplitz_theory.tmm.mixers.mixing import HeadedMixer, add_biases, biases_of, mix_heads, mix_stage
 
 # The places of the two kernels of an expanded mixer in the published layout.
 FIRST, SECOND = "0", "3"
@@ -69,7 +69,7 @@ class ChannelToeplitzMixer(ToeplitzKernel):
         d, k = x.shape[-1], self.stored.shape[0]
         shifted = torch.stack([pad(x, (k - 1 - j, 0))[..., :d] for j in range(k)], 2)
         y = mix_heads(shifted.flatten(2), k, self.sources(), self.kernels, self.product, history)
-        return add_biases(y.unflatten(2, (k, -1)).sum(2), [self], place.positions)
+        return add_biases(y.unflatten(2, (k, -1)).sum(2), biases_of([self]), place.positions)
 
 
 class ExpandedToeplitzMixer(nn.ModuleDict):
