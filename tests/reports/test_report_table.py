@@ -221,6 +221,13 @@ def test_comparison_joins_tables_and_takes_medians():
     assert both.summary.loc["b", "jensen_deficit"] == pytest.approx(0, abs=1e-12)
 
 
+def test_names_that_are_shown_alike_lose_no_model():
+    a, b = tt.inspect(flat([1.0, 0.5])), tt.inspect(flat([0.5, 1.0]))
+    both = tt.compare({"a\n": a, "a\\n": b, 1: a, "1": b})
+    assert list(both.reports) == ["a\\n", "a\\n 2", "1", "1 2"]
+    assert both.table["index"].tolist() == [0, -1, 0, -1]
+
+
 def test_comparison_refuses_reports_of_different_tolerance():
     kernels = flat([1.0, 0.5])
     with pytest.raises(InputError, match="tolerances"):

@@ -212,7 +212,7 @@ def compare(
         report = source
         if not isinstance(report, Report):
             report = inspect(source, progress=progress, tol=tol, nullity_rtol=nullity_rtol)
-        reports[name or _unused(short_name(report.provenance.source), reports)] = report
+        reports[_unused(name or short_name(report.provenance.source), reports)] = report
     used = {tuple(sorted(report.provenance.tolerances.items())) for report in reports.values()}
     if len(used) > 1:
         raise InputError("compare: the reports used different tolerances; inspect them again with the same")
