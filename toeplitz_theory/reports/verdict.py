@@ -30,9 +30,8 @@ MEDIANS = (
 
 SUMMARY_NAMES = ("layer", "kernels", "certified", "index_0", "w0_not_0", "gives_back", *MEDIANS)
 
-MOST_DRAWN = (
-    200  # kernels that are shown one by one; of more, the layers' distributions and the latest by name
-)
+# Kernels that are shown one by one; of more, the layers' distributions and the latest by name.
+MOST_DRAWN = 200
 _MOST_STACKS = 4
 _MOST_NUMBERED = 16
 
