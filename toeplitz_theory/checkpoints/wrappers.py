@@ -80,24 +80,15 @@ def _preference(name: str) -> tuple[bool, int]:
     return bool(_AVERAGES.fullmatch(plain)), _NAMES.index(plain) if plain in _NAMES else len(_NAMES)
 
 
-def _may_be_weights(name: Any, value: Any, is_tensor: Callable[[Any], bool]) -> bool:
+def _may_be_weights(name: Any, value: Any, is_tensor: Callable[[Any], bool], depth: int = _DEPTH) -> bool:
+    """Whether a mapping, under a name that weights may have, holds tensors, at most so deep inside."""
     if not isinstance(name, str) or _NO_WEIGHTS.fullmatch(name):
         return False
-    return _holds_tensors(value, is_tensor, _DEPTH)
-
-
-def _holds_tensors(value: Any, is_tensor: Callable[[Any], bool], depth: int) -> bool:
     if not isinstance(value, Mapping) or depth == 0:
         return False
-    if any(isinstance(name, str) and is_tensor(inner) for name, inner in value.items()):
+    if any(isinstance(inner, str) and is_tensor(tensor) for inner, tensor in value.items()):
         return True
-    return any(_may_hold(name, inner, is_tensor, depth - 1) for name, inner in value.items())
-
-
-def _may_hold(name: Any, value: Any, is_tensor: Callable[[Any], bool], depth: int) -> bool:
-    return (
-        isinstance(name, str) and not _NO_WEIGHTS.fullmatch(name) and _holds_tensors(value, is_tensor, depth)
-    )
+    return any(_may_be_weights(inner, part, is_tensor, depth - 1) for inner, part in value.items())
 
 
 def _some(names: list[str]) -> str:
