@@ -1,6 +1,7 @@
 """Modules asked for their impulse responses: what they multiply by, and what is no convolution."""
 
 import math
+import types
 
 import numpy as np
 import pytest
@@ -356,6 +357,8 @@ def test_our_models_need_no_inputs(name):
         (Model(), {"probe": "blocks.*.mixer", "inputs": torch.zeros(2)}, "the model failed"),
         (Model(), {"probe": "blocks.4.mixer", "inputs": torch.zeros(1, N, 3)}, "not linear"),
         (Model(), {"probe": "blocks.0.mixer", "kernels": "*"}, "give one of them"),
+        (Model(), {"probe": ["blocks.0.mixer", 5], "inputs": torch.zeros(1, N, 3)}, "patterns, as text"),
+        (Model(), {"probe": 5}, "patterns, as text"),
         ({"a": np.ones(3)}, {"probe": "a"}, "asks live modules"),
     ],
 )
@@ -363,6 +366,26 @@ def test_what_cannot_be_asked_inside_a_model_is_said(source, options, error):
     with pytest.raises(InputError, match=error) as refused:
         tt.inspect(source, **options)
     assert "\n" not in str(refused.value)
+
+
+def test_a_pattern_that_names_no_module_is_skipped_by_name():
+    report = tt.inspect(Model(), probe=["blocks.0.mixer", "mixers.*"], inputs=torch.zeros(1, N, 3))
+    assert len(report) == D and report.skipped == (("mixers.*", "no module is named so"),)
+
+
+def test_a_configuration_that_gives_no_length_is_called_with_512_tokens():
+    class Embedded(torch.nn.Module):
+        config = types.SimpleNamespace(vocab_size=8)
+
+        def __init__(self):
+            super().__init__()
+            self.embed, self.mixer = torch.nn.Embedding(8, 4), torch.nn.Identity()
+
+        def forward(self, input_ids, **_):
+            return self.mixer(self.embed(input_ids))
+
+    (row,) = tt.inspect(Embedded(), probe="mixer")
+    assert row.n == 512 and row.kernel[0] == 1 and not row.kernel[1:].any()
 
 
 def test_convolutions_of_mamba2_and_the_shift_of_rwkv():

@@ -63,18 +63,22 @@ def probed_layers(model: Any, patterns: str | Sequence[str], inputs: Any = None)
         raise InputError(
             f"probe= asks live modules, and this is a {type(model).__name__}: hand over the model"
         )
-    wanted = [patterns] if isinstance(patterns, str) else list(patterns)
+    wanted = [patterns] if isinstance(patterns, str) else patterns
+    if not isinstance(wanted, Sequence) or not all(isinstance(pattern, str) for pattern in wanted):
+        raise InputError(f"probe={shown(repr(patterns))}: give names of modules, or patterns, as text")
     modules = dict(model.named_modules())
-    chosen = [
-        name
-        for name in modules
-        if name and any(name == p or fnmatch.fnmatchcase(name, p) for p in wanted if isinstance(p, str))
-    ]
+    matched = {
+        pattern: {
+            name for name in modules if name and (name == pattern or fnmatch.fnmatchcase(name, pattern))
+        }
+        for pattern in wanted
+    }
+    chosen = [name for name in modules if any(name in names for names in matched.values())]
     if not chosen:
         raise InputError(f"probe={patterns!r}: no module is named so; there are {_names(modules)}")
     layers: list[ToeplitzLayer] = []
     mixing: list[MixingLayer] = []
-    skipped: list[Skipped] = []
+    skipped = [Skipped(pattern, "no module is named so") for pattern, names in matched.items() if not names]
     with evaluating(model), torch.no_grad():
         calls = _recorded(model, {name: modules[name] for name in chosen}, inputs)
         for name in chosen:
@@ -144,7 +148,7 @@ def _as_call(model: Any, inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     if not isinstance(size, int) or size < 1:
         raise InputError("probe= has to call the model once: give inputs=, a batch it can be called with")
     lengths = (getattr(config, name, None) for name in ("max_position_embeddings", "context_length"))
-    n = min(_MOST_TOKENS, *(length for length in lengths if isinstance(length, int) and length > 0))
+    n = min([_MOST_TOKENS, *(length for length in lengths if isinstance(length, int) and length > 0)])
     device = next((parameter.device for parameter in model.parameters()), None)
     ids = torch.randint(size, (_ROWS, n), generator=torch.Generator().manual_seed(0)).to(device)
     return (), {"input_ids": ids, "attention_mask": torch.ones_like(ids), "use_cache": False}
