@@ -13,6 +13,7 @@ from scipy.special import log1p
 from torch import nn
 
 import toeplitz_theory as tt
+from tests.tmm.family import make
 from toeplitz_theory.checkpoints import Kernels, load
 from toeplitz_theory.errors import InputError
 
@@ -314,3 +315,8 @@ def test_softplus_is_the_exact_one():
     stored = np.array([[-30.0, 0.5, 40.0]])
     kernel = load({NAME: stored}, kernels={NAME: Kernels(transform="softplus")}).layers[0].kernel
     np.testing.assert_allclose(kernel, log1p(np.exp(stored[0])), rtol=1e-12)
+
+
+def test_what_the_caller_names_in_a_model_of_ours_is_said_not_to_be_verified():
+    report = tt.inspect(make("flat"), kernels="*.token_mixing_layer.weight")
+    assert any("as the caller said" in note for note in report.notes)

@@ -30,18 +30,19 @@ def how_to_name(store: TensorStore, source: str | None) -> str:
             groups.setdefault(re.sub(r"(?<=\.)[0-9]+(?=\.|$)|^[0-9]+(?=\.)", "*", name), []).append(name)
     if not groups:
         return "no tensor has taps"
-    ranked = sorted(groups, key=lambda pattern: _unlikeliness(pattern, store.infos[groups[pattern][0]].shape))
+    shapes = {pattern: store.infos[names[0]].shape for pattern, names in groups.items()}
+    ranked = sorted(groups, key=lambda pattern: _unlikeliness(pattern, shapes[pattern]))
     listed = [
-        f"'{shown(pattern, 60)}' {store.infos[groups[pattern][0]].shape}"
+        f"'{shown(pattern, 60)}' {shapes[pattern]}"
         f"{f' x {len(groups[pattern])}' if len(groups[pattern]) > 1 else ''}: "
-        f"{_why_not(pattern, store.infos[groups[pattern][0]].shape)}"
+        f"{_why_not(pattern, shapes[pattern])}"
         for pattern in ranked[:4]
     ]
     more = f"; and {len(ranked) - 4} more" if len(ranked) > 4 else ""
     best, options = ranked[0], ""
     if _PARAMETERS.fullmatch(best.rpartition(".")[2]) and not _is_likely(best):
         best = "NAME"
-    elif _needs_axis(store.infos[groups[best][0]].shape):
+    elif _needs_axis(shapes[best]):
         options = ":axis=-1"
     model = "model" if source is None else repr(shown(source))
     return (

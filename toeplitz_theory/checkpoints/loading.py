@@ -168,7 +168,7 @@ def _arrays_at_hand(source: Any) -> dict[str, Any]:
     """An array of kernels, or a list of such arrays, by name; empty where it is neither."""
     if hasattr(source, "shape"):
         return {"kernels": source}
-    if not isinstance(source, (list, tuple)) or isinstance(source, str):
+    if not isinstance(source, (list, tuple)):
         return {}
     if any(isinstance(entry, (list, tuple)) or len(getattr(entry, "shape", ())) for entry in source):
         return {f"kernels.{k}": entry for k, entry in enumerate(source)}
@@ -219,9 +219,9 @@ def _from_path(source: str, ask: _Ask) -> Checkpoint:
         raise InputError(f"{shown(wrong.filename or source)}: no such file or folder; {advice}.") from None
     except PermissionError as wrong:
         raise InputError(f"{shown(wrong.filename or source)}: permission denied; make it readable.") from None
+    except InputError:
+        raise
     except (OSError, ValueError) as wrong:
-        if isinstance(wrong, InputError):
-            raise
         # ValueError: a NUL byte in the path; OSError: too long a name, a loop of links, a failing disk
         raise InputError(f"{name}: cannot be read ({getattr(wrong, 'strerror', None) or wrong}).") from None
 
@@ -357,6 +357,7 @@ class _Model:
         # A model of this package with mixers of another kind has a report too: what was skipped, and why.
         if not layers and not (left_out and ours and naming is None):
             raise InputError(f"{shown(self.source)}: {self._why_none(left_out, naming)}")
+        note = _NAMED_NOTE if naming is not None else "" if ours else _REPEAT_NOTE
         return Checkpoint(
             source=self.source,
             files=self.files_of([layer.key for layer in layers]) if self.files_of else (),
@@ -364,7 +365,7 @@ class _Model:
             skipped=(*left_out, *self.skipped),
             config=self.config,
             ignored=ignored,
-            notes=(*self.notes, *(() if ours else (_REPEAT_NOTE if naming is None else _NAMED_NOTE,))),
+            notes=tuple(filter(None, (*self.notes, note))),
         )
 
     def _is_at_hand(self, left_out: list[Skipped]) -> bool:
@@ -391,12 +392,10 @@ def _config_of(store: TensorStore, folder: Path) -> tuple[dict[str, Any], list[S
     text = store.metadata.get(CONFIG_KEY) if isinstance(store, SafetensorsFile) else None
     if text is None:
         return {}, []
-    config = None
-    if len(text) <= MOST_JSON:
-        try:
-            config = json.loads(text)
-        except (ValueError, RecursionError):
-            config = None
+    try:
+        config = json.loads(text) if len(text) <= MOST_JSON else None
+    except (ValueError, RecursionError):
+        config = None
     if not isinstance(config, dict):
         return {}, [Skipped(CONFIG_KEY, "in the metadata of the file, and not a JSON object: not applied")]
     return config, []

@@ -120,13 +120,12 @@ def _why_no_values(tensor: Any) -> str:
 
 def _describe_torch(tensor: Any, max_bytes: int | None) -> TensorInfo:
     shape, dtype = tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
-    reason = ""
-    if not can_widen(dtype):
-        reason = f"dtype {dtype} is not read"
     if max_bytes is not None and tensor.numel() * tensor.element_size() > max_bytes:
         # strides of zero let a few stored bytes claim any number of elements
         return TensorInfo(shape, dtype, f"shape {shape} claims more bytes than the file holds")
-    return TensorInfo(shape, dtype, reason, is_complex(dtype))
+    return TensorInfo(
+        shape, dtype, "" if can_widen(dtype) else f"dtype {dtype} is not read", is_complex(dtype)
+    )
 
 
 def _widened(tensor: Any) -> np.ndarray:
