@@ -137,7 +137,7 @@ def _draw_many(ax: Axes, rows: Sequence[Any]) -> list[Any]:
         ax.set_yticks(middles, [label(names[k], 24) for k in firsts])
         ax.tick_params(axis="y", length=0)
     else:
-        ax.set_ylabel("kernel" + (f" (every {every}th)" if every > 1 else ""))
+        ax.set_ylabel("kernel" + (f" (one of every {every})" if every > 1 else ""))
     return artists
 
 
