@@ -1,11 +1,9 @@
 """Modules asked for their impulse responses: what they multiply by, and what is no convolution."""
 
-import math
-import types
-
 import numpy as np
 import pytest
 import torch
+from convolutions import S4D, CausalConv, D, HyenaFilter, N
 from scipy.signal import lfilter
 from torch import nn
 
@@ -16,23 +14,10 @@ from toeplitz_theory.tmm.inputs import Place
 from toeplitz_theory.tmm.mixers.kernels import CausalKernels
 
 RANDOM = np.random.default_rng(0)
-N, D = 20, 5
 
 
 def is_rounding(answer):
     return max(answer.linear, answer.causal, answer.shift_invariant) < answer.tolerance / 50
-
-
-class CausalConv(nn.Module):
-    """torch's depthwise convolution, padded on the left."""
-
-    def __init__(self, channels=D, taps=4, groups=D, dilation=1):
-        super().__init__()
-        self.conv = nn.Conv1d(channels, channels, taps, groups=groups, dilation=dilation)
-        self.left = (taps - 1) * dilation
-
-    def forward(self, x):
-        return self.conv(nn.functional.pad(x.transpose(1, 2), (self.left, 0))).transpose(1, 2)
 
 
 @pytest.mark.parametrize("dilation", [1, 3])
@@ -231,51 +216,6 @@ def test_our_other_mixers_are_said_to_be_none(name, reason):
 # Layers as people write them
 
 
-class HyenaFilter(nn.Module):
-    """A network of the position makes the kernels; the product is a padded FFT."""
-
-    def __init__(self, channels=D, n=N):
-        super().__init__()
-        self.net = nn.Sequential(nn.Linear(1, 8), nn.SiLU(), nn.Linear(8, channels))
-        self.decay = nn.Parameter(torch.linspace(0.5, 3.0, channels))
-        self.skip = nn.Parameter(torch.randn(channels))
-        self.n = n
-
-    def kernel(self):
-        t = torch.linspace(0, 1, self.n, dtype=self.skip.dtype)[:, None]
-        return self.net(t) * torch.exp(-self.decay * t)
-
-    def forward(self, x):
-        size = 2 * self.n
-        spectrum = torch.fft.rfft(x, size, dim=1) * torch.fft.rfft(self.kernel(), size, dim=0)
-        return torch.fft.irfft(spectrum, size, dim=1)[:, : x.shape[1]] + x * self.skip
-
-
-class S4D(nn.Module):
-    """A diagonal state space run as a recurrence, complex states."""
-
-    def __init__(self, channels=D, states=4):
-        super().__init__()
-        self.log_dt = nn.Parameter(torch.linspace(-3.0, -1.0, channels))
-        self.log_a_real = nn.Parameter(torch.zeros(channels, states))
-        self.a_imag = nn.Parameter(math.pi * torch.arange(float(states)).repeat(channels, 1))
-        self.c = nn.Parameter(torch.randn(channels, states, 2))
-        self.d = nn.Parameter(torch.randn(channels))
-
-    def system(self):
-        a = torch.complex(-self.log_a_real.exp(), self.a_imag)
-        step = torch.exp(a * self.log_dt.exp()[:, None])
-        return step, torch.view_as_complex(self.c) * (step - 1) / a
-
-    def forward(self, x):
-        step, c = self.system()
-        state, outputs = torch.zeros(len(x), *step.shape, dtype=step.dtype), []
-        for t in range(x.shape[1]):
-            state = step * state + x[:, t, :, None]
-            outputs.append(2 * (c * state).sum(-1).real + self.d * x[:, t])
-        return torch.stack(outputs, 1)
-
-
 def test_a_hyena_filter():
     torch.manual_seed(0)
     module = HyenaFilter().double()
@@ -293,125 +233,3 @@ def test_a_state_space_layer():
     wanted[:, 0] += module.d.detach().numpy()
     answer = tt.probe(module, N, D)
     np.testing.assert_allclose([a.kernel for a in answer.symbols], wanted, atol=1e-13)
-
-
-# Layers inside models
-
-
-class Model(nn.Module):
-    """Blocks of people's own mixers, some of which are convolutions."""
-
-    def __init__(self):
-        super().__init__()
-        self.embed = nn.Linear(3, D)
-        mixers = [HyenaFilter(), S4D(), CausalConv(), CausalConv(groups=1), nn.Softmax(1)]
-        self.blocks = nn.ModuleList(nn.ModuleDict({"norm": nn.LayerNorm(D), "mixer": m}) for m in mixers)
-
-    def forward(self, x):
-        h = self.embed(x)
-        for block in self.blocks:
-            h = h + block["mixer"](block["norm"](h))
-        return h
-
-
-def test_mixers_are_asked_where_they_stand():
-    torch.manual_seed(0)
-    model = Model().train()
-    report = tt.inspect(model, probe="blocks.*.mixer", inputs=torch.randn(2, N, 3))
-    assert {row.layer for row in report} == {f"blocks.{i}.mixer" for i in range(4)} and len(
-        report
-    ) == 3 * D + 1
-    mixing = report["blocks.3.mixer"]
-    assert mixing.channels == D and f"mixes {D} channels" in mixing.note
-    assert "not linear" in dict(report.skipped)["blocks.4.mixer"]
-    wanted = tt.probe(model.blocks[0]["mixer"], N, D).symbols
-    for channel in range(D):
-        row = report["blocks.0.mixer", channel]
-        np.testing.assert_allclose(row.kernel, wanted[channel].kernel, atol=1e-7)
-        assert "probed in float32" in row.note and row.index is not None
-    assert model.training and not model.blocks[0]["mixer"]._forward_pre_hooks
-
-
-def test_a_convolution_that_was_padded_before_is_to_be_asked_with_its_padding():
-    with pytest.raises(InputError, match="pad it on the left"):
-        tt.inspect(Model(), probe=["blocks.2.mixer.conv"], inputs=(torch.randn(1, N, 3),))
-
-
-@pytest.mark.parametrize("name", ["flat", "positive", "frozen"])
-def test_our_models_need_no_inputs(name):
-    model = make(name).double()
-    report = tt.inspect(model, probe="*token_mixing_layer")
-    stored = tt.inspect(model)
-    assert len(report) == len(stored) == model.config.num_hidden_layers
-    for probed, read in zip(report, stored, strict=True):
-        np.testing.assert_allclose(probed.kernel, read.kernel, atol=1e-14)
-        assert f"alike in all {model.config.hidden_size} channels" in probed.note
-        assert probed.index.value == read.index.value
-
-
-@pytest.mark.parametrize(
-    ("source", "options", "error"),
-    [
-        (Model(), {"probe": "mixers.*"}, "no module is named so; there are embed, blocks"),
-        (Model(), {"probe": "blocks.*.mixer"}, "give inputs="),
-        (Model(), {"probe": "blocks.*.mixer", "inputs": torch.zeros(2)}, "the model failed"),
-        (Model(), {"probe": "blocks.4.mixer", "inputs": torch.zeros(1, N, 3)}, "not linear"),
-        (Model(), {"probe": "blocks.0.mixer", "kernels": "*"}, "give one of them"),
-        (Model(), {"probe": ["blocks.0.mixer", 5], "inputs": torch.zeros(1, N, 3)}, "patterns, as text"),
-        (Model(), {"probe": 5}, "patterns, as text"),
-        ({"a": np.ones(3)}, {"probe": "a"}, "asks live modules"),
-    ],
-)
-def test_what_cannot_be_asked_inside_a_model_is_said(source, options, error):
-    with pytest.raises(InputError, match=error) as refused:
-        tt.inspect(source, **options)
-    assert "\n" not in str(refused.value)
-
-
-def test_a_pattern_that_names_no_module_is_skipped_by_name():
-    report = tt.inspect(Model(), probe=["blocks.0.mixer", "mixers.*"], inputs=torch.zeros(1, N, 3))
-    assert len(report) == D and report.skipped == (("mixers.*", "no module is named so"),)
-
-
-def test_a_configuration_that_gives_no_length_is_called_with_512_tokens():
-    class Embedded(torch.nn.Module):
-        config = types.SimpleNamespace(vocab_size=8)
-
-        def __init__(self):
-            super().__init__()
-            self.embed, self.mixer = torch.nn.Embedding(8, 4), torch.nn.Identity()
-
-        def forward(self, input_ids, **_):
-            return self.mixer(self.embed(input_ids))
-
-    (row,) = tt.inspect(Embedded(), probe="mixer")
-    assert row.n == 512 and row.kernel[0] == 1 and not row.kernel[1:].any()
-
-
-def test_convolutions_of_mamba2_and_the_shift_of_rwkv():
-    from transformers import Mamba2Config, Mamba2ForCausalLM, RwkvConfig, RwkvForCausalLM
-
-    torch.manual_seed(0)
-    config = Mamba2Config(
-        vocab_size=11, hidden_size=8, num_hidden_layers=2, state_size=4, num_heads=4, head_dim=4, n_groups=1,
-        chunk_size=8,
-    )  # fmt: skip
-    mamba = Mamba2ForCausalLM(config)
-    ids = torch.arange(12)[None] % 11
-    conv = mamba.backbone.layers[1].mixer.conv1d
-    weight = conv.weight.detach().numpy()[:, 0, ::-1]
-    probed = tt.probe(conv, 12, len(weight), time_axis=2)
-    np.testing.assert_allclose([a.kernel[:4] for a in probed.symbols], weight, atol=1e-6)
-    named = tt.checkpoints.load(mamba, kernels="*.layers.1.mixer.conv1d.weight").layers
-    np.testing.assert_array_equal([layer.kernel for layer in named], weight)
-    # This model hands the weights to a function of their own, and never calls the module.
-    with pytest.raises(InputError, match=r"did not call it.*kernels="):
-        tt.inspect(mamba, probe="*.mixer.conv1d", inputs=ids)
-
-    rwkv = RwkvForCausalLM(
-        RwkvConfig(
-            vocab_size=11, context_length=12, hidden_size=8, num_hidden_layers=2, attention_hidden_size=8
-        )
-    )
-    (row,) = tt.inspect(rwkv, probe="rwkv.blocks.1.attention.time_shift", inputs=ids)
-    assert row.kernel.tolist() == [0.0, 1.0] + [0.0] * 10 and row.index.value == -1
