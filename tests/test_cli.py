@@ -1,5 +1,6 @@
 """The command line from outside: exit codes, one line per error, nothing half-written or imported idly."""
 
+import io
 import json
 import os
 import re
@@ -339,7 +340,18 @@ def test_inspect_prints_what_is_asked_for(model, capsys, tmp_path):
     ]
     assert run(["inspect", str(model), *chosen]) == 0
     assert capsys.readouterr().out.splitlines() == ["layer,delay_90", "mixer_blocks.1,0"]
-    for wrong in (["--columns", "nonsense"], ["--sort", "head"], ["--format", "xml"]):
+    for wrong in (["--columns", "nonsense"], ["--sort", "head"], ["--sort", "-"], ["--format", "xml"]):
         assert run(["inspect", str(model), *wrong, "--json", str(tmp_path / "never.json")]) == 2
         assert "choose from" in capsys.readouterr().err
     assert not (tmp_path / "never.json").exists()
+
+
+def test_a_layer_is_shown_by_its_name_whatever_characters_are_in_it():
+    from toeplitz_theory.reports import inspect
+    from toeplitz_theory.reports.terminal import Choice, print_report
+
+    report = inspect({"blocks[0].mixer.weight": np.ones(2), "blocks0.mixer.weight": np.ones(2)}, kernels="*")
+    for row in report:
+        out = io.StringIO()
+        print_report(report, out, Choice(columns=("layer",), layers=(row.layer,), form="csv"))
+        assert out.getvalue().split() == ["layer", row.layer]

@@ -8,7 +8,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatch
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, TextIO
 
 from toeplitz_theory.errors import InputError
@@ -83,8 +83,9 @@ class Choice:
         if self.form != "table" and self.form not in FORMS:
             raise InputError(f"format {shown(self.form)!r} is unknown; choose from table, {', '.join(FORMS)}")
         known = COLUMN_NAMES if self.every else SUMMARY_NAMES
-        for name in (*self.columns, self.sort.removeprefix("-")):
-            if name and name not in known:
+        sorted_by = [self.sort.removeprefix("-")] if self.sort else []
+        for name in (*self.columns, *sorted_by):
+            if name not in known:
                 raise InputError(f"column {shown(name)!r} is unknown; choose from {', '.join(known)}")
 
 
@@ -122,13 +123,17 @@ def print_report(report: Report, stream: TextIO | None = None, choice: Choice = 
 
 
 def _of_layers(report: Report, patterns: Sequence[str]) -> Report:
-    rows = report.rows
+    if not patterns:
+        return report
+    layers = dict.fromkeys(row.layer for row in report.rows)
+    kept: set[str] = set()
     for pattern in patterns:
-        if not any(fnmatch(row.layer, pattern) for row in rows):
-            names = ", ".join(dict.fromkeys(shown(row.layer) for row in rows))
+        called = {pattern} & set(layers) or {name for name in layers if fnmatchcase(name, pattern)}
+        if not called:
+            names = ", ".join(map(shown, layers))
             raise InputError(f"no layer is called {shown(pattern)!r}; there are {shown(names, 600)}")
-    kept = tuple(row for row in rows if any(fnmatch(row.layer, pattern) for pattern in patterns))
-    return replace(report, rows=kept) if patterns else report
+        kept |= called
+    return replace(report, rows=tuple(row for row in report.rows if row.layer in kept))
 
 
 def _records(rows: Sequence[Row], choice: Choice) -> tuple[Sequence[str], list[dict[str, Any]]]:
