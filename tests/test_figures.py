@@ -47,6 +47,16 @@ def test_trajectory_goes_on_from_its_cache(tmp_path, monkeypatch):
         kernel_trajectory(tmp_path / "kernels", cache)
 
 
+def test_trajectory_keeps_infinities_and_the_order_of_steps(tmp_path):
+    for step, kernel in ((1_000_000, [2.0, 1.0]), (200_000, [0.0, 1.0])):
+        save_file({"blocks.0.mixer.weight": np.array(kernel)}, tmp_path / f"step-{step}.safetensors")
+    (tmp_path / "step-last.safetensors").touch()
+    for _ in range(2):  # computed, then from the cache
+        run_ = kernel_trajectory(tmp_path, tmp_path / "cache.json")
+        assert run_.steps == [200_000, 1_000_000] and run_.index == [[-1], [0]]
+        assert run_.jensen_deficit[0] == run_.log10_condition[0] == [np.inf]
+
+
 def test_missing_models_and_kernels(tmp_path):
     with pytest.raises(InputError, match="no step-N"):
         kernel_trajectory(tmp_path)

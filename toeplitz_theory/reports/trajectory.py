@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -75,7 +77,8 @@ def kernel_trajectory(
     >>> kernel_trajectory("models/tmm-next-token/kernels").steps[:2]  # doctest: +SKIP
     [0, 200]
     """
-    files = sorted(Path(folder).glob("step-*.safetensors"))
+    paths = {path.stem.removeprefix("step-"): path for path in Path(folder).glob("step-*.safetensors")}
+    files = {int(step): paths[step] for step in sorted(filter(str.isdecimal, paths), key=int)}
     if not files:
         raise InputError(
             f"{folder}: holds no step-N.safetensors; give the kernels/ folder of a trained model"
@@ -83,29 +86,26 @@ def kernel_trajectory(
     advice = "delete it to compute the steps anew"
     kept = read_json(cache, _LONGEST, advice) if cache is not None and os.path.exists(cache) else {}
     results = []
-    for path in files:
+    for path in files.values():
         name = f"{_VERSION}:{file_hash(path)}"
         if name not in kept:
             kept[name] = _numbers(path)
             if cache is not None:
                 write_json(cache, kept)
         results.append(kept[name])
-    return Trajectory(
-        steps=[int(path.stem.rpartition("-")[2]) for path in files],
-        layers=results[0]["layers"],
-        **{name: [numbers[name] for numbers in results] for name in _NUMBERS},
-    )
+    numbers: dict[str, Any] = {
+        name: [[inf if v == "inf" else v for v in step[name]] for step in results] for name in _NUMBERS
+    }
+    return Trajectory(steps=list(files), layers=results[0]["layers"], **numbers)
 
 
 def _numbers(path: Path) -> dict[str, list]:
+    """The numbers of one step as JSON holds them, which has no infinities: they are "inf"."""
     layers = load(path).layers
     with one_thread():
         numbers = [_of_kernel(layer.kernel) for layer in layers]
-    columns = zip(*numbers, strict=True)
-    return {
-        "layers": [layer.layer for layer in layers],
-        **dict(zip(_NUMBERS, map(list, columns), strict=True)),
-    }
+    columns = ([("inf" if v == inf else v) for v in column] for column in zip(*numbers, strict=True))
+    return {"layers": [layer.layer for layer in layers], **dict(zip(_NUMBERS, columns, strict=True))}
 
 
 def _of_kernel(kernel: np.ndarray) -> tuple[float | None, ...]:
