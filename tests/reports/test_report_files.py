@@ -345,6 +345,9 @@ def test_comparisons_name_models_that_have_no_names(tmp_path):
     compared = tt.compare(models)
     assert list(compared.reports) == ["small", "alone", "arrays in memory", "arrays in memory 2"]
     assert compared.reports["arrays in memory"] is report
+    assert list(tt.compare({1: report, "1": report, "a\n": report, "a\\n": report}).reports) == [
+        *("1", "1 2", "a\\n", "a\\n 2")
+    ]
     for wrong in (str(tmp_path), report, []):
         with pytest.raises(InputError, match="pass a list of models, or names to models"):
             tt.compare(wrong)

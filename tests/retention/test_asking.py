@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
@@ -59,6 +60,19 @@ def test_command_line(folder, tmp_path, capsys):
     assert not re.search(r'(src|href)="(?!data:)', page)  # it fetches nothing
     assert run(["retention", str(folder), "--against", "nothing"]) == 0
     assert "untrained" not in capsys.readouterr().out
+
+
+def test_names_are_printed_as_they_stand(folder, tmp_path, capsys):
+    shutil.copytree(folder, tmp_path / "a[b]")
+    assert run(["retention", str(tmp_path / "a[b]"), "--against", "nothing"]) == 0
+    assert capsys.readouterr().out.count("a[b]") == 2
+
+
+def test_models_of_one_name_are_told_apart(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "untrained")
+    kept = tmp_path / "kept.json"
+    assert run(["retention", str(tmp_path / "untrained"), "--json", str(kept)]) == 0
+    assert list(json.loads(kept.read_text())["models"]) == ["untrained", "untrained 2"]
 
 
 @pytest.mark.parametrize("name", ["missing", "empty"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -37,12 +38,11 @@ def retention(
 
     Example: toeplitz-theory retention models/tmm-next-token --html retention.html
     """
-    from dataclasses import replace
-
     from rich.console import Console
     from rich.table import Table
 
     from toeplitz_theory.files import write_json, write_text
+    from toeplitz_theory.reports.comparison import unused_name
     from toeplitz_theory.retention.asking import ask, comparison, opened
 
     outputs = [
@@ -56,13 +56,13 @@ def retention(
     def say(line: str) -> None:
         print(f"{line} ...", file=sys.stderr, flush=True)
 
-    models = [opened(model)]
+    first = opened(model)
     if against == "untrained":
-        models.append(replace(models[0], name="untrained", model=models[0].twin()))
-    elif against != "nothing":
-        models.append(opened(against))
-        if models[1].name == models[0].name:
-            models[1] = replace(models[1], name=shown(against))
+        models = [first, replace(first, name="untrained", model=first.twin())]
+    else:
+        models = [first, *(opened(folder) for folder in others)]
+    if models[-1].name == first.name and len(models) > 1:
+        models[-1] = replace(models[-1], name=unused_name(shown(against), [first.name]))
     results = {asked.name: ask(asked, decoder, seed, say) for asked in models}
     if json is not None:
         content = {
@@ -79,7 +79,7 @@ def retention(
         for name in ("capacity", "recall", "recovery"):
             curves = {model_name: found[name] for model_name, found in results.items()}
             retention_curves(curves).save(figures / name)
-    console = Console()
+    console = Console(markup=False, emoji=False)  # a model may be called "a[b]", and "[nan, nan]" be measured
     table = Table(title="What the last hidden states keep (95 % intervals)", title_justify="left")
     for heading in ("measure", *results, "unit"):
         table.add_column(heading)

@@ -155,9 +155,16 @@ def short_name(source: str) -> str:
     return path.name or path.absolute().name
 
 
-def _unused(name: str, names: Container[str]) -> str:
-    taken = itertools.chain([name], (f"{name} {k}" for k in itertools.count(2)))
-    return next(candidate for candidate in taken if candidate not in names)
+def unused_name(name: str, names: Container[str]) -> str:
+    """Return the name, with a number after it where a model is called so already.
+
+    Examples
+    --------
+    >>> unused_name("mine", ["mine", "mine 2"])
+    'mine 3'
+    """
+    choices = itertools.chain([name], (f"{name} {k}" for k in itertools.count(2)))
+    return next(candidate for candidate in choices if candidate not in names)
 
 
 def compare(
@@ -212,7 +219,7 @@ def compare(
         report = source
         if not isinstance(report, Report):
             report = inspect(source, progress=progress, tol=tol, nullity_rtol=nullity_rtol)
-        reports[_unused(name or short_name(report.provenance.source), reports)] = report
+        reports[unused_name(name or short_name(report.provenance.source), reports)] = report
     used = {tuple(sorted(report.provenance.tolerances.items())) for report in reports.values()}
     if len(used) > 1:
         raise InputError("compare: the reports used different tolerances; inspect them again with the same")
