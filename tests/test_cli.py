@@ -346,6 +346,14 @@ def test_inspect_prints_what_is_asked_for(model, capsys, tmp_path):
     assert not (tmp_path / "never.json").exists()
 
 
+def test_figures_of_a_model_without_usable_kernels(tmp_path, capsys):
+    save_file(flat([0.0, 0.0]), tmp_path / "zero.safetensors")
+    assert run(["inspect", str(tmp_path / "zero.safetensors"), "--figures", str(tmp_path / "f")]) == 1
+    printed = capsys.readouterr()
+    assert "mixer_blocks.0" in printed.out and "no kernel could be analysed" in printed.err
+    assert "by_layer.png" in {path.name for path in (tmp_path / "f").iterdir()}
+
+
 def test_a_layer_is_shown_by_its_name_whatever_characters_are_in_it():
     from toeplitz_theory.reports import inspect
     from toeplitz_theory.reports.terminal import Choice, print_report

@@ -235,7 +235,8 @@ def save_report_figures(report: Report, folder: str | os.PathLike[str]) -> list[
     Returns
     -------
     list of Path
-        The files: those of all kinds of `Report.plot` that can be drawn, each ``.png`` and ``.pdf``.
+        The files: of every kind of `Report.plot`, but "kernels" where none has taps to draw, a ``.png`` and a
+        ``.pdf``.
 
     Raises
     ------
@@ -249,4 +250,5 @@ def save_report_figures(report: Report, folder: str | os.PathLike[str]) -> list[
     >>> len(save_report_figures(report, tempfile.mkdtemp()))
     10
     """
-    return [path for kind in KINDS for path in report.plot(kind).save(Path(folder) / kind)]
+    kinds = [kind for kind in KINDS if kind != "kernels" or any(row.drawable for row in report.rows)]
+    return [path for kind in kinds for path in report.plot(kind).save(Path(folder) / kind)]
