@@ -87,7 +87,8 @@ def test_everywhere_a_report_goes(report, tmp_path):
     report.save(tmp_path / "report.json")
     assert Report.load(tmp_path / "report.json").rows == report.rows
     report.to_html(tmp_path / "report.html")
-    assert "mixes 3 channels" in (tmp_path / "report.html").read_text()
+    page = (tmp_path / "report.html").read_text()
+    assert "mixes 3 channels" in page and "<title>mixer: 1</title>" in page  # index -3, on 3 channels
     for kind in ("symbols", "zeros"):
         assert "mixes 3 channels" in report.plot(kind).artists[0].get_text().replace("\n", " ")
 

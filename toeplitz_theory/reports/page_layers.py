@@ -23,14 +23,10 @@ _WIDTH = 0.7  # that a layer's dots take, of the distance of two layers
 # Heading, value of a kernel, and whether its axis is that of tokens.
 _CHARTS: tuple[tuple[str, Callable[[Row], float | None], bool], ...] = (
     ("90 % of the input back after (tokens)", lambda row: row.delay_90, True),
-    ("mean delay = minus the index (tokens)", lambda row: _minus(row.cells()["index"]), True),
+    ("mean delay = minus the index (tokens)", lambda row: row.mean_delay, True),
     ("Jensen deficit (nats per token)", lambda row: row.cells()["jensen_deficit"], False),
     ("log10 condition of the n x n matrix", lambda row: row.cells()["log10_condition"], False),
 )
-
-
-def _minus(index: int | None) -> float | None:
-    return None if index is None else -index
 
 
 def charts(rows: Sequence[Row], linked: frozenset[int]) -> Markup:

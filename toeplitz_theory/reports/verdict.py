@@ -99,7 +99,7 @@ def latest(rows: Sequence[Row], most: int) -> list[Row]:
 
     def urgency(row: Row) -> tuple[float, ...]:
         late = math.inf if row.delay_90 is None else float(row.delay_90)
-        mean = math.inf if row.index is None or row.index.value is None else -row.index.value
+        mean = math.inf if row.mean_delay is None else row.mean_delay
         return (row.analysed, -late, -mean)
 
     return sorted(rows, key=urgency)[:most]
