@@ -46,9 +46,8 @@ def figures(
     for name in names or ():
         if name not in modules:
             raise InputError(f"figure {printable(name)} is unknown; choose from {', '.join(modules)}")
-    if (
-        output is not None
-    ):  # beside their modules they are there to be redrawn; elsewhere they may be anybody's
+    # Beside their modules they are there to be redrawn; elsewhere they may be anybody's.
+    if output is not None:
         drawn = [path.stem for name in names or modules for path in output.glob(f"{name}*.p[nd][gf]")]
         check_outputs(drawings(output, {*drawn, *(names or modules)}, "--output"), [root], overwrite)
     for name in names or modules:

@@ -65,7 +65,7 @@ def check_outputs(outputs: Iterable[Output], inputs: Iterable[Path], overwrite: 
         spelling = _spelling(target)
         if spelling in claimed:
             raise InputError(f"{where}: {claimed[spelling]} is the same file; give each its own")
-        claimed[spelling] = f"{option} {printable(path)}"
+        claimed[spelling] = where
         above = {_spelling(parent): claimed[spelling] for parent in target.parents}
         file = next((claimed[one] for one in above if one in claimed), folders.get(spelling))
         if file is not None:
@@ -129,8 +129,7 @@ def _files(inputs: Iterable[Path]) -> Iterator[Path]:
     """All files of the inputs, and those beside a file that belong to it."""
     for path in inputs:
         folder = path if path.is_dir() else path.parent
-        deep = path.is_dir()
         for place, folders, files in os.walk(folder):
             yield from (file for name in files if (file := Path(place, name)).exists())
-            if not deep:
+            if folder != path:
                 folders.clear()

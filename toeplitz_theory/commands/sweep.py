@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -31,8 +32,6 @@ def sweep(
 
     Example: toeplitz-theory sweep sweep.toml --out runs/mixers
     """
-    import shlex
-
     from toeplitz_theory.training.sweep import planned_runs, run_sweep, write_recipes
 
     runs = planned_runs(sweep, out)
