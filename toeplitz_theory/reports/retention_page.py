@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
@@ -93,7 +93,7 @@ def retention_page(results: Mapping[str, Mapping[str, Measured]], source: str) -
         "retention.html",
         first=next(iter(results)),
         lines=sentences(results),
-        measures=_all_measures(results),
+        measures=_all_measures(results, names),
         sections=[
             _section(name, {m: found[name] for m, found in results.items() if name in found})
             for name in names
@@ -129,11 +129,11 @@ def _of_capacity(one: Measured) -> str:
     lag, value = _last(one, "lag")
     total = np.cumsum(value)
     half = int(lag[int(np.argmax(total >= total[-1] / 2))])
+    nearest = "the token itself" if half == 0 else f"the tokens up to {half} steps back"
     far = value[lag >= 8].sum()
     return (
         f"Single tokens decide {one.text} of the {one.baselines.get('rank', np.nan):.0f} dimensions of "
-        f"the last hidden vector, half of that the token{'' if half == 0 else f's up to {half} steps back'}"
-        f"{' itself' if half == 0 else ''}, {far:.1f} those 8 and more steps back."
+        f"the last hidden vector, half of that {nearest}, {far:.1f} those 8 and more steps back."
     )
 
 
@@ -150,8 +150,10 @@ def _of_recall(one: Measured) -> str:
 
 def _of_recovery(one: Measured) -> str:
     delay, value = _last(one, "delay")
-    told = f"{100 * value[0]:.1f} % of the tokens' vectors come back at once"
-    return told[:1].upper() + told[1:] + f", {100 * value[-1]:.1f} % within {delay[-1]:.0f} tokens."
+    return (
+        f"{100 * value[0]:.1f} % of the tokens' vectors come back at once, "
+        f"{100 * value[-1]:.1f} % within {delay[-1]:.0f} tokens."
+    )
 
 
 def _last(one: Measured, along: str) -> tuple[np.ndarray, np.ndarray]:
@@ -162,9 +164,9 @@ def _last(one: Measured, along: str) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(table[along], float), np.asarray(table["value"], float)
 
 
-def _all_measures(results: Mapping[str, Mapping[str, Measured]]) -> list[list[str]]:
+def _all_measures(results: Mapping[str, Mapping[str, Measured]], names: Iterable[str]) -> list[list[str]]:
     rows = []
-    for name in dict.fromkeys(name for measures in results.values() for name in measures):
+    for name in names:
         for model, found in results.items():
             if name in found:
                 one = found[name]
