@@ -79,9 +79,11 @@ def rows_of(layers: Piece, asked: Asked, jobs: int | None = None, progress: bool
                 return tuple(advance(analyse(layer, asked)) for layer in layers)
         pieces = _pieces(layers, asked)
         kept = _can_keep()
-        computed = _in_turn if min(jobs, len(pieces)) <= 1 else _in_processes
+        jobs = min(jobs, len(pieces))
+        one_by_one = ((k, _plain_rows(piece, asked, kept)) for k, piece in enumerate(pieces))
+        computed = one_by_one if jobs <= 1 else _in_processes(pieces, asked, kept, jobs)
         rows: dict[int, list[Row]] = {}
-        for number, plain in computed(pieces, asked, kept, min(jobs, len(pieces))):
+        for number, plain in computed:
             pairs = zip(plain, pieces[number], strict=True)
             rows[number] = [advance(row_of(entry, layer.kernel)) for entry, layer in pairs]
         return tuple(row for number in sorted(rows) for row in rows[number])
@@ -143,15 +145,9 @@ def _code() -> str:
     return key_of(versions, [hashlib.sha256(path.read_bytes()).hexdigest() for path in sources])
 
 
-Computed = Iterator[tuple[int, list[dict[str, Any]]]]
-
-
-def _in_turn(pieces: list[Piece], asked: Asked, keep: bool, jobs: int) -> Computed:
-    for number, piece in enumerate(pieces):
-        yield number, _plain_rows(piece, asked, keep)
-
-
-def _in_processes(pieces: list[Piece], asked: Asked, keep: bool, jobs: int) -> Computed:
+def _in_processes(
+    pieces: list[Piece], asked: Asked, keep: bool, jobs: int
+) -> Iterator[tuple[int, list[dict[str, Any]]]]:
     """Yield the rows of each piece as it is done; when left early, end the processes at once."""
     context = multiprocessing.get_context("spawn")
     others = set(multiprocessing.active_children())

@@ -89,8 +89,7 @@ def _condition(taps: np.ndarray) -> Condition:
         raise NumericalError(f"the section is {n * d} x {n * d}; up to {_MOST_DENSE} is tried here")
     matrix = np.zeros((n, d, n, d), taps.dtype)
     for k in range(n):
-        for start in range(n - k):
-            matrix[start + k, :, start, :] = taps[k]
+        matrix[range(k, n), :, range(n - k), :] = taps[k]
     values = scipy.linalg.svdvals(matrix.reshape(n * d, n * d))
     top, last = float(values[0]), float(values[-1])
     error = (n * d + 8) * UNIT_ROUNDOFF * top
