@@ -52,7 +52,7 @@ def inspect(
     inputs : tensor, tuple or dict, optional
         What to call the model with for that; random ids where its configuration says what ids there are.
     progress : bool
-        Show a progress bar with an estimate on stderr, once the work has taken a second.
+        Show a progress bar with an estimate on stderr, where that is a terminal.
     tol : float
         A symbol whose modulus falls to ``tol`` times its root mean square somewhere on the circle counts as
         not Fredholm. 0: only zeros exactly on the circle do.

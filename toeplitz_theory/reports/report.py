@@ -14,7 +14,7 @@ from toeplitz_theory.files import read_text, write_text
 from toeplitz_theory.names import shown
 from toeplitz_theory.reports import json_form
 from toeplitz_theory.reports.provenance import Provenance
-from toeplitz_theory.reports.rows import Row
+from toeplitz_theory.reports.rows import Row, data_frame
 from toeplitz_theory.reports.sentences import paragraph, summary_lines
 from toeplitz_theory.reports.verdict import MEDIANS, SUMMARY_NAMES, by_layer
 
@@ -66,8 +66,6 @@ class Report:
         ``min_modulus`` is the certified lower bound. Missing values are ``<NA>``, also for numbers that
         could not be proved; the note of their row says why.
         """
-        from toeplitz_theory.reports.rows import data_frame
-
         return data_frame(self.rows)
 
     @cached_property
@@ -80,9 +78,6 @@ class Report:
 
         frame = pd.DataFrame(by_layer(self.rows), columns=SUMMARY_NAMES)
         return frame.astype(dict.fromkeys(MEDIANS, "Float64"))
-
-    def _only(self, layer: str) -> Report:
-        return replace(self, rows=tuple(row for row in self.rows if row.layer == layer))
 
     def __getitem__(self, place: str | tuple[str, int | None]) -> Row:
         """The kernel of a layer, ``report["blocks.0"]``, or of one head of it, ``report["blocks.0", 3]``."""
@@ -148,7 +143,7 @@ class Report:
         path : path-like
             Where to. Written under a temporary name first.
         progress : bool
-            Show a progress bar on stderr, once it has taken a second: isolating all zeros does.
+            Show a progress bar on stderr, where that is a terminal: isolating all zeros takes seconds.
 
         Raises
         ------
@@ -186,8 +181,10 @@ class Report:
         if kind == "by_layer":
             return plots.by_layer({"": self}, ax=ax)
         if kind == "recovery":
-            layers = dict.fromkeys(row.layer for row in self.rows)
-            parts = {layer: self._only(layer) for layer in layers}
+            layers: dict[str, list[Row]] = {}
+            for row in self.rows:
+                layers.setdefault(row.layer, []).append(row)
+            parts = {layer: replace(self, rows=tuple(rows)) for layer, rows in layers.items()}
             return plots.recovery(parts if len(parts) <= _MOST_BANDS else self, ax=ax)
         if kind not in KINDS:
             raise InputError(f"plot({kind!r}): unknown kind; choose one of {', '.join(KINDS)}")
