@@ -65,12 +65,8 @@ class Comparison:
         """All rows, with a leading column ``model``."""
         import pandas as pd
 
-        parts = []
-        for name, report in self.reports.items():
-            part = report.table.copy()
-            part.insert(0, "model", name)
-            parts.append(part)
-        return pd.concat(parts, ignore_index=True)
+        parts = [report.table.assign(model=name) for name, report in self.reports.items()]
+        return pd.concat(parts, ignore_index=True)[["model", *COLUMN_NAMES]]
 
     def medians(self) -> list[dict[str, Any]]:
         """For each model: kernels, how many have index 0 and w[0] not 0, and medians over those known.

@@ -47,7 +47,7 @@ def _lead(row: Row) -> str:
     """What the kernel does, in a sentence."""
     at_once = row.recovered_at_once.value if row.recovered_at_once else None
     words = gives_back({"recovered_at_once": at_once, "delay_50": row.delay_50, "delay_90": row.delay_90})
-    mean = "" if row.index is None or row.index.value is None else f"; mean delay {-row.index.value}"
+    mean = "" if row.mean_delay is None else f"; mean delay {row.mean_delay:.0f}"
     return f"Gives back {words}{mean}."
 
 

@@ -93,7 +93,7 @@ def _summarise(canvas: Chart, place: float, values: list[float], whole: bool) ->
     low, high = np.quantile(values, (0.25, 0.75), method="nearest")
     middle = median(values)
     at = canvas.along(place)
-    half = max(6, (canvas.along(0.35) - canvas.along(0.0)))
+    half = max(6, canvas.along(0.35) - canvas.along(0.0))
     if whole:
         canvas.body.append(
             f'<path class="edge" d="M{at} {canvas.up(max(values))}V{canvas.up(min(values))}"/>'
@@ -108,6 +108,6 @@ def _dot(canvas: Chart, row: Row, place: int, x: float, value: float | None, lin
     if value is None:
         return ""
     words = escape(f"{shown(row.name)}: {number(value)}")
-    dot = f'<circle class="dot" cx="{canvas.along(x)}" cy="{canvas.up(float(value))}" r="6">'
+    dot = f'<circle class="dot" cx="{canvas.along(x)}" cy="{canvas.up(value)}" r="6">'
     dot += f"<title>{words}</title></circle>"
     return f'<a href="#k{place}">{dot}</a>' if place in linked else dot

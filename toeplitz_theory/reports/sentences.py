@@ -193,10 +193,10 @@ def spread(values: Iterable[float]) -> str:
     >>> spread([1, 2, 3])
     'median 2 (1 to 3)'
     """
-    known = sorted(float(value) for value in values)
-    if not known:
+    ordered = sorted(float(value) for value in values)
+    if not ordered:
         return "unknown"
-    return f"median {number(median(known))} ({number(known[0])} to {number(known[-1])})"
+    return f"median {number(median(ordered))} ({number(ordered[0])} to {number(ordered[-1])})"
 
 
 # The layer with its residual connection: whose rows are normalised, are not, or may be.
@@ -218,19 +218,12 @@ def summary_lines(rows: Sequence[Row], nullity_rtol: float) -> list[str]:
     lengths = sorted({row.n for row in rows})
     size = str(lengths[0]) if len(lengths) == 1 else f"{lengths[0]} to {lengths[-1]}"
     types = ", ".join(sorted({shown(row.dtype) for row in rows}))
-    operators = dict.fromkeys(_OPERATORS[row.row_normalised] for row in rows)
     deficits = [row.jensen_deficit.value for row in rows if row.jensen_deficit]
-    lines = [
-        f"{head}, n = {size}, {types}",
-        f"operator T(a) on l2(N): {_index_line(rows, 'index')}",
-        *(
-            [f"with the residual, {' or '.join(operators)}: {_index_line(rows, 'index_residual')}"]
-            if any(row.index_residual for row in rows)
-            else []
-        ),
-        f"Jensen deficit: {spread(deficits)} nats per token",
-        _matrix_line(rows, nullity_rtol),
-    ]
+    lines = [f"{head}, n = {size}, {types}", f"operator T(a) on l2(N): {_index_line(rows, 'index')}"]
+    if any(row.index_residual for row in rows):
+        operators = dict.fromkeys(_OPERATORS[row.row_normalised] for row in rows)
+        lines.append(f"with the residual, {' or '.join(operators)}: {_index_line(rows, 'index_residual')}")
+    lines += [f"Jensen deficit: {spread(deficits)} nats per token", _matrix_line(rows, nullity_rtol)]
     unusable = sum(not row.analysed for row in rows)
     if unusable:
         lines.append(f"{unusable} of {kernels} could not be analysed: their notes say why")

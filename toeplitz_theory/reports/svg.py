@@ -213,11 +213,11 @@ def recovery_svg(recovery: Recovery, title: str) -> str:
     chart = Chart(x, shares, ("tokens later", "share of the input given back"))
     delays = np.arange(recovery.curve.size, dtype=float)
     mean = recovery.mean_delay
-    if mean is not None and mean <= recovery.horizon:
-        place = chart.along(mean)
+    place = None if mean is None or mean > recovery.horizon else chart.along(mean)
+    if place is not None:
         chart.body.append(f'<path class="mean" d="M{place} {chart.top}V{chart.bottom}"/>')
     chart.steps(delays, recovery.curve, "curve")
-    if mean is not None and mean <= recovery.horizon:
+    if place is not None:
         right = place < WIDTH * 0.7
         chart.note(
             place + (8 if right else -8),

@@ -177,10 +177,10 @@ def _latest(rows: Sequence[Row]) -> list[str]:
 
 def _few_notes(rows: Sequence[Row], width: int | None) -> list[str]:
     """The notes on kernels, each once with the number of its kernels; only their number if they are many."""
-    counts = Counter(row.note for row in rows if row.note)
-    if len(counts) > _MOST_NOTES:
-        return [f"{counts.total()} kernels have notes: --all shows them"]
-    notes = [f"{counted(count, 'kernel')}: {paragraph(note)}" for note, count in counts.items()]
+    kernels = Counter(row.note for row in rows if row.note)
+    if len(kernels) > _MOST_NOTES:
+        return [f"{kernels.total()} kernels have notes: --all shows them"]
+    notes = [f"{counted(count, 'kernel')}: {paragraph(note)}" for note, count in kernels.items()]
     return [textwrap.fill(note, width, subsequent_indent="  ") if width else note for note in notes]
 
 

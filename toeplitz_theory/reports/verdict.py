@@ -30,8 +30,7 @@ MEDIANS = (
 
 SUMMARY_NAMES = ("layer", "kernels", "certified", "index_0", "w0_not_0", "gives_back", *MEDIANS)
 
-# Kernels that are shown one by one; of more, the layers' distributions and the latest by name.
-MOST_DRAWN = 200
+MOST_DRAWN = 200  # kernels shown one by one; of more, the layers' distributions and the latest by name
 _MOST_STACKS = 4
 _MOST_NUMBERED = 16
 
