@@ -209,6 +209,12 @@ def test_page_is_whole_and_fetches_nothing(tmp_path, awkward_report):
     assert set(rows) <= targets and len(rows) == 7
 
 
+def test_a_zero_beyond_the_range_of_floats_lies_at_the_edge():
+    kernel = [0.0, 0.0, 1.0, 5e-324]  # its zero at -2e323 is computed as infinite
+    drawing = zeros_svg(tt.Symbol(kernel).zeros(), len(kernel), True, "zeros")
+    assert 'class="outside" d="m626 44h0"' in drawing and "2 inside, 2 of them at 0" in drawing
+
+
 def test_page_escapes_what_users_wrote(tmp_path):
     evil = '<script>alert("x")</script>&'
     index = FredholmIndex(0, Winding(0, True, 0.5, (), 1, evil))

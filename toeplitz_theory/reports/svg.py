@@ -297,15 +297,17 @@ def zeros_svg(zeros: Zeros, n: int, real: bool, title: str) -> str:
     True
     """
     groups = {"outside": zeros.outside(), "undecided": zeros.undecided(), "inside": zeros.inside()}
-    places, finite = {}, [1.0]
+    places, reaches = {}, [1.0]
     for kind, points in groups.items():
         # A real kernel's zeros come in pairs: one of each is enough.
         points = points[(points != 0) & (points.imag >= 0 if real else True)]
         places[kind] = np.mod(np.angle(points), 2 * math.pi) / math.pi, n * np.log(np.abs(points))
-        finite.append(float(np.abs(places[kind][1]).max(initial=0.0)))
+        distances = np.abs(places[kind][1])
+        # A zero beyond float64's range is infinite: it lies at the edge.
+        reaches.append(float(distances[np.isfinite(distances)].max(initial=0.0)))
     chart = Chart(
         linear(0.0, 1.0 if real else 2.0),
-        symmetric(1.25 * max(finite)),
+        symmetric(1.25 * max(reaches)),
         ("θ / π", f"n log|z|{'; upper half plane' if real else ''}"),
     )
     chart.level(0.0)
